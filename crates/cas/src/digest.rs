@@ -1,0 +1,131 @@
+//! The name of a blob: SHA-256 and size.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::{Digest as _, Sha256};
+
+/// The name of a blob: the SHA-256 of its bytes and its size in bytes, as in `Digest` of the Remote
+/// Execution API v2. Its text form is `<64 lower-case hex digits>/<size>`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest {
+    hash: [u8; 32],
+    size: u64,
+}
+
+/// The text is not a digest: not 64 lower-case hex digits, a slash and a decimal size.
+#[derive(Debug, thiserror::Error)]
+#[error("`{text}` is not a digest of the form `<sha256>/<size>`")]
+pub struct ParseDigestError {
+    text: String,
+}
+
+impl Digest {
+    /// Returns the digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Digest {
+        Digest { hash: Sha256::digest(bytes).into(), size: bytes.len() as u64 }
+    }
+
+    /// Returns the digest with these parts, which must have been computed or recorded by somebody else.
+    pub fn from_parts(hash: [u8; 32], size: u64) -> Digest {
+        Digest { hash, size }
+    }
+
+    /// Returns the SHA-256.
+    pub fn hash(&self) -> &[u8; 32] {
+        &self.hash
+    }
+
+    /// Returns the SHA-256 as 64 lower-case hex digits.
+    pub fn hex(&self) -> String {
+        let mut text = String::with_capacity(64);
+        for byte in self.hash {
+            text.push(char::from(HEX[usize::from(byte >> 4)]));
+            text.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+        text
+    }
+
+    /// Returns the size of the blob in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Returns the digest with the SHA-256 of `hex`, or `None` unless that is 64 lower-case hex digits.
+    pub fn from_hex(hex: &str, size: u64) -> Option<Digest> {
+        let digits = hex.as_bytes();
+        if digits.len() != 64 {
+            return None;
+        }
+        let mut hash = [0; 32];
+        for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
+            let high = HEX.iter().position(|digit| *digit == pair[0])?;
+            let low = HEX.iter().position(|digit| *digit == pair[1])?;
+            *byte = (high * 16 + low) as u8;
+        }
+        Some(Digest { hash, size })
+    }
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.hex(), self.size)
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({self})")
+    }
+}
+
+impl FromStr for Digest {
+    type Err = ParseDigestError;
+
+    fn from_str(text: &str) -> Result<Digest, ParseDigestError> {
+        let parsed = text.split_once('/').and_then(|(hex, size)| {
+            // `u64::from_str` takes a leading plus sign, which would give one digest two names.
+            let size = size.bytes().all(|byte| byte.is_ascii_digit()).then(|| size.parse().ok())??;
+            Digest::from_hex(hex, size)
+        });
+        parsed.ok_or_else(|| ParseDigestError { text: text.to_owned() })
+    }
+}
+
+impl serde::Serialize for Digest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Digest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_blob_has_the_published_name() {
+        let digest = Digest::of(b"");
+        assert_eq!(
+            digest.to_string(),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855/0"
+        );
+        assert_eq!(digest.to_string().parse::<Digest>().unwrap(), digest);
+    }
+
+    #[test]
+    fn other_spellings_are_refused() {
+        let good = Digest::of(b"x").to_string();
+        for bad in [good.to_uppercase(), good.replace('/', "/+"), good.replace('/', ":"), good[1..].to_owned()] {
+            assert!(bad.parse::<Digest>().is_err(), "{bad}");
+        }
+    }
+}

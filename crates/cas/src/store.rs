@@ -1,0 +1,70 @@
+//! Where blobs are kept: the trait, and the store in memory.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::Digest;
+
+/// Keeps blobs by digest. Shared between threads; every method may be called at any time.
+pub trait Store: Send + Sync {
+    /// Returns whether the blob is here. A `true` must hold until the process ends.
+    fn contains(&self, digest: &Digest) -> Result<bool, StoreError>;
+
+    /// Returns the whole blob. Meant for messages and other small blobs.
+    ///
+    /// Fails with [`StoreError::Missing`] when it is not here.
+    fn read(&self, digest: &Digest) -> Result<Vec<u8>, StoreError>;
+
+    /// Keeps `bytes` and returns their digest. Afterwards they are here whole and durable.
+    fn write(&self, bytes: &[u8]) -> Result<Digest, StoreError>;
+}
+
+/// Why a store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The blob is not in the store.
+    #[error("blob {digest} is not in the store")]
+    Missing {
+        /// The blob asked for.
+        digest: Digest,
+    },
+    /// The stored bytes are not those that the digest names.
+    #[error("blob {digest} is damaged: its bytes have digest {found}")]
+    Damaged {
+        /// The blob asked for.
+        digest: Digest,
+        /// What its bytes hash to.
+        found: Digest,
+    },
+    /// The file system did not do it.
+    #[error("could not {doing}")]
+    Io {
+        /// What was being done to what, as in "write `/x/y`".
+        doing: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// A store that forgets everything at the end of the process; for tests.
+#[derive(Default)]
+pub struct MemoryStore {
+    blobs: Mutex<BTreeMap<Digest, Vec<u8>>>,
+}
+
+impl Store for MemoryStore {
+    fn contains(&self, digest: &Digest) -> Result<bool, StoreError> {
+        Ok(self.blobs.lock().unwrap_or_else(PoisonError::into_inner).contains_key(digest))
+    }
+
+    fn read(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+        let blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        blobs.get(digest).cloned().ok_or(StoreError::Missing { digest: *digest })
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
+        let digest = Digest::of(bytes);
+        self.blobs.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, bytes.to_vec());
+        Ok(digest)
+    }
+}

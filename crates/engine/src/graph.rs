@@ -1,0 +1,130 @@
+//! What is to be built: steps and merged trees, each standing only on earlier ones.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cas::Digest;
+
+/// The directory, relative to the input root, in which every step starts.
+pub const WORKING_DIRECTORY: &str = "build";
+/// The directory, relative to [`WORKING_DIRECTORY`], that holds what a step made when it ends.
+pub const OUTPUT_DIRECTORY: &str = "out";
+
+/// Steps and merged trees. An input can only name what was added before, so there are no cycles.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) merges: Vec<Vec<Placement>>,
+}
+
+/// A step of the graph it was added to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepId(pub(crate) u32);
+
+/// A merged tree of the graph it was added to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MergeId(pub(crate) u32);
+
+/// A command and what it reads: one action once all its inputs are known.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Names the step to people and to the history: `kernel`, `env.tools/configure`. Unique in a graph.
+    pub label: String,
+    /// The command line. The program is looked up in the sandbox: a path relative to
+    /// [`WORKING_DIRECTORY`] if it has a slash, else through `PATH`.
+    pub arguments: Vec<String>,
+    /// The whole environment of the command: nothing is added but what the sandbox fixes.
+    pub environment: BTreeMap<String, String>,
+    /// The input root, from the bottom up; see [`Placement`].
+    pub inputs: Vec<Placement>,
+    /// What the step needs of the machine.
+    pub requirements: Requirements,
+}
+
+/// Puts an input into a tree. Where two placements give the same path, directories are merged and of
+/// anything else the later one wins. An entry named `.wh.NAME` (an OCI whiteout) removes `NAME` of earlier
+/// placements, `.wh..wh..opq` everything earlier in its directory.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    /// Where, relative to the tree's root, without leading or trailing slash; empty for the root itself.
+    pub path: String,
+    /// What.
+    pub input: Input,
+}
+
+/// Something that a step reads.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A tree that is in the store.
+    Tree(Digest),
+    /// A file that is in the store.
+    File {
+        /// Its content.
+        digest: Digest,
+        /// Whether it may be executed.
+        executable: bool,
+    },
+    /// What an earlier step left in its output directory: the whole of it when `path` is empty, else the
+    /// file or directory at that path in it.
+    Output {
+        /// The step.
+        step: StepId,
+        /// A path in its output directory.
+        path: String,
+    },
+    /// An earlier merged tree.
+    Merged(MergeId),
+}
+
+/// What a step needs of the machine that runs it. Part of the action's key, save for `timeout`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Requirements {
+    /// Run as user 0 of the sandbox's user namespace, with every capability in it.
+    pub root: bool,
+    /// Give it `/dev/kvm` when this machine has a usable one.
+    pub kvm: bool,
+    /// Kill it after this long.
+    pub timeout: Option<Duration>,
+}
+
+impl Graph {
+    /// Adds a step and returns its name.
+    ///
+    /// # Panics
+    /// When an input names a step or merge of another graph that has more of them: a bug of the caller.
+    pub fn add_step(&mut self, step: Step) -> StepId {
+        self.check(&step.inputs);
+        self.steps.push(step);
+        StepId(self.steps.len() as u32 - 1)
+    }
+
+    /// Adds the tree that results when `parts` are placed one after another.
+    ///
+    /// # Panics
+    /// As [`Graph::add_step`].
+    pub fn add_merge(&mut self, parts: Vec<Placement>) -> MergeId {
+        self.check(&parts);
+        self.merges.push(parts);
+        MergeId(self.merges.len() as u32 - 1)
+    }
+
+    fn check(&self, placements: &[Placement]) {
+        for placement in placements {
+            match placement.input {
+                Input::Output { step, .. } => assert!((step.0 as usize) < self.steps.len()),
+                Input::Merged(merge) => assert!((merge.0 as usize) < self.merges.len()),
+                Input::Tree(_) | Input::File { .. } => {}
+            }
+        }
+    }
+
+    /// Returns the step.
+    pub fn step(&self, id: StepId) -> &Step {
+        &self.steps[id.0 as usize]
+    }
+
+    /// Returns all steps in the order in which they were added.
+    pub fn steps(&self) -> impl ExactSizeIterator<Item = (StepId, &Step)> {
+        self.steps.iter().enumerate().map(|(idx, step)| (StepId(idx as u32), step))
+    }
+}
