@@ -1,1 +1,21 @@
-//! …
+//! Reads Debian repositories: signatures, indexes, solving, unpacking.
+//!
+//! Everything here is pure: bytes in, values out. Nobody opens a connection or reads a clock; the caller
+//! fetches what [`resolve`] asks for and passes the time in. What reads an archive is behind the feature
+//! `archive`, since the tool `pkgroot`, which only unpacks and configures, needs neither OpenPGP nor a solver.
+
+pub mod deb822;
+pub mod version;
+
+#[cfg(feature = "archive")]
+pub mod depends;
+#[cfg(feature = "archive")]
+pub mod mirror;
+#[cfg(feature = "archive")]
+pub mod packages;
+#[cfg(feature = "archive")]
+pub mod release;
+#[cfg(feature = "archive")]
+pub mod resolve;
+#[cfg(feature = "archive")]
+pub mod solve;
