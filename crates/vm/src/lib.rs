@@ -1,1 +1,13 @@
-//! …
+//! Turns a machine description into a running QEMU, and tells what its guest did.
+//!
+//! A boot is an action like any other: the tool `runvm` reads a [`spec::Boot`], starts the QEMU that it
+//! finds beside it, talks to the guest over the serial console and leaves logs. Where QEMU comes from and
+//! in what sandbox it runs is left to others.
+
+pub mod accelerator;
+pub mod boot;
+pub mod console;
+pub mod process;
+pub mod qemu;
+pub mod qmp;
+pub mod spec;

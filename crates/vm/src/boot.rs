@@ -1,0 +1,295 @@
+//! One boot: start the machine, hold the conversation, see how it ends.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+use crate::accelerator;
+use crate::console::Console;
+use crate::process::{Event, Qemu, StartError};
+use crate::qemu::{self, Engine};
+use crate::qmp::{Monitor, Stop};
+use crate::spec::{Accelerator, Boot, Ending, Talk};
+
+/// Console text that fails every boot: the guest's kernel has given up.
+pub const PANICS: &[&str] = &["Kernel panic - not syncing", "end Kernel panic", "Unable to mount root fs"];
+
+/// How many bytes of the console are kept in `console.log`.
+const LOG_LIMIT: u64 = 64 * 1024 * 1024;
+/// How long a guest that panicked may go on printing, so that the report shows its trace.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Why a boot did not do what was expected.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The guest or QEMU did something else. The text is for people and ends with the last console lines.
+    #[error("{0}")]
+    Unexpected(Failure),
+    /// KVM is demanded and does not work.
+    #[error("this machine must run on KVM, and cannot: {reason}")]
+    NoKvm {
+        /// Why it does not.
+        reason: String,
+    },
+    /// QEMU could not be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A log could not be written, or QEMU not be waited for.
+    #[error("could not {doing}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// What went wrong, and what was on the screen at that moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What happened instead of what.
+    pub what: String,
+    /// The last lines of the console.
+    pub console: Vec<String>,
+    /// What QEMU itself complained about.
+    pub qemu: Vec<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        if self.console.is_empty() {
+            write!(f, "\n  the console is empty")?;
+        } else {
+            write!(f, "\n  last lines of the console:")?;
+        }
+        for line in &self.console {
+            write!(f, "\n  | {line}")?;
+        }
+        for line in &self.qemu {
+            write!(f, "\n  qemu: {line}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A boot that did what was expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Success {
+    /// What executed the guest.
+    pub engine: Engine,
+}
+
+/// Boots the machine and holds the conversation. Leaves `console.log` and `qemu.log` in `logs`.
+///
+/// `notice` is told in a sentence what executes the guest when that is not KVM, and when a boot that KVM
+/// gave up on is tried again with TCG, which happens once and only if the machine leaves the choice.
+pub fn run(boot: &Boot, logs: &Path, notice: &mut dyn FnMut(&str)) -> Result<Success, BootError> {
+    let choice = accelerator::choose(boot.machine.accelerator, boot.machine.arch)
+        .map_err(|reason| BootError::NoKvm { reason })?;
+    if let Some(reason) = &choice.reason {
+        notice(&format!("the guest runs on TCG: {reason}"));
+    }
+    match attempt(boot, choice.engine, logs)? {
+        Attempt::Done => Ok(Success { engine: choice.engine }),
+        Attempt::Failed { gave_up: true, .. }
+            if choice.engine == Engine::Kvm && boot.machine.accelerator == Accelerator::Auto =>
+        {
+            notice("KVM gave up on this guest: trying once more on TCG");
+            match attempt(boot, Engine::Tcg, logs)? {
+                Attempt::Done => Ok(Success { engine: Engine::Tcg }),
+                Attempt::Failed { failure, .. } => Err(BootError::Unexpected(failure)),
+            }
+        }
+        Attempt::Failed { failure, .. } => Err(BootError::Unexpected(failure)),
+    }
+}
+
+enum Attempt {
+    Done,
+    /// `gave_up`: it was the engine, not the guest.
+    Failed {
+        failure: Failure,
+        gave_up: bool,
+    },
+}
+
+/// What the loop of an attempt ended with.
+enum End {
+    /// The script is through, and the guest shall be left running.
+    Through,
+    /// QEMU closed the console.
+    Closed,
+    /// The console shows this forbidden text.
+    Forbidden(String),
+    /// QEMU paused the guest.
+    GaveUp,
+    TimedOut,
+}
+
+#[allow(clippy::disallowed_methods, reason = "a boot has a timeout")]
+fn attempt(boot: &Boot, engine: Engine, logs: &Path) -> Result<Attempt, BootError> {
+    let io = |doing| move |source| BootError::Io { doing, source };
+    let sockets = tempfile::tempdir().map_err(io("make a directory for the QMP socket"))?;
+    let socket = sockets.path().join("qmp");
+    let stderr_path = logs.join("qemu.log");
+    let log = File::create(logs.join("console.log")).map_err(io("create `console.log`"))?;
+    let arguments = qemu::arguments(
+        &boot.machine,
+        engine,
+        &qemu::Console::Program { qmp_socket: socket.to_string_lossy().into_owned() },
+    );
+    let (mut qemu, events) = Qemu::start(qemu::program(boot.machine.arch), &arguments, &stderr_path)?;
+    let monitor = Monitor::connect(&socket);
+
+    let mut talk = Conversation { boot, next: 0, console: Console::default(), log, logged: 0 };
+    let timeout = Duration::from_secs(boot.timeout_seconds);
+    let start = Instant::now();
+    let mut last_words: Option<(Instant, String)> = None;
+    let end = loop {
+        let now = Instant::now();
+        if let Some((until, forbidden)) = &last_words
+            && now >= *until
+        {
+            break End::Forbidden(forbidden.clone());
+        }
+        if last_words.is_none() && talk.advance(&mut qemu) && boot.ending == Ending::Running {
+            break End::Through;
+        }
+        if monitor.stop() == Some(Stop::InternalError) {
+            break End::GaveUp;
+        }
+        let Some(left) = timeout.checked_sub(start.elapsed()) else { break End::TimedOut };
+        match events.recv_timeout(left.min(Duration::from_millis(100))) {
+            Ok(Event::Console(bytes)) => {
+                talk.hear(&bytes).map_err(io("write `console.log`"))?;
+                if last_words.is_none()
+                    && let Some(forbidden) = talk.forbidden()
+                {
+                    last_words = Some((now + LAST_WORDS, forbidden));
+                }
+            }
+            Ok(Event::Closed) | Err(RecvTimeoutError::Disconnected) => match &last_words {
+                Some((_, forbidden)) => break End::Forbidden(forbidden.clone()),
+                None => break End::Closed,
+            },
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    };
+    if matches!(end, End::Closed) {
+        // What was expected may be in the guest's very last bytes.
+        talk.advance(&mut qemu);
+    }
+    let gave_up = matches!(end, End::GaveUp);
+    let what = match end {
+        End::Through => None,
+        End::Forbidden(text) => Some(format!("the console shows `{text}`")),
+        End::GaveUp => Some("QEMU paused the guest after an internal error".to_owned()),
+        End::TimedOut => Some(match talk.waiting_for() {
+            Some(text) => format!("the console did not show `{text}` within {} s", boot.timeout_seconds),
+            None => format!("the guest did not {} within {} s", verb(boot.ending), boot.timeout_seconds),
+        }),
+        End::Closed => {
+            let status = wait_or_kill(&mut qemu).map_err(io("wait for QEMU"))?;
+            let stop = monitor.stop();
+            match (talk.waiting_for(), &stop) {
+                _ if !status.success() => Some(format!("QEMU failed: {status}")),
+                (Some(text), stop) => {
+                    Some(format!("the guest {} before the console showed `{text}`", told(stop.as_ref())))
+                }
+                (None, Some(Stop::PoweredOff)) if boot.ending == Ending::PowerOff => None,
+                (None, Some(Stop::Reset)) if boot.ending == Ending::Reset => None,
+                (None, stop) => {
+                    Some(format!("the guest {}, but it was to {}", told(stop.as_ref()), verb(boot.ending)))
+                }
+            }
+        }
+    };
+    let _ = qemu.kill();
+    let Some(what) = what else { return Ok(Attempt::Done) };
+    let complaints = fs::read_to_string(&stderr_path).unwrap_or_default();
+    let gave_up = gave_up || complaints.contains("KVM internal error");
+    let failure = Failure {
+        what,
+        console: talk.console.last_lines(),
+        qemu: complaints.lines().take(10).map(str::to_owned).collect(),
+    };
+    Ok(Attempt::Failed { failure, gave_up })
+}
+
+/// QEMU closes its console a moment before it ends; one that does not end is hanging.
+fn wait_or_kill(qemu: &mut Qemu) -> io::Result<std::process::ExitStatus> {
+    for _ in 0..500 {
+        if let Some(status) = qemu.ended()? {
+            return Ok(status);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    qemu.kill()
+}
+
+fn verb(ending: Ending) -> &'static str {
+    match ending {
+        Ending::PowerOff => "power itself off",
+        Ending::Reset => "reset itself",
+        Ending::Running => "keep running",
+    }
+}
+
+fn told(stop: Option<&Stop>) -> String {
+    match stop {
+        Some(Stop::PoweredOff) => "powered itself off".to_owned(),
+        Some(Stop::Reset) => "reset itself".to_owned(),
+        Some(Stop::Panicked) => "panicked".to_owned(),
+        Some(Stop::InternalError) => "was paused by an internal error".to_owned(),
+        Some(Stop::Other(reason)) => format!("was stopped ({reason})"),
+        None => "ended".to_owned(),
+    }
+}
+
+struct Conversation<'a> {
+    boot: &'a Boot,
+    next: usize,
+    console: Console,
+    log: File,
+    logged: u64,
+}
+
+impl Conversation<'_> {
+    fn hear(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.console.push(bytes);
+        if self.logged < LOG_LIMIT {
+            self.log.write_all(bytes)?;
+            self.logged += bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Goes on as far as the console allows; returns whether the script is through.
+    fn advance(&mut self, qemu: &mut Qemu) -> bool {
+        while let Some(turn) = self.boot.script.get(self.next) {
+            match turn {
+                Talk::Expect(text) if !self.console.find(text) => return false,
+                Talk::Expect(_) => {}
+                Talk::Send(text) => qemu.type_text(text),
+            }
+            self.next += 1;
+        }
+        true
+    }
+
+    fn waiting_for(&self) -> Option<&str> {
+        self.boot.script[self.next..].iter().find_map(|turn| match turn {
+            Talk::Expect(text) => Some(text.as_str()),
+            Talk::Send(_) => None,
+        })
+    }
+
+    fn forbidden(&self) -> Option<String> {
+        let texts = PANICS.iter().copied().chain(self.boot.forbid.iter().map(String::as_str));
+        texts.into_iter().find(|text| self.console.contains(text)).map(str::to_owned)
+    }
+}
