@@ -1,0 +1,72 @@
+//! Builds the tools that run inside sandboxes, as static executables, and hands them to `src/tools.rs`.
+//!
+//! They are separate programs so that a change of the command line or the engine leaves the images they
+//! made valid; and they are embedded so that one `bootwright` is all that anybody installs.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+/// Each tool and the package that has it.
+const TOOLS: &[(&str, &str)] = &[("mkimg", "mkimg"), ("pkgroot", "distro"), ("runvm", "vm")];
+/// The crates whose change changes a tool.
+const CRATES: &[&str] = &["distro", "layer", "mkimg", "sandbox", "vm"];
+
+fn main() {
+    let workspace = Path::new(&variable("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace exists");
+    for name in CRATES {
+        println!("cargo:rerun-if-changed={}", workspace.join("crates").join(name).display());
+    }
+    println!("cargo:rerun-if-changed={}", workspace.join("Cargo.toml").display());
+    println!("cargo:rerun-if-changed={}", workspace.join("Cargo.lock").display());
+
+    let out_dir = PathBuf::from(variable("OUT_DIR"));
+    // OUT_DIR is <target>/<profile>/build/<package>/out. All profiles of `bootwright` share one build.
+    let target_dir = out_dir.ancestors().nth(4).expect("OUT_DIR is below the target directory").join("tools");
+    let target = variable("TARGET");
+
+    let status = cargo(&workspace, &target, &target_dir).status().expect("cargo can be started");
+    assert!(status.success(), "building the tools failed: {status}");
+
+    let mut digests = String::new();
+    for (tool, _) in TOOLS {
+        let built = target_dir.join(&target).join("tool").join(tool);
+        let bytes = fs::read(&built).unwrap_or_else(|error| panic!("{}: {error}", built.display()));
+        digests.push_str(&format!("{}\n", cas::Digest::of(&bytes)));
+        fs::write(out_dir.join(tool), bytes).expect("OUT_DIR can be written");
+    }
+    fs::write(out_dir.join("digests"), digests).expect("OUT_DIR can be written");
+}
+
+fn cargo(workspace: &Path, target: &str, target_dir: &Path) -> Command {
+    let mut cargo = Command::new(variable("CARGO"));
+    cargo.current_dir(workspace).args(["build", "--locked", "--quiet", "--profile", "tool", "--no-default-features"]);
+    cargo.arg("--target").arg(target).arg("--target-dir").arg(target_dir);
+    for (tool, package) in TOOLS {
+        cargo.args(["--package", package, "--bin", tool]);
+    }
+    // What the outer cargo set describes another build; under clippy the wrapper would not even link.
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        let describes_outer_build = text.starts_with("CARGO_")
+            && !matches!(text.as_ref(), "CARGO_HOME" | "CARGO_MAKEFLAGS" | "CARGO_NET_OFFLINE" | "CARGO_HTTP_PROXY");
+        if describes_outer_build || matches!(text.as_ref(), "RUSTC" | "RUSTC_WRAPPER" | "RUSTC_WORKSPACE_WRAPPER" | "RUSTFLAGS") {
+            cargo.env_remove(&name);
+        }
+    }
+    // Static, and the same bytes from any checkout and any home directory: the tools are inputs of actions.
+    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
+    flags.push(format!("--remap-path-prefix={}=/bootwright", workspace.display()));
+    let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| env::home_dir().map(|home| home.join(".cargo")));
+    if let Some(cargo_home) = cargo_home {
+        flags.push(format!("--remap-path-prefix={}=/cargo", cargo_home.display()));
+    }
+    flags.push(format!("--remap-path-prefix={}=/target", target_dir.display()));
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+    cargo
+}
+
+#[allow(clippy::disallowed_methods, reason = "a build script is told everything through the environment")]
+fn variable(name: &str) -> String {
+    env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"))
+}

@@ -1,0 +1,254 @@
+//! The command line: what can be said, with examples.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Builds, measures, signs and boots virtualization stacks and bootable images.
+#[derive(Debug, Parser)]
+#[command(
+    name = "bootwright",
+    version,
+    about,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 done, 1 a build or test failed, 2 the project or the command line is wrong, \
+                  3 this machine cannot do it, 101 a bug in bootwright."
+)]
+pub(crate) struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What holds for every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// Work on the project in DIR instead of the one around the current directory
+    #[arg(short = 'C', long, value_name = "DIR", global = true)]
+    pub(crate) directory: Option<PathBuf>,
+    /// How progress is shown on standard error
+    #[arg(long, value_enum, default_value_t, env = "PROGRESS", global = true)]
+    pub(crate) progress: ProgressMode,
+    /// Print the result as JSON on standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Fail if `bootwright.lock` would have to change
+    #[arg(long, global = true)]
+    pub(crate) locked: bool,
+    /// Open no connections; fail if something is missing
+    #[arg(long, global = true)]
+    pub(crate) offline: bool,
+    /// How many steps run at once [default: the number of processors]
+    #[arg(short = 'j', long, value_name = "N", global = true)]
+    pub(crate) jobs: Option<std::num::NonZeroUsize>,
+    /// After a failure go on with what does not depend on it
+    #[arg(short = 'k', long, global = true)]
+    pub(crate) keep_going: bool,
+    /// Set a knob of the project
+    #[arg(long = "set", value_name = "KNOB=VALUE", value_parser = knob, global = true)]
+    pub(crate) knobs: Vec<(String, String)>,
+    /// Take Debian packages from this mirror instead of the one this machine is configured for
+    #[arg(long, value_name = "URL", env = "BOOTWRIGHT_MIRROR", global = true)]
+    pub(crate) mirror: Option<String>,
+    /// Keep caches here [default: $XDG_CACHE_HOME/bootwright]
+    #[arg(long, value_name = "DIR", env = "BOOTWRIGHT_CACHE", global = true)]
+    pub(crate) cache: Option<PathBuf>,
+    /// Write a timeline of the build for chrome://tracing or ui.perfetto.dev
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) trace: Option<PathBuf>,
+}
+
+fn knob(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write it as KNOB=VALUE".to_owned()),
+    }
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressMode {
+    /// `tty` on a terminal, else `plain`
+    #[default]
+    Auto,
+    /// Live lines for what runs
+    Tty,
+    /// A line for what happened
+    Plain,
+    /// JSON lines, each with a version
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Build targets and put them into `out/`
+    #[command(after_help = "Examples:\n  bootwright build                 the project's default targets\n  \
+                            bootwright build disk -j 4       one target, four steps at once\n  \
+                            bootwright build --set ARCH=arm64")]
+    Build(Targets),
+    /// Boot the machines of the project's tests and check what they say
+    #[command(after_help = "Examples:\n  bootwright test                  all tests\n  \
+                            bootwright test boots --json     one test, the result as JSON")]
+    Test(Targets),
+    /// Boot a machine with this terminal as its console (Ctrl-a x leaves)
+    #[command(after_help = "Examples:\n  bootwright run                   the project's only machine\n  \
+                            bootwright run guest --dry-run   print the QEMU command line")]
+    Run {
+        /// The machine [default: the only one]
+        machine: Option<String>,
+        /// Print the QEMU command line instead of running it
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Show what a build would run, why, and how long it would take
+    #[command(after_help = "Examples:\n  bootwright plan disk\n  bootwright plan --json")]
+    Plan(Targets),
+    /// Say why a target last ran, or why it would run now
+    #[command(after_help = "Examples:\n  bootwright explain disk          what changed for the disk\n  \
+                            bootwright explain rootfs/configure   one step of a target")]
+    Explain {
+        /// A target or a step's label
+        target: String,
+    },
+    /// Enter the sandbox of a target as its step sees it
+    #[command(after_help = "Examples:\n  bootwright shell kernel          inputs in place, before the step\n  \
+                            bootwright shell --failed        where the last failure stopped\n  \
+                            bootwright shell kernel -- make -n")]
+    Shell {
+        /// A target or a step's label
+        #[arg(required_unless_present = "failed")]
+        target: Option<String>,
+        /// Enter the sandbox that the last failed step left
+        #[arg(long, conflicts_with = "target")]
+        failed: bool,
+        /// What to run there instead of a shell
+        #[arg(last = true, value_name = "COMMAND")]
+        command: Vec<String>,
+    },
+    /// Print what a target's step wrote when it last ran
+    #[command(after_help = "Examples:\n  bootwright log kernel\n  bootwright log boots | less")]
+    Log {
+        /// A target, a test or a step's label
+        target: String,
+    },
+    /// Resolve packages and sources and write `bootwright.lock`
+    #[command(after_help = "Examples:\n  bootwright lock                  add what is missing, keep the rest\n  \
+                            bootwright lock --update         take the newest of everything\n  \
+                            bootwright lock --locked         only check that it is complete")]
+    Lock {
+        /// Resolve everything anew
+        #[arg(long)]
+        update: bool,
+    },
+    /// Download everything that the lock names
+    #[command(after_help = "Examples:\n  bootwright fetch                 all that any target needs\n  \
+                            bootwright fetch disk && bootwright build disk --offline")]
+    Fetch(Targets),
+    /// Check whether this machine can build, and say what to do if not
+    #[command(after_help = "Examples:\n  bootwright doctor\n  bootwright doctor --json")]
+    Doctor,
+    /// Remove the project's `out/` directory
+    #[command(after_help = "Examples:\n  bootwright clean                 caches stay, the next build is fast\n  \
+                            bootwright clean && bootwright gc --keep 0")]
+    Clean,
+    /// Make the cache smaller
+    #[command(after_help = "Examples:\n  bootwright gc --keep 20GB        drop the least recently used above 20 GB\n  \
+                            bootwright gc --keep 30d         drop what was not used for 30 days")]
+    Gc {
+        /// A size (`20GB`, `512MiB`) or an age (`30d`, `12h`)
+        #[arg(long, value_name = "SIZE|AGE", default_value = "20GB")]
+        keep: Keep,
+    },
+    /// Print the JSON Schema of `bootwright.toml`
+    #[command(after_help = "Examples:\n  bootwright schema > bootwright.schema.json")]
+    Schema,
+    /// Print a completion script for a shell
+    #[command(after_help = "Examples:\n  bootwright completions bash > ~/.local/share/bash-completion/completions/bootwright")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Targets by name.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Targets {
+    /// Names [default: those of `stack.default`, for `test` all tests]
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+}
+
+/// What `gc` keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// This many bytes, the most recently used.
+    Bytes(u64),
+    /// What was used within this many seconds.
+    Seconds(u64),
+}
+
+impl std::str::FromStr for Keep {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Keep, String> {
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let wrong = || format!("`{text}` is neither a size such as `20GB` nor an age such as `30d`");
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let scaled = |factor: u64| number.checked_mul(factor).ok_or_else(wrong);
+        match unit {
+            "" | "B" => Ok(Keep::Bytes(number)),
+            "kB" | "KB" => scaled(1000).map(Keep::Bytes),
+            "MB" => scaled(1_000_000).map(Keep::Bytes),
+            "GB" => scaled(1_000_000_000).map(Keep::Bytes),
+            "TB" => scaled(1_000_000_000_000).map(Keep::Bytes),
+            "KiB" => scaled(1 << 10).map(Keep::Bytes),
+            "MiB" => scaled(1 << 20).map(Keep::Bytes),
+            "GiB" => scaled(1 << 30).map(Keep::Bytes),
+            "TiB" => scaled(1 << 40).map(Keep::Bytes),
+            "s" => Ok(Keep::Seconds(number)),
+            "h" => scaled(3600).map(Keep::Seconds),
+            "d" => scaled(86400).map(Keep::Seconds),
+            "w" => scaled(7 * 86400).map(Keep::Seconds),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn sizes_and_ages() {
+        let check = |text: &str, keep| assert_eq!(text.parse::<Keep>().ok(), keep, "{text}");
+        check("20GB", Some(Keep::Bytes(20_000_000_000)));
+        check("1MiB", Some(Keep::Bytes(1 << 20)));
+        check("0", Some(Keep::Bytes(0)));
+        check("30d", Some(Keep::Seconds(30 * 86400)));
+        check("30x", None);
+        check("-3d", None);
+        check("99999999999TB", None);
+    }
+}
