@@ -4,9 +4,29 @@
 //! callback for events. What actions mean and how they are run is left to the callers.
 
 mod action;
+mod estimate;
+mod events;
 mod executor;
 mod graph;
+mod history;
+mod key;
+mod merge;
+mod needs;
+mod outcome;
+mod pack;
+mod proto;
+mod run;
+mod tree;
+mod worker;
 
-pub use action::{ActionResult, Command, Usage};
+pub use action::{Action, ActionResult, Command, DecodeError, Usage};
+pub use events::{EVENT_VERSION, End, Event, EventKind, EventLogError, parse_event_log};
 pub use executor::{ActionCache, CacheError, Execution, Executor, ExecutorError, Placed, Request};
-pub use graph::{OUTPUT_DIRECTORY, WORKING_DIRECTORY, Graph, Input, MergeId, Placement, Requirements, Step, StepId};
+pub use graph::{
+    Graph, Input, MergeId, OUTPUT_DIRECTORY, Placement, Requirements, Step, StepId, WORKING_DIRECTORY,
+};
+pub use history::{History, Run};
+pub use key::InputError;
+pub use outcome::{Counts, NodeName, Outcome, RunError, StepOutcome};
+pub use run::{Options, World, run};
+pub use tree::TreeError;

@@ -1,0 +1,175 @@
+//! From a step whose inputs are known to its action, and from the parts of a merge to theirs.
+
+use cas::{Digest, Directory, Node};
+
+use crate::action::{Action, Command};
+use crate::executor::Placed;
+use crate::graph::{Graph, Input, Placement, Requirements, Step, StepId};
+use crate::merge::{Part, overlay};
+use crate::tree::{Blobs, TreeError, Trees};
+
+/// Where every step finds its output directory, relative to the input root.
+const OUTPUT_PATH: &str = "build/out";
+/// The command of the actions under which merged trees are remembered. The number is to be raised when
+/// [`crate::merge::merge`] gives another tree for the same parts.
+const MERGE_COMMAND: [&str; 2] = ["merge", "1"];
+
+/// Why the inputs of a step could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// A step did not leave what another one reads.
+    #[error("`{producer}` left nothing at `{path}` in its output directory")]
+    NoOutput {
+        /// The label of the step that should have left it.
+        producer: String,
+        /// The path in its output directory.
+        path: String,
+        /// Some of what it did leave there.
+        found: Vec<String>,
+    },
+    /// A tree could not be read, or the placements do not make one.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+}
+
+/// What is known of steps and merges: the digest of the tree that each one left.
+pub(crate) struct Outputs {
+    /// Steps first, then merges.
+    digests: Vec<Option<Digest>>,
+    n_steps: usize,
+}
+
+impl Outputs {
+    pub(crate) fn new(graph: &Graph) -> Outputs {
+        let n_steps = graph.steps.len();
+        Outputs { digests: vec![None; n_steps + graph.merges.len()], n_steps }
+    }
+
+    pub(crate) fn get(&self, node: u32) -> Option<Digest> {
+        self.digests[node as usize]
+    }
+
+    pub(crate) fn set(&mut self, node: u32, output: Digest) {
+        self.digests[node as usize] = Some(output);
+    }
+}
+
+/// The key of a step, and what it was made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) action: Digest,
+    pub(crate) input_root: Digest,
+}
+
+/// Computes keys. What it would take to run the action is left in [`Keys::blobs`] until the next one.
+pub(crate) struct Keys<'a> {
+    graph: &'a Graph,
+    pub(crate) trees: Trees<'a>,
+    pub(crate) blobs: Blobs,
+}
+
+impl<'a> Keys<'a> {
+    pub(crate) fn new(graph: &'a Graph, trees: Trees<'a>) -> Keys<'a> {
+        Keys { graph, trees, blobs: Blobs::default() }
+    }
+
+    /// Returns the placements with every input resolved. All producers must be known to `outputs`.
+    pub(crate) fn resolve(
+        &mut self,
+        placements: &'a [Placement],
+        outputs: &Outputs,
+    ) -> Result<Vec<Part<'a>>, InputError> {
+        // One more for the output directory.
+        let mut parts = Vec::with_capacity(placements.len() + 1);
+        for placement in placements {
+            let node = match &placement.input {
+                Input::Tree(digest) => Node::Directory { digest: *digest },
+                Input::File { digest, executable } => Node::File { digest: *digest, executable: *executable },
+                Input::Merged(merge) => {
+                    let digest = outputs.get((outputs.n_steps + merge.0 as usize) as u32);
+                    Node::Directory { digest: digest.expect("a node is resolved after what it reads") }
+                }
+                Input::Output { step, path } => {
+                    let root = outputs.get(step.0).expect("a node is resolved after what it reads");
+                    match self.trees.lookup(&root, path)? {
+                        Some(node) => node,
+                        None => return Err(self.no_output(*step, path, &root)),
+                    }
+                }
+            };
+            parts.push(Part { path: &placement.path, node });
+        }
+        Ok(parts)
+    }
+
+    fn no_output(&mut self, step: StepId, path: &str, root: &Digest) -> InputError {
+        let found =
+            self.trees.directory(root).map(|directory| directory.entries.keys().take(8).cloned().collect());
+        InputError::NoOutput {
+            producer: self.graph.step(step).label.clone(),
+            path: path.to_owned(),
+            found: found.unwrap_or_default(),
+        }
+    }
+
+    /// Returns the key of the step that reads `parts`.
+    pub(crate) fn step(&mut self, step: &Step, parts: &mut Vec<Part<'a>>) -> Result<Key, InputError> {
+        self.blobs.clear();
+        let empty = self.blobs.push(&[]);
+        // Servers want the working directory to be part of the input root, and none of them makes the
+        // output directory itself.
+        parts.push(Part { path: OUTPUT_PATH, node: Node::Directory { digest: empty } });
+        let input_root = overlay(&mut self.trees, parts, &mut self.blobs);
+        parts.pop();
+        let input_root = input_root?;
+        let command = command_of(step);
+        let command_digest = self.blobs.push(&command.encode());
+        let action = Action { command: command_digest, input_root, platform: command.platform };
+        Ok(Key { action: self.blobs.push(&action.encode()), input_root })
+    }
+
+    /// Returns the key under which the merged tree of `parts` is remembered: that of the command
+    /// `merge` over an input root that holds each part, at its path, in a numbered directory.
+    pub(crate) fn merge(&mut self, parts: &[Part<'_>]) -> Result<Key, InputError> {
+        self.blobs.clear();
+        let mut root = Directory::default();
+        for (part_idx, part) in parts.iter().enumerate() {
+            let node = if part.path.is_empty() {
+                part.node.clone()
+            } else {
+                let digest = overlay(&mut self.trees, std::slice::from_ref(part), &mut self.blobs)?;
+                Node::Directory { digest }
+            };
+            root.entries.insert(format!("{part_idx:06}"), node);
+        }
+        let input_root = self.blobs.push(&root.encode());
+        let command = Command {
+            arguments: MERGE_COMMAND.map(str::to_owned).to_vec(),
+            environment: Vec::new(),
+            platform: Vec::new(),
+        };
+        let command = self.blobs.push(&command.encode());
+        let action = Action { command, input_root, platform: Vec::new() };
+        Ok(Key { action: self.blobs.push(&action.encode()), input_root })
+    }
+}
+
+/// Returns the command of the step as it is encoded.
+pub(crate) fn command_of(step: &Step) -> Command {
+    Command {
+        arguments: step.arguments.clone(),
+        environment: step.environment.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        platform: platform_of(&step.requirements),
+    }
+}
+
+fn platform_of(requirements: &Requirements) -> Vec<(String, String)> {
+    let properties = [("kvm", requirements.kvm), ("root", requirements.root)];
+    let set = properties.into_iter().filter(|(_, set)| *set);
+    set.map(|(name, _)| (name.to_owned(), "true".to_owned())).collect()
+}
+
+/// Returns the parts as executors are given them.
+pub(crate) fn placed(parts: &[Part<'_>]) -> Vec<Placed> {
+    parts.iter().map(|part| Placed { path: part.path.to_owned(), node: part.node.clone() }).collect()
+}
