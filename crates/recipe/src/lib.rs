@@ -1,1 +1,38 @@
-//! …
+//! Understands what people write: project files, the lock, and what they come to as actions.
+//!
+//! Reading is apart from understanding: [`parse`] is pure and reports every problem it finds, [`load`] reads
+//! files and calls it. [`needs`] says what must be locked and fetched, and [`lower`] turns a stack and what
+//! was fetched into an [`engine::Graph`]. Resolving packages, fetching and running are left to others.
+
+mod check;
+mod knobs;
+mod machine;
+mod overlay;
+mod place;
+mod problem;
+mod project;
+mod reader;
+mod scalar;
+mod schema;
+mod stack;
+mod suggest;
+mod target;
+mod value;
+
+pub use knobs::Settings;
+pub use machine::{Accel, Disk, DiskAccess, DiskFormat, End, Machine, Talk, Test};
+pub use place::{Place, SourceFile, Spanned};
+pub use problem::Problem;
+pub use project::{FILE_NAME, LoadError, Stack, load, parse, parse_with};
+pub use scalar::{
+    Arch, Distro, EnvRef, GuestPath, KnobName, MachineRef, Mode, Name, OutputPath, PackageName, ProjectPath,
+    Sha256, Size, SourceRef, TargetName, TargetRef, TimeSpan, Url, Uuid,
+};
+pub use schema::schema;
+pub use stack::{
+    DebianSource, Environment, GitSource, Knob, KnobTable, KnobType, KnobValue, PathSource, Source, UrlSource,
+};
+pub use target::{
+    Applet, Command, Compression, Content, DirectoryEntry, Extract, FileEntry, Filesystem, FilesystemType,
+    Group, Initramfs, Kernel, Modules, Rootfs, Run, Target, User,
+};

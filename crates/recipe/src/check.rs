@@ -1,0 +1,609 @@
+//! What the types cannot say: references lead somewhere, nothing needs itself, numbers make sense together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::scalar::{Distro, Name, OutputPath, PackageName, TargetName, TargetRef};
+use crate::stack::{Environment, Recipe, Source};
+use crate::target::{Command, Content, FileEntry, Initramfs, Rootfs};
+use crate::value::Table;
+use crate::{Machine, Place, Problem, Spanned, Talk, Target, Test, suggest};
+
+/// The names that each section has, also those of entries that could not be read: to report a reference to
+/// one of them would be to report its mistake twice.
+pub(crate) struct Names(BTreeMap<String, BTreeSet<String>>);
+
+impl Names {
+    pub(crate) fn of(top: &Table) -> Names {
+        let names = |section: &Table| section.entries.iter().map(|entry| entry.key.clone()).collect();
+        let sections =
+            top.entries.iter().filter_map(|entry| Some((entry.key.clone(), entry.value.as_table()?)));
+        Names(sections.map(|(key, section)| (key, names(section))).collect())
+    }
+
+    fn section(&self, section: &str) -> impl Iterator<Item = &str> {
+        self.0.get(section).into_iter().flatten().map(String::as_str)
+    }
+}
+
+/// Reports the references that lead nowhere.
+pub(crate) fn references_lead_somewhere(
+    references: &[(&'static str, Name, Place)],
+    names: &Names,
+    problems: &mut Vec<Problem>,
+) {
+    for (section, name, place) in references {
+        if names.section(section).any(|known| known == name.as_str()) {
+            continue;
+        }
+        let (noun, nouns) = match *section {
+            "env" => ("environment", "environments"),
+            "source" => ("source", "sources"),
+            "machine" => ("machine", "machines"),
+            _ => ("target", "targets"),
+        };
+        let help = suggest::help(name.as_str(), nouns, names.section(section));
+        problems.push(Problem::at(place, format!("unknown {noun} `{name}`")).help(help));
+    }
+}
+
+/// What a target leaves.
+pub(crate) enum Leaves<'a> {
+    /// Always these files; the first is the main one.
+    Files(Vec<String>),
+    /// What a command declares, which may be directories.
+    Declared(&'a [Spanned<OutputPath>]),
+}
+
+/// Returns what the target of that name leaves in its output directory.
+pub(crate) fn leaves<'a>(name: &Name, target: &'a Target) -> Leaves<'a> {
+    match target {
+        Target::Command(command) => Leaves::Declared(&command.outputs),
+        Target::Rootfs(_) => Leaves::Files(vec!["rootfs.tar".to_owned()]),
+        Target::Initramfs(_) => Leaves::Files(vec!["initramfs.img".to_owned()]),
+        Target::Filesystem(filesystem) => {
+            Leaves::Files(vec![format!("{name}.{}", filesystem.r#type.as_str())])
+        }
+        Target::Kernel(_) => Leaves::Files(["vmlinuz", "config", "System.map"].map(str::to_owned).to_vec()),
+        Target::Extract(extract) => {
+            Leaves::Files(extract.files.keys().map(|path| path.as_str().to_owned()).collect())
+        }
+    }
+}
+
+/// Returns the file that a reference to the target alone means; none means all that it leaves.
+pub(crate) fn main_file(name: &Name, target: &Target) -> Option<String> {
+    match leaves(name, target) {
+        Leaves::Declared([only]) => Some(only.as_str().to_owned()),
+        Leaves::Declared(_) => None,
+        Leaves::Files(files) => match target {
+            Target::Extract(_) if files.len() != 1 => None,
+            _ => files.into_iter().next(),
+        },
+    }
+}
+
+/// Reports everything that is wrong with a recipe whose parts are right.
+pub(crate) fn check(recipe: &Recipe, problems: &mut Vec<Problem>) {
+    let mut checker = Checker { recipe, problems };
+    checker.stack();
+    for (name, environment) in &recipe.env {
+        checker.environment(name, environment);
+    }
+    for source in recipe.source.values() {
+        checker.source(source);
+    }
+    for (name, target) in &recipe.target {
+        checker.target(name, target);
+    }
+    for (name, machine) in &recipe.machine {
+        checker.machine(name, machine);
+    }
+    for test in recipe.test.values() {
+        checker.test(test);
+    }
+    checker.cycles();
+}
+
+struct Checker<'a> {
+    recipe: &'a Recipe,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Checker<'_> {
+    fn report(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    fn stack(&mut self) {
+        let stack = &self.recipe.stack;
+        if stack.format.value != 1 {
+            self.report(
+                Problem::at(&stack.format.place, format!("unknown recipe format {}", stack.format.value))
+                    .help("this program knows format 1; a newer one may know more"),
+            );
+        }
+        if stack.epoch.value < 0 {
+            self.report(Problem::at(&stack.epoch.place, "`epoch` is before 1970"));
+        }
+    }
+
+    /// Reports a reference that is not to a target of the kind `kind`.
+    fn reference_to_kind(&mut self, name: &Spanned<TargetName>, kind: &'static str) {
+        let Some(target) = self.recipe.target.get(name.as_str()) else { return };
+        if kind_of(target) != kind {
+            let known: Vec<&str> = self
+                .recipe
+                .target
+                .iter()
+                .filter(|(_, target)| kind_of(target) == kind)
+                .map(|(name, _)| name.as_str())
+                .collect();
+            self.report(
+                Problem::at(&name.place, format!("target `{}` is not a {kind}", name.as_str()))
+                    .related(&target.place, format!("it is of kind `{}`", kind_of(target)))
+                    .help(suggest::help(name.as_str(), "targets of that kind", known)),
+            );
+        }
+    }
+
+    /// Reports a reference to a target or file that is not there.
+    fn file_reference(&mut self, reference: &Spanned<TargetRef>) {
+        let (Some(target), Some(path)) = (self.recipe.target.get(&reference.target), &reference.path) else {
+            return;
+        };
+        let left: Vec<String> = match leaves(&reference.target, target) {
+            Leaves::Files(files) => files,
+            Leaves::Declared(outputs) => outputs.iter().map(|output| output.as_str().to_owned()).collect(),
+        };
+        let is_under = |known: &String| {
+            path == known || path.strip_prefix(known.as_str()).is_some_and(|p| p.starts_with('/'))
+        };
+        // A command that declares nothing may leave anything.
+        if !left.is_empty() && !left.iter().any(is_under) {
+            let help = suggest::help(path, "files of it", left.iter().map(String::as_str));
+            self.report(
+                Problem::at(&reference.place, format!("target `{}` leaves no `{path}`", reference.target))
+                    .help(help),
+            );
+        }
+    }
+
+    /// Reports a reference that means a directory where a file is needed.
+    fn one_file(&mut self, reference: &Spanned<TargetRef>, what: &str) {
+        self.file_reference(reference);
+        let Some(target) = self.recipe.target.get(&reference.target) else { return };
+        if reference.path.is_none() && main_file(&reference.target, target).is_none() {
+            let name = &reference.target;
+            self.report(
+                Problem::at(
+                    &reference.place,
+                    format!("{what} is one file, and target `{name}` leaves several or undeclared ones"),
+                )
+                .help(format!("say which: `{name}/…`, and list it in the target's `outputs`")),
+            );
+        }
+    }
+
+    fn environment(&mut self, name: &Name, environment: &Spanned<Environment>) {
+        self.package_names(&environment.packages);
+        let mut chain = vec![name];
+        let mut current = &environment.value;
+        while current.distro.is_none() {
+            let Some(parent) = &current.extends else {
+                self.report(
+                    Problem::at(&environment.place, format!("environment `{name}` has no `distro`"))
+                        .help("name the distribution, as in `distro = \"debian:bookworm\"`"),
+                );
+                return;
+            };
+            let Some((parent, environment)) = self.recipe.env.get_key_value(parent.as_str()) else { return };
+            if chain.contains(&parent) {
+                return;
+            }
+            chain.push(parent);
+            current = environment;
+        }
+    }
+
+    /// Reports packages that are listed twice.
+    fn package_names(&mut self, packages: &[Spanned<PackageName>]) {
+        let mut seen: BTreeMap<&PackageName, &Place> = BTreeMap::new();
+        for package in packages {
+            if let Some(first) = seen.insert(&package.value, &package.place) {
+                self.report(
+                    Problem::at(&package.place, format!("package `{}` is listed twice", package.as_str()))
+                        .related(first, "first listed here"),
+                );
+            }
+        }
+    }
+
+    fn source(&mut self, source: &Spanned<Source>) {
+        let Source::Debian(debian) = &source.value else { return };
+        if debian.distro.is_none() {
+            let distros: BTreeSet<&Distro> = self
+                .recipe
+                .env
+                .values()
+                .filter_map(|env| env.distro.as_ref().map(|distro| &distro.value))
+                .collect();
+            if distros.len() != 1 {
+                self.report(
+                    Problem::at(&source.place, "this source does not say of which distribution")
+                        .help("the environments do not all have the same one: give it a `distro`"),
+                );
+            }
+        }
+    }
+
+    fn target(&mut self, name: &Name, target: &Spanned<Target>) {
+        match &target.value {
+            Target::Command(command) => self.command(command),
+            Target::Rootfs(rootfs) => self.rootfs(target, rootfs),
+            Target::Initramfs(initramfs) => self.initramfs(target, initramfs),
+            Target::Filesystem(filesystem) => {
+                self.reference_to_kind(&filesystem.rootfs, "rootfs");
+                // ext4 superblock, s_volume_name.
+                if let Some(label) = filesystem.label.as_ref().filter(|label| label.len() > 16) {
+                    self.report(
+                        Problem::at(&label.place, format!("label of {} bytes", label.len()))
+                            .help("an ext4 label has at most 16"),
+                    );
+                }
+            }
+            Target::Kernel(_) => {}
+            Target::Extract(extract) => {
+                self.package_names(&extract.packages);
+                for (what, empty) in
+                    [("packages", extract.packages.is_empty()), ("files", extract.files.is_empty())]
+                {
+                    if empty {
+                        self.report(Problem::at(
+                            &target.place,
+                            format!("target `{name}` extracts nothing: it has no `{what}`"),
+                        ));
+                    }
+                }
+            }
+        }
+    }
+
+    fn command(&mut self, command: &Command) {
+        for input in command.inputs.values() {
+            self.file_reference(input);
+        }
+        for (idx, output) in command.outputs.iter().enumerate() {
+            let within = |inner: &str, outer: &str| {
+                inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
+            };
+            for earlier in &command.outputs[..idx] {
+                let (new, old) = (output.as_str(), earlier.as_str());
+                if new == old || within(new, old) || within(old, new) {
+                    let message = if new == old {
+                        format!("output `{new}` is listed twice")
+                    } else {
+                        format!("outputs `{old}` and `{new}` lie in each other")
+                    };
+                    self.report(
+                        Problem::at(&output.place, message).related(&earlier.place, "first listed here"),
+                    );
+                    break;
+                }
+            }
+        }
+        for (name, value) in &command.environment {
+            let valid = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+                && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+            if !valid {
+                self.report(Problem::at(
+                    &value.place,
+                    format!("invalid environment variable `{}`", name.escape_debug()),
+                ));
+            } else if name == "OUT" {
+                self.report(
+                    Problem::at(&value.place, "`OUT` is always `/build/out`").help("use another name"),
+                );
+            }
+        }
+    }
+
+    fn rootfs(&mut self, target: &Spanned<Target>, rootfs: &Rootfs) {
+        for layer in &rootfs.layers {
+            self.reference_to_kind(layer, "rootfs");
+        }
+        self.package_names(&rootfs.packages);
+        self.packages_have_distro(target, &rootfs.packages, rootfs.distro.as_ref());
+        let paths = [
+            paths(&rootfs.files, "file"),
+            paths(&rootfs.symlinks, "symbolic link"),
+            paths(&rootfs.directories, "directory"),
+        ];
+        self.paths(paths.concat());
+        for file in rootfs.files.values() {
+            self.content(file);
+        }
+        self.users(rootfs);
+        if let Some(hostname) = &rootfs.hostname {
+            // hostname(7): labels of letters, digits and hyphens; 64 is the kernel's limit.
+            let valid = !hostname.is_empty()
+                && hostname.len() <= 64
+                && hostname.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+                && !hostname.starts_with(['-', '.']);
+            if !valid {
+                let message = format!("invalid host name `{}`", hostname.escape_debug());
+                self.report(
+                    Problem::at(&hostname.place, message)
+                        .help("a host name has letters, digits, `-` and `.`"),
+                );
+            }
+            if let Some(file) = rootfs.files.iter().find(|(path, _)| path.as_str() == "/etc/hostname") {
+                self.report(
+                    Problem::at(&hostname.place, "`hostname` and a file `/etc/hostname` exclude each other")
+                        .related(&file.1.place, "given here"),
+                );
+            }
+        }
+    }
+
+    fn users(&mut self, rootfs: &Rootfs) {
+        let mut numbers: BTreeMap<u32, &Name> = BTreeMap::new();
+        for (name, user) in &rootfs.users {
+            if let Some(other) = numbers.insert(user.uid, name) {
+                self.report(Problem::at(
+                    &user.place,
+                    format!("users `{other}` and `{name}` have the same number {}", user.uid),
+                ));
+            }
+            if rootfs.groups.contains_key(name) {
+                self.report(
+                    Problem::at(&user.place, format!("a group `{name}` is listed, too"))
+                        .help("each user gets a group of its own name and number"),
+                );
+            }
+            for field in [&user.password.value, &user.shell] {
+                if field.contains([':', '\n']) {
+                    let message =
+                        format!("user `{name}`: `{}` has a colon or a line break", field.escape_debug());
+                    self.report(Problem::at(&user.place, message));
+                }
+            }
+        }
+        let mut numbers: BTreeMap<u32, &Name> =
+            rootfs.users.iter().map(|(name, user)| (user.uid, name)).collect();
+        for (name, group) in &rootfs.groups {
+            if let Some(other) = numbers.insert(group.gid, name) {
+                self.report(Problem::at(
+                    &group.place,
+                    format!("groups `{other}` and `{name}` have the same number {}", group.gid),
+                ));
+            }
+        }
+    }
+
+    fn initramfs(&mut self, target: &Spanned<Target>, initramfs: &Initramfs) {
+        for layer in &initramfs.layers {
+            self.reference_to_kind(layer, "rootfs");
+        }
+        self.package_names(&initramfs.packages);
+        self.packages_have_distro(target, &initramfs.packages, initramfs.distro.as_ref());
+        let paths = [
+            paths(&initramfs.files, "file"),
+            paths(&initramfs.symlinks, "symbolic link"),
+            paths(&initramfs.directories, "directory"),
+        ];
+        self.paths(paths.concat());
+        for file in initramfs.files.values().chain([&initramfs.init]) {
+            self.content(file);
+        }
+        if let Some(modules) = &initramfs.modules {
+            self.reference_to_kind(&modules.kernel, "kernel");
+            if let Some(Target::Kernel(kernel)) =
+                self.recipe.target.get(modules.kernel.as_str()).map(|t| &t.value)
+                && kernel.arch.value != initramfs.arch.value
+            {
+                let message = format!("modules of an {} kernel", kernel.arch.as_str());
+                self.report(
+                    Problem::at(&modules.kernel.place, message)
+                        .help(format!("the initramfs is for {}", initramfs.arch.as_str())),
+                );
+            }
+        }
+    }
+
+    fn packages_have_distro(
+        &mut self,
+        target: &Spanned<Target>,
+        packages: &[Spanned<PackageName>],
+        distro: Option<&Spanned<Distro>>,
+    ) {
+        if !packages.is_empty() && distro.is_none() {
+            self.report(
+                Problem::at(&target.place, "packages without a distribution")
+                    .help("name it, as in `distro = \"debian:bookworm\"`"),
+            );
+        }
+    }
+
+    /// Reports paths that several kinds of entries claim.
+    fn paths(&mut self, paths: Vec<(&str, &'static str, &Place)>) {
+        let mut seen: BTreeMap<&str, (&str, &Place)> = BTreeMap::new();
+        for (path, what, place) in paths {
+            if let Some((earlier, first)) = seen.insert(path, (what, place)) {
+                let message = format!("`{path}` is a {earlier} and a {what}");
+                self.report(Problem::at(place, message).related(first, "first written here"));
+            }
+        }
+    }
+
+    fn content(&mut self, file: &FileEntry) {
+        if let Content::Target(reference) = &file.content {
+            self.one_file(reference, "a file's content");
+        }
+    }
+
+    fn machine(&mut self, name: &Name, machine: &Spanned<Machine>) {
+        if machine.cpus.value == 0 {
+            self.report(Problem::at(&machine.cpus.place, format!("machine `{name}` has no processor")));
+        }
+        if !machine.memory.bytes().is_multiple_of(1 << 20) || machine.memory.bytes() == 0 {
+            self.report(
+                Problem::at(&machine.memory.place, "memory comes in whole MiB")
+                    .help("write it as in `512M` or `2G`"),
+            );
+        }
+        for file in machine.kernel.iter().chain(&machine.initrd) {
+            self.one_file(file, "what a machine loads");
+        }
+        for disk in &machine.disks {
+            self.one_file(&disk.target, "a disk image");
+        }
+        match &machine.kernel {
+            None => {
+                if let Some(initrd) = &machine.initrd {
+                    self.report(
+                        Problem::at(&initrd.place, "an initrd without a kernel")
+                            .help("give the machine a `kernel`, too"),
+                    );
+                }
+                if !machine.cmdline.is_empty() {
+                    self.report(
+                        Problem::at(&machine.place, "a kernel command line without a kernel")
+                            .help("give the machine a `kernel`, too"),
+                    );
+                }
+            }
+            Some(reference) => {
+                if let Some(Target::Kernel(kernel)) =
+                    self.recipe.target.get(&reference.target).map(|target| &target.value)
+                    && kernel.arch.value != machine.arch.value
+                {
+                    let message = format!(
+                        "machine `{name}` is {} and its kernel {}",
+                        machine.arch.as_str(),
+                        kernel.arch.as_str()
+                    );
+                    self.report(
+                        Problem::at(&reference.place, message).related(&kernel.arch.place, "of the kernel"),
+                    );
+                }
+            }
+        }
+    }
+
+    fn test(&mut self, test: &Spanned<Test>) {
+        for talk in &test.expect {
+            if let Talk::Expect(text) = &talk.value
+                && text.is_empty()
+            {
+                self.report(
+                    Problem::at(&talk.place, "an empty text is always there")
+                        .help("name what the console must show"),
+                );
+            }
+        }
+        if test.timeout.duration().is_zero() {
+            self.report(Problem::at(&test.timeout.place, "a test that may take no time cannot pass"));
+        }
+    }
+
+    /// Reports environments and targets that need themselves, each cycle once.
+    fn cycles(&mut self) {
+        let environments: Edges<'_> = self
+            .recipe
+            .env
+            .iter()
+            .map(|(name, env)| (name, env.extends.iter().map(|parent| (&***parent, &parent.place)).collect()))
+            .collect();
+        let targets: Edges<'_> =
+            self.recipe.target.iter().map(|(name, target)| (name, references(target))).collect();
+        for (what, edges) in [("environments extend", environments), ("targets need", targets)] {
+            for cycle in find_cycles(&edges) {
+                let names: Vec<String> = cycle.iter().map(|(name, _)| format!("`{name}`")).collect();
+                let message = format!("{what} each other: {} → {}", names.join(" → "), names[0]);
+                let (_, closing) = cycle[cycle.len() - 1];
+                let mut problem = Problem::at(closing, message);
+                for (idx, (name, place)) in cycle.iter().enumerate().take(cycle.len() - 1) {
+                    problem = problem.related(place, format!("`{name}` needs {} here", names[idx + 1]));
+                }
+                self.report(problem.help("one of these references has to go"));
+            }
+        }
+    }
+}
+
+fn kind_of(target: &Target) -> &'static str {
+    match target {
+        Target::Command(_) => "command",
+        Target::Rootfs(_) => "rootfs",
+        Target::Initramfs(_) => "initramfs",
+        Target::Filesystem(_) => "filesystem",
+        Target::Kernel(_) => "kernel",
+        Target::Extract(_) => "extract",
+    }
+}
+
+fn paths<'a, T>(
+    entries: &'a BTreeMap<crate::scalar::GuestPath, Spanned<T>>,
+    what: &'static str,
+) -> Vec<(&'a str, &'static str, &'a Place)> {
+    entries.iter().map(|(path, entry)| (path.as_str(), what, &entry.place)).collect()
+}
+
+/// Returns the targets that `target` needs, and where it says so.
+pub(crate) fn references(target: &Target) -> Vec<(&Name, &Place)> {
+    fn files<'a>(files: impl Iterator<Item = &'a Spanned<FileEntry>>) -> Vec<(&'a Name, &'a Place)> {
+        files
+            .filter_map(|file| match &file.content {
+                Content::Target(reference) => Some((&reference.target, &reference.place)),
+                Content::Text(_) | Content::File(_) => None,
+            })
+            .collect()
+    }
+    match target {
+        Target::Command(command) => {
+            command.inputs.values().map(|input| (&input.target, &input.place)).collect()
+        }
+        Target::Rootfs(rootfs) => {
+            let layers = rootfs.layers.iter().map(|layer| (&***layer, &layer.place));
+            layers.chain(files(rootfs.files.values())).collect()
+        }
+        Target::Initramfs(initramfs) => {
+            let layers = initramfs.layers.iter().map(|layer| (&***layer, &layer.place));
+            let kernel = initramfs.modules.iter().map(|modules| (&**modules.kernel, &modules.kernel.place));
+            let contents = files(initramfs.files.values().chain([&initramfs.init]));
+            layers.chain(kernel).chain(contents).collect()
+        }
+        Target::Filesystem(filesystem) => vec![(&**filesystem.rootfs, &filesystem.rootfs.place)],
+        Target::Kernel(_) | Target::Extract(_) => Vec::new(),
+    }
+}
+
+type Edges<'a> = BTreeMap<&'a Name, Vec<(&'a Name, &'a Place)>>;
+
+/// Returns cycles, each as its members with the place where the member refers to the next one. Every member
+/// of a cycle is in one that is returned.
+fn find_cycles<'a>(edges: &Edges<'a>) -> Vec<Vec<(&'a Name, &'a Place)>> {
+    let mut cycles = Vec::new();
+    let mut done: BTreeSet<&Name> = BTreeSet::new();
+    for start in edges.keys() {
+        // The path from `start`, each member with the index of its next reference to follow: a stack of our
+        // own, since a recipe may have chains longer than ours.
+        let mut path: Vec<(&'a Name, usize)> = vec![(start, 0)];
+        while let Some((name, next)) = path.last_mut() {
+            let name = *name;
+            let Some((to, _)) = (!done.contains(name)).then(|| edges.get(name)?.get(*next)).flatten() else {
+                done.insert(name);
+                path.pop();
+                continue;
+            };
+            *next += 1;
+            if let Some(begin) = path.iter().position(|(member, _)| member == to) {
+                let member = |(name, next): &(&'a Name, usize)| (*name, edges[name][next - 1].1);
+                cycles.push(path[begin..].iter().map(member).collect());
+            } else if edges.contains_key(to) {
+                path.push((to, 0));
+            }
+        }
+    }
+    cycles
+}

@@ -1,0 +1,148 @@
+//! Virtual machines and what is expected of them.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use crate::Spanned;
+use crate::reader::{Read, Reader, table, words};
+use crate::scalar::{Arch, EnvRef, MachineRef, Size, TargetRef, TimeSpan};
+use crate::value::{Kind, Value};
+
+table! {
+    /// A virtual machine: the one description from which it is run and tested.
+    pub struct Machine {
+        /// The instruction set of its processors.
+        arch: Spanned<Arch> = "amd64",
+        /// The environment that has QEMU.
+        env: Spanned<EnvRef>,
+        /// How many processors.
+        cpus: Spanned<u32> = 1,
+        /// How much memory.
+        memory: Spanned<Size> = "512M",
+        /// The kernel to load: a target, or a file of one.
+        kernel: Option<Spanned<TargetRef>>,
+        /// The initramfs for that kernel.
+        initrd: Option<Spanned<TargetRef>>,
+        /// The command line of that kernel.
+        cmdline: String = "",
+        /// The disks, in the order in which the guest finds them.
+        disks: Vec<Spanned<Disk>>,
+        /// What executes the guest's instructions.
+        accel: Accel = "auto",
+        /// Further QEMU arguments, verbatim and last.
+        arguments: Vec<String>,
+    }
+}
+
+words! {
+    /// What executes the guest's instructions.
+    pub enum Accel("accelerator") {
+        /// KVM where it works for this guest, else TCG.
+        Auto = "auto",
+        /// KVM; without it the machine does not start.
+        Kvm = "kvm",
+        /// QEMU's own translator, which works everywhere.
+        Tcg = "tcg",
+    }
+}
+
+table! {
+    /// A disk of a machine, on virtio.
+    pub struct Disk {
+        /// The image: a target, or a file of one.
+        target: Spanned<TargetRef>,
+        /// The format of the image.
+        format: DiskFormat = "raw",
+        /// What becomes of the guest's writes. The image itself is never changed.
+        access: DiskAccess = "snapshot",
+    }
+}
+
+words! {
+    /// The format of a disk image.
+    pub enum DiskFormat("disk format") {
+        /// The bytes of the disk, one after another.
+        Raw = "raw",
+        /// QEMU's copy-on-write format.
+        Qcow2 = "qcow2",
+    }
+}
+
+words! {
+    /// What becomes of a guest's writes to a disk.
+    pub enum DiskAccess("disk access") {
+        /// They are kept until the machine stops.
+        Snapshot = "snapshot",
+        /// The disk is write-protected.
+        ReadOnly = "read-only",
+    }
+}
+
+table! {
+    /// What must happen when a machine boots.
+    pub struct Test {
+        /// The machine.
+        machine: Spanned<MachineRef>,
+        /// What the serial console must show, in this order; between them, what is typed:
+        /// `["login:", { send = "root\n" }, "#"]`.
+        expect: Vec<Spanned<Talk>>,
+        /// Text that fails the test as soon as the console shows it. Kernel panics always do.
+        forbid: Vec<String>,
+        /// How the boot must end after that.
+        end: End = "power-off",
+        /// How long all of it may take.
+        timeout: Spanned<TimeSpan> = "5m",
+    }
+}
+
+words! {
+    /// How a boot ends.
+    pub enum End("end") {
+        /// The guest powers itself off.
+        PowerOff = "power-off" not "poweroff" not "shutdown",
+        /// The guest resets itself.
+        Reset = "reset" not "reboot",
+        /// The guest is left running and is stopped from outside.
+        Running = "running",
+    }
+}
+
+/// One turn of the conversation on the console.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Talk {
+    /// This text must appear.
+    Expect(String),
+    /// This text is typed; a newline is the enter key.
+    Send(String),
+}
+
+table! {
+    /// Text to type.
+    pub(crate) struct Send {
+        /// The text; a newline is the enter key.
+        send: String,
+    }
+}
+
+impl Read for Talk {
+    fn read(value: &Value, reader: &mut Reader) -> Option<Talk> {
+        match &value.kind {
+            Kind::String(text) | Kind::Knob { text, .. } => Some(Talk::Expect(text.clone())),
+            Kind::Table(_) => Send::read(value, reader).map(|send| Talk::Send(send.send)),
+            _ => {
+                reader.wrong_type(value, "a string or `{ send = … }`");
+                None
+            }
+        }
+    }
+}
+
+impl JsonSchema for Talk {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Talk".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let send = generator.subschema_for::<Send>();
+        json_schema!({ "anyOf": [{ "type": "string" }, send] })
+    }
+}
