@@ -1,0 +1,92 @@
+//! What a member of a package can be compressed with.
+
+use std::io::{self, BufReader, Read};
+
+/// How `control.tar` or `data.tar` is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// deflate.
+    Gzip,
+    /// LZMA2, what Debian uses.
+    Xz,
+    /// Zstandard, what Ubuntu uses.
+    Zstd,
+}
+
+/// What one decoder may use: `xz -9` needs 65 MiB, and more than that is an attack.
+const MEMORY_LIMIT: u64 = 128 << 20;
+/// 128 MiB, as much as `zstd` itself accepts without being asked for more.
+const WINDOW_LOG_MAX: u32 = 27;
+
+impl Compression {
+    /// Returns what the end of a member's name means (`.xz`, or nothing), if we can read it.
+    pub fn from_suffix(suffix: &str) -> Option<Compression> {
+        match suffix {
+            "" => Some(Compression::None),
+            ".gz" => Some(Compression::Gzip),
+            ".xz" => Some(Compression::Xz),
+            ".zst" => Some(Compression::Zstd),
+            _ => None,
+        }
+    }
+
+    /// Returns a reader of what `input` was before it was compressed. Checksums are verified at the end.
+    pub fn decode<'a>(self, input: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
+        Ok(match self {
+            Compression::None => Box::new(input),
+            Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(input)),
+            Compression::Xz => {
+                let flags = liblzma::stream::CONCATENATED;
+                let stream = liblzma::stream::Stream::new_stream_decoder(MEMORY_LIMIT, flags)?;
+                let input = BufReader::with_capacity(64 << 10, input);
+                Box::new(liblzma::bufread::XzDecoder::new_stream(input, stream))
+            }
+            Compression::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::new(input)?;
+                decoder.window_log_max(WINDOW_LOG_MAX)?;
+                Box::new(decoder)
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deb::fixtures::compress;
+
+    const ALL: [Compression; 4] = [Compression::None, Compression::Gzip, Compression::Xz, Compression::Zstd];
+
+    fn suffix(compression: Compression) -> &'static str {
+        let suffixes = ["", ".gz", ".xz", ".zst"];
+        suffixes.into_iter().find(|suffix| Compression::from_suffix(suffix) == Some(compression)).unwrap()
+    }
+
+    fn decode(compression: Compression, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut decoded = Vec::new();
+        compression.decode(bytes)?.read_to_end(&mut decoded)?;
+        Ok(decoded)
+    }
+
+    #[test]
+    fn everything_comes_back() {
+        let plain: Vec<u8> = (0..200_000_u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
+        for compression in ALL {
+            assert!(decode(compression, &compress(suffix(compression), &plain)).unwrap() == plain, "{compression:?}");
+        }
+    }
+
+    #[test]
+    fn damage_and_truncation_are_found() {
+        let plain = vec![b'x'; 100_000];
+        for compression in &ALL[1..] {
+            let good = compress(suffix(*compression), &plain);
+            assert!(decode(*compression, &good[..good.len() - 1]).is_err(), "{compression:?}");
+            let mut bad = good.clone();
+            bad[good.len() / 2] ^= 0x55;
+            assert!(decode(*compression, &bad).is_err(), "{compression:?}");
+        }
+    }
+}
