@@ -291,8 +291,14 @@ mod tests {
             input_root: Digest::of(b""),
             platform: command.platform.clone(),
         };
-        assert_eq!(Digest::of(&command.encode()).to_string(), "COMMAND");
-        assert_eq!(Digest::of(&action.encode()).to_string(), "ACTION");
+        assert_eq!(
+            Digest::of(&command.encode()).to_string(),
+            "9b18cc533fc2e36d7e2befe261e6ee917c4780d7c368fabd3fa13271447f7cca/68"
+        );
+        assert_eq!(
+            Digest::of(&action.encode()).to_string(),
+            "3c4119f112e8aacd7ba445c69b94e96e7de9bbdc456c3a52c6a9070a6002530e/154"
+        );
     }
 
     #[test]

@@ -473,12 +473,11 @@ impl<'a> Build<'a, '_> {
             }
             return;
         }
-        for node in nodes {
-            if let Some(step) = self.needs.step(node) {
-                let outcome = StepOutcome::Failed { action, result: result.clone(), kept: kept.clone() };
-                self.outcomes[step.0 as usize] = Some(outcome);
-                self.give_up(node, step);
-            }
+        self.outcomes[step.0 as usize] = Some(StepOutcome::Failed { action, result, kept });
+        self.give_up(node, step);
+        for &other in &nodes[1..] {
+            self.skip(other, step);
+            self.give_up(other, step);
         }
     }
 
@@ -521,14 +520,17 @@ impl<'a> Build<'a, '_> {
                 }
             }
             for dependent in skipped {
-                if let Some(step) = self.needs.step(dependent) {
-                    let (label, reason) = (self.label(step), self.label(because));
-                    self.emit(EventKind::Skipped { label, because: reason });
-                    self.outcomes[step.0 as usize] = Some(StepOutcome::Skipped { because });
-                }
+                self.skip(dependent, because);
                 gone.push(dependent);
             }
         }
+    }
+
+    fn skip(&mut self, node: u32, because: StepId) {
+        let Some(step) = self.needs.step(node) else { return };
+        let (label, reason) = (self.label(step), self.label(because));
+        self.emit(EventKind::Skipped { label, because: reason });
+        self.outcomes[step.0 as usize] = Some(StepOutcome::Skipped { because });
     }
 
     fn retry(&mut self, node: u32, action: Digest, error: JobError) {
@@ -545,42 +547,48 @@ impl<'a> Build<'a, '_> {
         self.enqueue(node, action);
     }
 
-    /// Has made again what `node` reads and what turned out to be incomplete although it was remembered.
-    /// Stops the build with `error` when there is no such thing.
+    /// Has made again what `node` reads and what turned out to be incomplete although it was remembered,
+    /// and first what that is made of, if that is incomplete too. Stops the build with `error` when `node`
+    /// reads no such thing.
     fn revive_producers(&mut self, node: u32, error: JobError) {
         self.keys.trees.forget();
-        let mut n_revived = 0;
-        let mut seen = BTreeSet::new();
-        for producer in producers(self.graph, node) {
-            if !seen.insert(producer) {
-                continue;
-            }
-            if let Some(waiting) = self.revived.get_mut(&producer) {
-                // Made again once and lost again is the machine's fault.
-                if self.status[producer as usize] != Status::Known {
-                    waiting.push(node);
-                    n_revived += 1;
+        let mut unchecked = vec![node];
+        while let Some(reader) = unchecked.pop() {
+            let mut n_awaited = 0;
+            let mut seen = BTreeSet::new();
+            for producer in producers(self.graph, reader) {
+                if !seen.insert(producer) {
+                    continue;
                 }
-                continue;
+                if let Some(waiting) = self.revived.get_mut(&producer) {
+                    // Made again once and lost again is the machine's fault.
+                    if self.status[producer as usize] != Status::Known {
+                        waiting.push(reader);
+                        n_awaited += 1;
+                    }
+                    continue;
+                }
+                let Some(output) = self.outputs.get(producer) else { continue };
+                match self.keys.trees.is_complete(&output) {
+                    Ok(true) => continue,
+                    Ok(false) => {}
+                    Err(error) => return self.stop(node, JobError::Tree(error)),
+                }
+                n_awaited += 1;
+                self.revived.insert(producer, vec![reader]);
+                let label = self.needs.step(producer).map(|step| self.label(step));
+                self.emit(EventKind::Lost { label });
+                unchecked.push(producer);
             }
-            let Some(output) = self.outputs.get(producer) else { continue };
-            match self.keys.trees.is_complete(&output) {
-                Ok(true) => continue,
-                Ok(false) => {}
-                Err(error) => return self.stop(node, JobError::Tree(error)),
+            if n_awaited == 0 && reader == node {
+                return self.stop(node, error);
             }
-            n_revived += 1;
-            self.revived.insert(producer, vec![node]);
-            self.status[producer as usize] = Status::Waiting;
-            let label = self.needs.step(producer).map(|step| self.label(step));
-            self.emit(EventKind::Lost { label });
-            self.ready.push_back(producer);
+            self.status[reader as usize] = Status::Waiting;
+            self.n_awaited[reader as usize] = n_awaited;
+            if n_awaited == 0 {
+                self.ready.push_back(reader);
+            }
         }
-        if n_revived == 0 {
-            return self.stop(node, error);
-        }
-        self.status[node as usize] = Status::Waiting;
-        self.n_awaited[node as usize] = n_revived;
     }
 
     /// Ends the build with an error, once what is running has ended. The first error is the one to report.
