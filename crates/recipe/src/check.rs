@@ -63,7 +63,7 @@ pub(crate) fn leaves<'a>(name: &Name, target: &'a Target) -> Leaves<'a> {
         Target::Filesystem(filesystem) => {
             Leaves::Files(vec![format!("{name}.{}", filesystem.r#type.as_str())])
         }
-        Target::Kernel(_) => Leaves::Files(["vmlinuz", "config", "System.map"].map(str::to_owned).to_vec()),
+        Target::Kernel(_) => Leaves::Files(["vmlinuz", "config"].map(str::to_owned).to_vec()),
         Target::Extract(extract) => {
             Leaves::Files(extract.files.keys().map(|path| path.as_str().to_owned()).collect())
         }

@@ -6,7 +6,10 @@
 
 mod check;
 mod knobs;
+mod lock;
+mod lower;
 mod machine;
+mod needs;
 mod overlay;
 mod place;
 mod problem;
@@ -20,7 +23,10 @@ mod target;
 mod value;
 
 pub use knobs::Settings;
+pub use lock::{Lock, LockedFile, LockedRelease, LockedSet, LockedSource, Pin};
+pub use lower::{Imported, Lowered, MachineOutput, Resolved, TargetOutput, lower};
 pub use machine::{Accel, Disk, DiskAccess, DiskFormat, End, Machine, Talk, Test};
+pub use needs::{Goal, Needs, PackageRequest, PackageSet, needs};
 pub use place::{Place, SourceFile, Spanned};
 pub use problem::Problem;
 pub use project::{FILE_NAME, LoadError, Stack, load, parse, parse_with};

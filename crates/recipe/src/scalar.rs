@@ -391,30 +391,50 @@ impl FromText for Distro {
     }
 }
 
-/// A package, by its name.
+/// A package: its name, if need be with an architecture or a version: `hello:arm64`, `hello=2.10-3`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PackageName(String);
 
-string_schema!(PackageName, "PackageName", "The name of a package.", "^[a-z0-9][a-z0-9+.-]+$");
+string_schema!(
+    PackageName,
+    "PackageName",
+    "The name of a package, if need be with an architecture or a version: `hello`, `hello:arm64`, `hello=2.10-3`.",
+    "^[a-z0-9][a-z0-9+.-]+(:[a-z0-9-]+)?(=.+)?$"
+);
 
 impl PackageName {
-    /// Returns the name as text.
+    /// Returns it as it is written.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Returns the name alone.
+    pub fn name(&self) -> &str {
+        self.0.split([':', '=']).next().unwrap_or_default()
     }
 }
 
 impl FromText for PackageName {
     fn from_text(text: &str) -> Result<PackageName, Wrong> {
+        let (rest, version) = text.split_once('=').unwrap_or((text, "0"));
+        let (name, architecture) = rest.split_once(':').unwrap_or((rest, "any"));
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         // Debian policy 5.6.1: at least two characters, lower case, starting with an alphanumeric one.
-        let fits = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+.-".contains(&b));
-        let starts_well =
-            text.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit());
-        if fits && starts_well && text.len() > 1 {
+        let is_name = name.len() > 1
+            && name.bytes().all(|byte| plain(byte) || b"+.-".contains(&byte))
+            && !name.starts_with(['+', '.', '-']);
+        let is_architecture =
+            !architecture.is_empty() && architecture.bytes().all(|byte| plain(byte) || byte == b'-');
+        let is_version = version.starts_with(|first: char| first.is_ascii_digit())
+            && version.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".+-:~".contains(&byte));
+        if is_name && is_architecture && is_version {
             return Ok(PackageName(text.to_owned()));
         }
-        let help = "packages are named without version or architecture; the lock pins the version";
-        Err(Wrong::new(format!("invalid package name `{}`", text.escape_debug()), help))
+        let message = format!("invalid package name `{}`", text.escape_debug());
+        Err(Wrong::new(
+            message,
+            "write `name`, or with an architecture or version `name:arm64`, `name=1.2-3`",
+        ))
     }
 }
 

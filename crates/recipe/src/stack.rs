@@ -276,6 +276,8 @@ table! {
         arch: Option<Spanned<Arch>>,
         /// The packages.
         packages: Vec<Spanned<PackageName>>,
+        /// What is installed beside the packages and what they need. The default is `essential`.
+        base: Option<Base>,
         /// Whether what packages recommend is installed too. The default is not to.
         recommends: Option<bool>,
         /// The archive to lock from, when it is not the distribution's own.
@@ -284,5 +286,17 @@ table! {
         suites: Vec<Spanned<String>>,
         /// The components. The default is `main`.
         components: Vec<Spanned<String>>,
+    }
+}
+
+words! {
+    /// What is installed beside the packages that are asked for and what they need.
+    pub enum Base("base") {
+        /// Nothing.
+        Nothing = "nothing" not "none",
+        /// Packages that the distribution calls essential, on which all others rely.
+        Essential = "essential",
+        /// These, all that have the priority `required`, and apt: a system that can install more.
+        Minbase = "minbase",
     }
 }

@@ -11,6 +11,7 @@ use crate::scalar::{
     Arch, Distro, EnvRef, GuestPath, Mode, Name, OutputPath, PackageName, ProjectPath, Size, SourceRef,
     TargetName, TargetRef, TimeSpan, Url, Uuid,
 };
+use crate::stack::Base;
 use crate::value::{Kind, Table, Value};
 
 kinds! {
@@ -111,6 +112,8 @@ table! {
         arch: Spanned<Arch> = "amd64",
         /// The packages; what they depend on comes with them.
         packages: Vec<Spanned<PackageName>>,
+        /// What is installed beside the packages and what they need.
+        base: Base = "essential",
         /// Whether what packages recommend is installed too.
         recommends: bool = false,
         /// Whether the maintainer scripts run. Without, packages are plain files: all that is possible for an
@@ -374,7 +377,7 @@ words! {
 }
 
 table! {
-    /// A kernel, out of a distribution's package. Leaves `vmlinuz`, `config` and `System.map`.
+    /// A kernel, out of a distribution's package. Leaves `vmlinuz` and `config`.
     pub struct Kernel {
         /// The distribution: `debian:bookworm`.
         distro: Spanned<Distro>,

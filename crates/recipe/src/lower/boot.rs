@@ -1,0 +1,119 @@
+//! Machines and tests as inputs and specifications of `runvm`.
+
+use std::time::Duration;
+
+use engine::{Input, Placement, Requirements, Step};
+use vm::spec;
+
+use super::{INPUTS, Lowering, MachineOutput, command_environment};
+use crate::machine::{Accel, DiskAccess, DiskFormat, End, Machine, Talk};
+use crate::scalar::{Arch, Name, TargetRef};
+
+/// What a test's step may take beyond the test itself, to start and to write its logs.
+const GRACE: Duration = Duration::from_secs(30);
+
+impl Lowering<'_> {
+    /// Adds a machine to what can be run.
+    pub(super) fn machine(&mut self, name: &Name) {
+        let machine = &self.stack.machines[name];
+        let (spec, mut inputs) = self.machine_spec(machine);
+        let boot = spec::Boot {
+            machine: spec.clone(),
+            script: Vec::new(),
+            forbid: Vec::new(),
+            ending: spec::Ending::PowerOff,
+            timeout_seconds: 0,
+        };
+        inputs.push(Placement { path: format!("{INPUTS}/boot.json"), input: self.json(&boot) });
+        let output = MachineOutput {
+            inputs,
+            arguments: ["tools/runvm", "console", "in/boot.json"].map(str::to_owned).to_vec(),
+            environment: command_environment(self.stack),
+            requirements: Requirements { kvm: machine.accel != Accel::Tcg, ..Requirements::default() },
+            machine: spec,
+        };
+        self.lowered.machines.insert(name.clone(), output);
+    }
+
+    /// Adds the step of a test.
+    pub(super) fn test(&mut self, name: &Name) {
+        let test = &self.stack.tests[name];
+        let machine = &self.stack.machines[test.machine.as_str()];
+        let (spec, mut inputs) = self.machine_spec(machine);
+        let script = test.expect.iter().map(|talk| match &talk.value {
+            Talk::Expect(text) => spec::Talk::Expect(text.clone()),
+            Talk::Send(text) => spec::Talk::Send(text.clone()),
+        });
+        let boot = spec::Boot {
+            machine: spec,
+            script: script.collect(),
+            forbid: test.forbid.clone(),
+            ending: match test.end {
+                End::PowerOff => spec::Ending::PowerOff,
+                End::Reset => spec::Ending::Reset,
+                End::Running => spec::Ending::Running,
+            },
+            timeout_seconds: test.timeout.duration().as_secs(),
+        };
+        inputs.push(Placement { path: format!("{INPUTS}/boot.json"), input: self.json(&boot) });
+        let step = self.step(Step {
+            label: format!("test {name}"),
+            arguments: ["tools/runvm", "boot", "in/boot.json", "out"].map(str::to_owned).to_vec(),
+            environment: command_environment(self.stack),
+            inputs,
+            requirements: Requirements {
+                root: false,
+                kvm: machine.accel != Accel::Tcg,
+                timeout: Some(test.timeout.duration().saturating_add(GRACE)),
+            },
+        });
+        self.lowered.tests.insert(name.clone(), step);
+    }
+
+    /// Returns the machine as `runvm` is told it, and what it reads: the environment with QEMU, the tool and
+    /// the images.
+    fn machine_spec(&mut self, machine: &Machine) -> (spec::Machine, Vec<Placement>) {
+        let environment = self.lowered.environments[machine.env.as_str()];
+        let mut inputs =
+            vec![Placement { path: String::new(), input: Input::Merged(environment) }, self.tool("runvm")];
+        let mut place = |lowering: &mut Self, name: &str, file: &TargetRef| {
+            let input = lowering.reference(file);
+            inputs.push(Placement { path: format!("{INPUTS}/{name}"), input });
+            format!("in/{name}")
+        };
+        let kernel = machine.kernel.as_ref().map(|file| place(self, "kernel", file));
+        let initrd = machine.initrd.as_ref().map(|file| place(self, "initrd", file));
+        let disks = machine.disks.iter().enumerate().map(|(idx, disk)| spec::Disk {
+            file: place(self, &format!("disk{idx}"), &disk.target),
+            format: match disk.format {
+                DiskFormat::Raw => spec::DiskFormat::Raw,
+                DiskFormat::Qcow2 => spec::DiskFormat::Qcow2,
+            },
+            access: match disk.access {
+                DiskAccess::Snapshot => spec::DiskAccess::Snapshot,
+                DiskAccess::ReadOnly => spec::DiskAccess::ReadOnly,
+            },
+        });
+        let disks = disks.collect();
+        let spec = spec::Machine {
+            arch: match machine.arch.value {
+                Arch::Amd64 => spec::Arch::X86_64,
+                Arch::Arm64 => spec::Arch::Arm64,
+                Arch::Riscv64 => spec::Arch::Riscv64,
+            },
+            cpus: machine.cpus.value,
+            memory_mib: machine.memory.bytes() >> 20,
+            kernel,
+            initrd,
+            cmdline: machine.cmdline.clone(),
+            disks,
+            accelerator: match machine.accel {
+                Accel::Auto => spec::Accelerator::Auto,
+                Accel::Kvm => spec::Accelerator::Kvm,
+                Accel::Tcg => spec::Accelerator::Tcg,
+            },
+            arguments: machine.arguments.clone(),
+        };
+        (spec, inputs)
+    }
+}

@@ -1,0 +1,143 @@
+//! Packages as layers and trees, and the environments that stand on them.
+
+use std::collections::BTreeMap;
+
+use cas::Digest;
+use engine::{Input, MergeId, Placement, Requirements, StepId};
+use serde_json::json;
+
+use super::{INPUTS, Layer, Lowering, place_layers};
+use crate::lock::Pin;
+use crate::scalar::Name;
+
+/// The steps of packages, each shared by all that has the package.
+#[derive(Default)]
+pub(super) struct Packages {
+    unpack: BTreeMap<Digest, StepId>,
+    tree: BTreeMap<Digest, StepId>,
+    configured: BTreeMap<(String, Vec<Digest>), Configured>,
+}
+
+/// Packages that were configured together.
+#[derive(Clone, Copy)]
+pub(super) struct Configured {
+    /// What the packages unpack to.
+    unpacked: MergeId,
+    /// What their scripts made of it.
+    step: StepId,
+}
+
+impl Configured {
+    /// The layer of what configuring changed.
+    pub(super) fn layer(self) -> Layer {
+        let input = Input::Output { step: self.step, path: "layer.tar".to_owned() };
+        Layer { name: "configured".to_owned(), input }
+    }
+}
+
+/// The name of a package for people: native packages of the usual architecture need not say so.
+fn title(pin: &Pin) -> String {
+    match pin.arch.as_str() {
+        "amd64" | "all" => format!("{} {}", pin.name, pin.version),
+        arch => format!("{}:{arch} {}", pin.name, pin.version),
+    }
+}
+
+impl<'a> Lowering<'a> {
+    /// Returns the pins of a set that are used, in an order in which they can be installed.
+    pub(super) fn pins(&self, set: &str) -> Vec<&'a Pin> {
+        let needed = &self.needs.packages[set];
+        self.lock.packages[set].pins.iter().filter(|pin| needed.uses(pin)).collect()
+    }
+
+    /// Returns the layer of a package.
+    pub(super) fn package_layer(&mut self, pin: &Pin) -> Layer {
+        let step = self.unpack(pin);
+        Layer { name: pin.name.clone(), input: Input::Output { step, path: "layer.tar".to_owned() } }
+    }
+
+    fn unpack(&mut self, pin: &Pin) -> StepId {
+        let digest = pin.digest().expect("the lock was read, so its digests are well-formed");
+        if let Some(step) = self.packages.unpack.get(&digest) {
+            return *step;
+        }
+        let deb = Placement {
+            path: format!("{INPUTS}/{}.deb", pin.name),
+            input: Input::File { digest, executable: false },
+        };
+        let path = format!("in/{}.deb", pin.name);
+        let label = format!("unpack {}", title(pin));
+        let step = self.tool_step(label, &["pkgroot", "unpack", &path], vec![deb], Requirements::default());
+        self.packages.unpack.insert(digest, step);
+        step
+    }
+
+    /// Returns the step that has the files of a package as plain files.
+    fn tree(&mut self, pin: &Pin) -> StepId {
+        let digest = pin.digest().expect("the lock was read, so its digests are well-formed");
+        if let Some(step) = self.packages.tree.get(&digest) {
+            return *step;
+        }
+        let layer = Placement { path: format!("{INPUTS}/layer.tar"), input: self.package_layer(pin).input };
+        let label = format!("tree {}", title(pin));
+        let step =
+            self.tool_step(label, &["mkimg", "tree", "in/layer.tar"], vec![layer], Requirements::default());
+        self.packages.tree.insert(digest, step);
+        step
+    }
+
+    /// Returns the packages after their maintainer scripts ran.
+    pub(super) fn configured(&mut self, label: &str, arch: &str, pins: &[&Pin]) -> Configured {
+        let digests = pins.iter().filter_map(|pin| pin.digest()).collect();
+        let key = (arch.to_owned(), digests);
+        if let Some(configured) = self.packages.configured.get(&key) {
+            return *configured;
+        }
+        let trees = pins.iter().map(|pin| {
+            let input = Input::Output { step: self.tree(pin), path: String::new() };
+            Placement { path: String::new(), input }
+        });
+        let trees = trees.collect();
+        let unpacked = self.lowered.graph.add_merge(trees);
+        let layers: Vec<Layer> = pins.iter().map(|pin| self.package_layer(pin)).collect();
+        let (mut inputs, paths) = place_layers("layers", &layers);
+        let mut foreign: Vec<&str> = pins
+            .iter()
+            .map(|pin| pin.arch.as_str())
+            .filter(|other| *other != arch && *other != "all")
+            .collect();
+        foreign.sort_unstable();
+        foreign.dedup();
+        // The shape is that of `distro::configure::Spec`, which belongs to the tool that reads it.
+        let spec = json!({
+            "root": "in/root",
+            "layers": paths,
+            "architecture": arch,
+            "foreign_architectures": foreign,
+            "merged_usr": true,
+            "epoch": self.stack.epoch,
+        });
+        inputs.push(Placement { path: format!("{INPUTS}/root"), input: Input::Merged(unpacked) });
+        inputs.push(Placement { path: format!("{INPUTS}/configure.json"), input: self.json(&spec) });
+        let requirements = Requirements { root: true, ..Requirements::default() };
+        let label = format!("{label}/configure");
+        let step =
+            self.tool_step(label, &["pkgroot", "configure", "in/configure.json"], inputs, requirements);
+        let configured = Configured { unpacked, step };
+        self.packages.configured.insert(key, configured);
+        configured
+    }
+
+    /// Returns the root file system of an environment.
+    pub(super) fn environment(&mut self, name: &Name) -> MergeId {
+        let set = format!("env.{name}");
+        let pins = self.pins(&set);
+        let arch = &self.needs.packages[&set].request.arch;
+        let configured = self.configured(&set, arch, &pins);
+        let tree = Input::Output { step: configured.step, path: "tree".to_owned() };
+        self.lowered.graph.add_merge(vec![
+            Placement { path: String::new(), input: Input::Merged(configured.unpacked) },
+            Placement { path: String::new(), input: tree },
+        ])
+    }
+}

@@ -1,0 +1,304 @@
+//! What a stack needs from outside before it can become actions: packages, sources, files of the project.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cas::Digest;
+use serde::Serialize;
+
+use crate::check::references;
+use crate::lock::Pin;
+use crate::scalar::{Arch, Distro, Name, PackageName, ProjectPath, Url};
+use crate::stack::{Base, Environment, Source};
+use crate::target::{Content, FileEntry, Target};
+use crate::{Place, Spanned, Stack};
+
+/// Something that is wanted of a stack.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Goal {
+    /// An environment, to enter it.
+    Environment(Name),
+    /// A target.
+    Target(Name),
+    /// A machine, to run it.
+    Machine(Name),
+    /// A test.
+    Test(Name),
+}
+
+/// What must be known of the world before [`crate::lower`].
+#[derive(Clone, Debug, Default)]
+pub struct Needs {
+    /// Package sets to resolve and fetch, by the name that the lock gives them: `env.tools`, `target.rootfs`.
+    pub packages: BTreeMap<String, PackageSet>,
+    /// Sources to lock and fetch, or to import.
+    pub sources: BTreeMap<Name, Spanned<Source>>,
+    /// Files and directories of the project to import, and where each is asked for.
+    pub paths: BTreeMap<ProjectPath, Place>,
+}
+
+/// Packages that one environment or target asks for.
+#[derive(Clone, Debug)]
+pub struct PackageSet {
+    /// What is asked for.
+    pub request: PackageRequest,
+    /// Where it is asked for.
+    pub place: Place,
+    only: Option<&'static [&'static str]>,
+}
+
+impl PackageSet {
+    /// Returns whether a pin of this set is used, and so has to be fetched.
+    ///
+    /// A package that merely depends on the newest kernel leads to it only through its relations; what else
+    /// these bring is pinned and not used.
+    pub fn uses(&self, pin: &Pin) -> bool {
+        self.only.is_none_or(|prefixes| prefixes.iter().any(|prefix| pin.name.starts_with(prefix)))
+    }
+}
+
+/// What is asked of a distribution. Whoever changes anything of it has to lock again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PackageRequest {
+    /// The distribution, as in `debian`.
+    pub distro: String,
+    /// Its release, as in `bookworm`.
+    pub release: String,
+    /// The native architecture, by Debian's name.
+    pub arch: String,
+    /// The packages, sorted: `name`, `name:arch`, `name=version`.
+    pub packages: BTreeSet<String>,
+    /// What comes beside: `nothing`, `essential`, `minbase`.
+    pub base: &'static str,
+    /// Whether what packages recommend comes too.
+    pub recommends: bool,
+    /// Whether what packages need comes too.
+    pub relations: bool,
+    /// The archive, when not the distribution's own.
+    pub mirror: Option<String>,
+    /// The suites; none means the distribution's usual ones.
+    pub suites: Vec<String>,
+    /// The components; none means the usual one.
+    pub components: Vec<String>,
+}
+
+impl PackageRequest {
+    /// Returns what names this request in a lock: the SHA-256 of its canonical form.
+    pub fn digest(&self) -> String {
+        let text = serde_json::to_vec(self).expect("a structure of texts and truth values is valid JSON");
+        Digest::of(&text).hex()
+    }
+}
+
+/// Kernel images and, where a distribution ships them apart, their modules.
+const KERNEL_PACKAGES: &[&str] = &["linux-image-", "linux-modules-", "linux-modules-extra-"];
+
+/// Everything that some goals stand on.
+pub(crate) struct Closure<'a> {
+    pub(crate) environments: BTreeSet<&'a Name>,
+    /// What each needs comes before it.
+    pub(crate) targets: Vec<&'a Name>,
+    pub(crate) machines: BTreeSet<&'a Name>,
+    pub(crate) tests: BTreeSet<&'a Name>,
+}
+
+/// Returns what the goals stand on. Goals that the stack does not have are not in it.
+pub(crate) fn closure<'a>(stack: &'a Stack, goals: &[Goal]) -> Closure<'a> {
+    let mut closure = Closure {
+        environments: BTreeSet::new(),
+        targets: Vec::new(),
+        machines: BTreeSet::new(),
+        tests: BTreeSet::new(),
+    };
+    let mut targets: Vec<&Name> = Vec::new();
+    for goal in goals {
+        match goal {
+            Goal::Environment(name) => {
+                closure.environments.extend(stack.environments.get_key_value(name).map(|(name, _)| name));
+            }
+            Goal::Target(name) => targets.extend(stack.targets.get_key_value(name).map(|(name, _)| name)),
+            Goal::Machine(name) => {
+                closure.machines.extend(stack.machines.get_key_value(name).map(|(name, _)| name));
+            }
+            Goal::Test(name) => {
+                let Some((name, test)) = stack.tests.get_key_value(name) else { continue };
+                closure.tests.insert(name);
+                let machine: &Name = &test.machine;
+                closure.machines.extend(stack.machines.get_key_value(machine).map(|(name, _)| name));
+            }
+        }
+    }
+    for name in &closure.machines {
+        let machine = &stack.machines[*name];
+        closure.environments.insert(&machine.env);
+        targets.extend(machine.kernel.iter().chain(&machine.initrd).map(|file| &file.target));
+        targets.extend(machine.disks.iter().map(|disk| &disk.target.target));
+    }
+    let mut done = BTreeSet::new();
+    for target in targets {
+        add_target(stack, target, &mut done, &mut closure.targets);
+    }
+    for name in &closure.targets {
+        if let Target::Command(command) = &stack.targets[*name].value {
+            closure.environments.insert(&command.env);
+        }
+    }
+    closure
+}
+
+/// Adds a target behind everything that it needs. The stack has no cycles; its chains may be long, so the
+/// way down is a list and not the call stack.
+fn add_target<'a>(
+    stack: &'a Stack,
+    target: &'a Name,
+    done: &mut BTreeSet<&'a Name>,
+    order: &mut Vec<&'a Name>,
+) {
+    let mut path = vec![(target, false)];
+    while let Some((name, is_ready)) = path.pop() {
+        if is_ready {
+            order.push(name);
+        } else if done.insert(name) {
+            path.push((name, true));
+            let mut needed = references(&stack.targets[name]);
+            needed.reverse();
+            path.extend(needed.into_iter().map(|(name, _)| (name, false)));
+        }
+    }
+}
+
+/// Returns what the goals need from outside.
+pub fn needs(stack: &Stack, goals: &[Goal]) -> Needs {
+    let closure = closure(stack, goals);
+    let mut needs = Needs::default();
+    for name in closure.environments {
+        let environment = &stack.environments[name];
+        let request = environment_request(stack, environment);
+        let set = PackageSet { request, place: environment.place.clone(), only: None };
+        needs.packages.insert(format!("env.{name}"), set);
+    }
+    for name in closure.targets {
+        let target = &stack.targets[name];
+        if let Some((request, only)) = target_request(target) {
+            let set = PackageSet { request, place: target.place.clone(), only };
+            needs.packages.insert(format!("target.{name}"), set);
+        }
+        match &target.value {
+            Target::Command(command) => {
+                for source in &command.sources {
+                    let source: &Name = source;
+                    needs.sources.insert(source.clone(), stack.sources[source].clone());
+                }
+            }
+            Target::Rootfs(rootfs) => {
+                for overlay in &rootfs.overlays {
+                    needs.paths.insert(overlay.value.clone(), overlay.place.clone());
+                }
+                add_files(rootfs.files.values(), &mut needs);
+            }
+            Target::Initramfs(initramfs) => {
+                add_files(initramfs.files.values().chain([&initramfs.init]), &mut needs)
+            }
+            Target::Filesystem(_) | Target::Kernel(_) | Target::Extract(_) => {}
+        }
+    }
+    needs
+}
+
+fn add_files<'a>(files: impl Iterator<Item = &'a Spanned<FileEntry>>, needs: &mut Needs) {
+    for file in files {
+        if let Content::File(path) = &file.content {
+            needs.paths.insert(path.value.clone(), path.place.clone());
+        }
+    }
+}
+
+/// Returns what an environment asks for, with all that it inherits.
+fn environment_request(stack: &Stack, environment: &Environment) -> PackageRequest {
+    // From the environment itself up to the one that extends nothing; nearer ones win.
+    let mut chain = vec![environment];
+    while let Some(parent) = &chain[chain.len() - 1].extends {
+        chain.push(&stack.environments[parent.as_str()]);
+    }
+    let suites = chain.iter().find(|env| !env.suites.is_empty());
+    let components = chain.iter().find(|env| !env.components.is_empty());
+    let archive = Archive {
+        distro: chain
+            .iter()
+            .find_map(|env| env.distro.as_deref())
+            .expect("a checked environment has a distribution"),
+        arch: chain.iter().find_map(|env| env.arch.as_deref().copied()).unwrap_or(Arch::Amd64),
+        mirror: chain.iter().find_map(|env| env.mirror.as_ref()),
+        suites: suites.map_or(&[], |env| &env.suites),
+        components: components.map_or(&[], |env| &env.components),
+    };
+    PackageRequest {
+        base: chain.iter().find_map(|env| env.base).unwrap_or(Base::Essential).as_str(),
+        recommends: chain.iter().find_map(|env| env.recommends).unwrap_or(false),
+        ..archive.request(chain.iter().flat_map(|env| &env.packages))
+    }
+}
+
+/// Where packages come from.
+struct Archive<'a> {
+    distro: &'a Distro,
+    arch: Arch,
+    mirror: Option<&'a Spanned<Url>>,
+    suites: &'a [Spanned<String>],
+    components: &'a [Spanned<String>],
+}
+
+impl Archive<'_> {
+    fn request<'a>(&self, packages: impl IntoIterator<Item = &'a Spanned<PackageName>>) -> PackageRequest {
+        PackageRequest {
+            distro: self.distro.name.clone(),
+            release: self.distro.release.clone(),
+            arch: self.arch.as_str().to_owned(),
+            packages: packages.into_iter().map(|package| package.as_str().to_owned()).collect(),
+            base: Base::Nothing.as_str(),
+            recommends: false,
+            relations: true,
+            mirror: self.mirror.map(|mirror| mirror.as_str().to_owned()),
+            suites: self.suites.iter().map(|suite| suite.value.clone()).collect(),
+            components: self.components.iter().map(|component| component.value.clone()).collect(),
+        }
+    }
+}
+
+/// Returns what a target asks for, if it has packages, and what of the answer it uses.
+fn target_request(target: &Target) -> Option<(PackageRequest, Option<&'static [&'static str]>)> {
+    /// The keys of the same names of each kind of target.
+    macro_rules! archive {
+        ($target:ident, $distro:expr) => {
+            Archive {
+                distro: $distro,
+                arch: $target.arch.value,
+                mirror: $target.mirror.as_ref(),
+                suites: &$target.suites,
+                components: &$target.components,
+            }
+        };
+    }
+    match target {
+        Target::Rootfs(rootfs) => {
+            let archive = archive!(rootfs, rootfs.distro.as_ref()?);
+            let request = archive.request(&rootfs.packages);
+            Some((
+                PackageRequest { base: rootfs.base.as_str(), recommends: rootfs.recommends, ..request },
+                None,
+            ))
+        }
+        Target::Initramfs(initramfs) if !initramfs.packages.is_empty() => {
+            let archive = archive!(initramfs, initramfs.distro.as_ref()?);
+            Some((PackageRequest { relations: false, ..archive.request(&initramfs.packages) }, None))
+        }
+        Target::Kernel(kernel) => {
+            let archive = archive!(kernel, &kernel.distro);
+            Some((archive.request([&kernel.package]), Some(KERNEL_PACKAGES)))
+        }
+        Target::Extract(extract) => {
+            let archive = archive!(extract, &extract.distro);
+            Some((PackageRequest { relations: false, ..archive.request(&extract.packages) }, None))
+        }
+        Target::Initramfs(_) | Target::Command(_) | Target::Filesystem(_) => None,
+    }
+}
