@@ -1,0 +1,84 @@
+//! `/proc` and `/dev`: as little of the host as programs can do with.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{CWD, FileType, symlinkat};
+use rustix::io::Errno;
+use rustix::mount::MountAttrFlags;
+
+use super::mounts::{NO_PROGRAMS, attach, clone_tree, make_directory, new_file_system, open_target};
+use super::{Doing, Failure};
+use crate::sys;
+
+/// What in `/proc` sets something of the whole machine. When we are root outside, these files are ours.
+const READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
+
+/// What in `/proc` tells of the whole machine what is nobody's business.
+const HIDDEN: [&str; 8] =
+    ["kcore", "key-users", "keys", "kmsg", "latency_stats", "sched_debug", "timer_list", "vmallocinfo"];
+
+const DEVICES: [&str; 6] = ["/dev/full", "/dev/null", "/dev/random", "/dev/tty", "/dev/urandom", "/dev/zero"];
+
+const LINKS: [(&str, &str); 5] = [
+    ("/proc/self/fd", "fd"),
+    ("pts/ptmx", "ptmx"),
+    ("/proc/self/fd/0", "stdin"),
+    ("/proc/self/fd/1", "stdout"),
+    ("/proc/self/fd/2", "stderr"),
+];
+
+/// Mounts a new `/proc` on `target`.
+pub(super) fn mount_proc(target: &OwnedFd) -> Result<(), Failure> {
+    let what = || "mount a new `/proc`".to_owned();
+    // Refused where something of `/proc` is hidden from us ourselves, as container engines do.
+    let proc = new_file_system("proc", &[], NO_PROGRAMS).doing(what).map_err(Failure::privileged)?;
+    attach(&proc, target).doing(what)?;
+    for name in READ_ONLY {
+        let tree = match clone_tree(proc.as_fd(), Path::new(name)) {
+            Err(Errno::NOENT) => continue,
+            result => result.doing(what)?,
+        };
+        let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY.bits();
+        sys::set_mount_attributes(tree.as_fd(), u64::from(attributes)).doing(what)?;
+        attach(&tree, open_target(&proc, name, true).doing(what)?).doing(what)?;
+    }
+    for name in HIDDEN {
+        let hidden = match clone_tree(proc.as_fd(), Path::new(name)) {
+            Err(Errno::NOENT) => continue,
+            result => result.doing(what)?,
+        };
+        drop(hidden);
+        let null = clone_tree(CWD, Path::new("/dev/null")).doing(what)?;
+        attach(&null, open_target(&proc, name, true).doing(what)?).doing(what)?;
+    }
+    Ok(())
+}
+
+/// Mounts a minimal `/dev` on `target`, with `devices` of the host besides.
+pub(super) fn mount_dev(target: &OwnedFd, devices: &[String]) -> Result<(), Failure> {
+    let what = || "mount a minimal `/dev`".to_owned();
+    let no_setuid = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let dev = new_file_system("tmpfs", &[("mode", "0755"), ("size", "1m")], no_setuid).doing(what)?;
+    attach(&dev, target).doing(what)?;
+    for path in DEVICES.into_iter().chain(devices.iter().map(String::as_str)) {
+        let what = || format!("bind the device `{path}`");
+        let Some(name) = path.strip_prefix("/dev/") else {
+            return Err(Failure::new(what(), Errno::INVAL));
+        };
+        let device = clone_tree(CWD, Path::new(path)).doing(what)?;
+        let is_file =
+            FileType::from_raw_mode(rustix::fs::fstat(&device).doing(what)?.st_mode) != FileType::Directory;
+        attach(&device, open_target(&dev, name, is_file).doing(what)?).doing(what)?;
+    }
+    for (target, link) in LINKS {
+        symlinkat(target, &dev, link).doing(what)?;
+    }
+    let what = || "mount `/dev/shm`".to_owned();
+    let shm = new_file_system("tmpfs", &[("mode", "1777")], NO_PROGRAMS).doing(what)?;
+    attach(&shm, make_directory(&dev, "shm").doing(what)?).doing(what)?;
+    let what = || "mount `/dev/pts`".to_owned();
+    let no_setuid = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let pts = new_file_system("devpts", &[("mode", "0620"), ("ptmxmode", "0666")], no_setuid).doing(what)?;
+    attach(&pts, make_directory(&dev, "pts").doing(what)?).doing(what)
+}

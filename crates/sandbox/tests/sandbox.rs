@@ -1,0 +1,5 @@
+//! Sandboxes from inside and outside.
+
+fn main() {
+    sandbox::init::run_if_requested();
+}
