@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::graph::{OUTPUT_DIRECTORY, WORKING_DIRECTORY};
 use crate::history::micros;
 use crate::proto;
+use crate::wire::Writer;
 
 /// A command as it will be encoded: arguments, sorted environment, where it starts, what it leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,23 +71,17 @@ pub struct DecodeError {
 }
 
 /// `Command.output_directory_format`: a hierarchy of `Directory` messages, no `Tree`.
-const DIRECTORY_ONLY: i32 = 1;
+const DIRECTORY_ONLY: u64 = 1;
 /// The type of [`proto::Usage`] in `ExecutedActionMetadata.auxiliary_metadata`.
 const USAGE_TYPE: &str = "type.googleapis.com/bootwright.Usage";
 
 impl Command {
     /// Returns the canonical encoding of the `Command` message.
     pub fn encode(&self) -> Vec<u8> {
-        let platform = encode_platform(&self.platform);
-        proto::Command {
-            arguments: self.arguments.clone(),
-            environment_variables: to_properties(&self.environment),
-            platform,
-            working_directory: WORKING_DIRECTORY.to_owned(),
-            output_paths: vec![OUTPUT_DIRECTORY.to_owned()],
-            output_directory_format: DIRECTORY_ONLY,
-        }
-        .encode_to_vec()
+        let mut buffer = Vec::new();
+        let environment = self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        encode_command(&mut buffer, &self.arguments, environment, &borrowed(&self.platform));
+        buffer
     }
 
     /// Returns the command that `bytes` encode.
@@ -113,12 +108,9 @@ impl Command {
 impl Action {
     /// Returns the canonical encoding of the `Action` message.
     pub fn encode(&self) -> Vec<u8> {
-        proto::Action {
-            command_digest: Some(to_message(&self.command)),
-            input_root_digest: Some(to_message(&self.input_root)),
-            platform: encode_platform(&self.platform),
-        }
-        .encode_to_vec()
+        let mut buffer = Vec::new();
+        encode_action(&mut buffer, &self.command, &self.input_root, &borrowed(&self.platform));
+        buffer
     }
 
     /// Returns the action that `bytes` encode.
@@ -219,16 +211,45 @@ fn from_seconds(message: proto::Seconds) -> Duration {
     Duration::new(seconds, nanos)
 }
 
-fn encode_platform(platform: &[(String, String)]) -> Option<proto::Platform> {
-    (!platform.is_empty()).then(|| proto::Platform { properties: to_properties(platform) })
+/// Appends the encoded `Command` message.
+pub(crate) fn encode_command<'e>(
+    buffer: &mut Vec<u8>,
+    arguments: &[String],
+    environment: impl Iterator<Item = (&'e str, &'e str)>,
+    platform: &[(&str, &str)],
+) {
+    let mut writer = Writer::new(buffer);
+    for argument in arguments {
+        writer.text(1, argument);
+    }
+    for (name, value) in environment {
+        writer.pair(2, name, value);
+    }
+    writer.platform(5, platform);
+    writer.text(6, WORKING_DIRECTORY);
+    writer.text(7, OUTPUT_DIRECTORY);
+    writer.number(9, DIRECTORY_ONLY);
+}
+
+/// Appends the encoded `Action` message.
+pub(crate) fn encode_action(
+    buffer: &mut Vec<u8>,
+    command: &Digest,
+    input_root: &Digest,
+    platform: &[(&str, &str)],
+) {
+    let mut writer = Writer::new(buffer);
+    writer.digest(1, command);
+    writer.digest(2, input_root);
+    writer.platform(10, platform);
+}
+
+fn borrowed(pairs: &[(String, String)]) -> Vec<(&str, &str)> {
+    pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
 fn decode_platform(platform: Option<proto::Platform>) -> Vec<(String, String)> {
     platform.map(|platform| from_properties(platform.properties)).unwrap_or_default()
-}
-
-fn to_properties(pairs: &[(String, String)]) -> Vec<proto::Property> {
-    pairs.iter().map(|(name, value)| proto::Property { name: name.clone(), value: value.clone() }).collect()
 }
 
 fn from_properties(properties: Vec<proto::Property>) -> Vec<(String, String)> {

@@ -2,7 +2,7 @@
 
 use cas::{Digest, Directory, Node};
 
-use crate::action::{Action, Command};
+use crate::action::{Command, encode_action, encode_command};
 use crate::executor::Placed;
 use crate::graph::{Graph, Input, Placement, Requirements, Step, StepId};
 use crate::merge::{Part, overlay};
@@ -115,17 +115,19 @@ impl<'a> Keys<'a> {
     /// Returns the key of the step that reads `parts`.
     pub(crate) fn step(&mut self, step: &Step, parts: &mut Vec<Part<'a>>) -> Result<Key, InputError> {
         self.blobs.clear();
-        let empty = self.blobs.push(&[]);
+        let empty = self.blobs.push_empty();
         // Servers want the working directory to be part of the input root, and none of them makes the
         // output directory itself.
         parts.push(Part { path: OUTPUT_PATH, node: Node::Directory { digest: empty } });
         let input_root = overlay(&mut self.trees, parts, &mut self.blobs);
         parts.pop();
         let input_root = input_root?;
-        let command = command_of(step);
-        let command_digest = self.blobs.push(&command.encode());
-        let action = Action { command: command_digest, input_root, platform: command.platform };
-        Ok(Key { action: self.blobs.push(&action.encode()), input_root })
+        let platform = platform_of(&step.requirements);
+        let environment = step.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let command =
+            self.blobs.push(|buffer| encode_command(buffer, &step.arguments, environment, &platform));
+        let action = self.blobs.push(|buffer| encode_action(buffer, &command, &input_root, &platform));
+        Ok(Key { action, input_root })
     }
 
     /// Returns the key under which the merged tree of `parts` is remembered: that of the command
@@ -142,31 +144,27 @@ impl<'a> Keys<'a> {
             };
             root.entries.insert(format!("{part_idx:06}"), node);
         }
-        let input_root = self.blobs.push(&root.encode());
-        let command = Command {
-            arguments: MERGE_COMMAND.map(str::to_owned).to_vec(),
-            environment: Vec::new(),
-            platform: Vec::new(),
-        };
-        let command = self.blobs.push(&command.encode());
-        let action = Action { command, input_root, platform: Vec::new() };
-        Ok(Key { action: self.blobs.push(&action.encode()), input_root })
+        let input_root = self.blobs.push(|buffer| buffer.extend(root.encode()));
+        let arguments = MERGE_COMMAND.map(str::to_owned);
+        let command = self.blobs.push(|buffer| encode_command(buffer, &arguments, std::iter::empty(), &[]));
+        let action = self.blobs.push(|buffer| encode_action(buffer, &command, &input_root, &[]));
+        Ok(Key { action, input_root })
     }
 }
 
 /// Returns the command of the step as it is encoded.
 pub(crate) fn command_of(step: &Step) -> Command {
+    let platform = platform_of(&step.requirements);
     Command {
         arguments: step.arguments.clone(),
         environment: step.environment.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-        platform: platform_of(&step.requirements),
+        platform: platform.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
     }
 }
 
-fn platform_of(requirements: &Requirements) -> Vec<(String, String)> {
+fn platform_of(requirements: &Requirements) -> Vec<(&'static str, &'static str)> {
     let properties = [("kvm", requirements.kvm), ("root", requirements.root)];
-    let set = properties.into_iter().filter(|(_, set)| *set);
-    set.map(|(name, _)| (name.to_owned(), "true".to_owned())).collect()
+    properties.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| (name, "true")).collect()
 }
 
 /// Returns the parts as executors are given them.

@@ -17,6 +17,7 @@ mod pack;
 mod proto;
 mod run;
 mod tree;
+mod wire;
 mod worker;
 
 pub use action::{Action, ActionResult, Command, DecodeError, Usage};

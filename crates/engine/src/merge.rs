@@ -3,13 +3,13 @@
 //! Only directories that two or more placements share are read and rewritten; everything else is linked by
 //! digest. So a step that adds one file to an environment of 17,000 costs the root directory and `build`.
 
-use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use cas::{Digest, Directory, Node};
 
 use crate::tree::{Blobs, DigestMap, MAX_DEPTH, TreeError, Trees};
+use crate::wire::{Entry, Writer};
 
 /// What starts the name of an OCI whiteout.
 const WHITEOUT: &str = ".wh.";
@@ -34,11 +34,25 @@ enum Source<'p> {
     Below { path: &'p str, node: &'p Node },
 }
 
+impl Source<'_> {
+    fn is_tree(&self, digest: &Digest) -> bool {
+        matches!(self, Source::Tree(other) if other == digest)
+    }
+}
+
 /// What one name of the result stands for.
 enum Slot<'p> {
-    Leaf(&'p Node),
+    /// Not a directory.
+    Leaf(Entry<'p>),
+    /// A directory from one placement.
+    Tree(Digest),
+    /// A directory that is to be put together.
     Shared(Vec<Source<'p>>),
 }
+
+/// The names of one directory of the result, sorted. Most come sorted, from the lowest placement.
+#[derive(Default)]
+struct Slots<'p>(Vec<(&'p str, Slot<'p>)>);
 
 /// Returns the digest of the tree that results when `parts` are placed one after another, and pushes the
 /// directories that may be new. In directories that parts share, whiteouts act and vanish; those in a
@@ -79,7 +93,9 @@ impl Merger<'_, '_> {
             });
         }
         match sources.as_slice() {
-            [Source::Tree(digest)] => self.link(*digest, 0),
+            [Source::Tree(digest), rest @ ..] if rest.iter().all(|source| source.is_tree(digest)) => {
+                self.link(*digest, 0)
+            }
             sources => self.directory(sources, 0),
         }
     }
@@ -95,32 +111,26 @@ impl Merger<'_, '_> {
                 Source::Below { .. } => None,
             });
         }
-        let mut slots: BTreeMap<&str, Slot<'_>> = BTreeMap::new();
+        let mut slots = Slots::default();
         for (source, directory) in sources.iter().zip(&directories) {
             match (source, directory) {
                 (Source::Below { path, node }, _) => match path.split_once('/') {
-                    Some((name, rest)) => place_below(&mut slots, name, Source::Below { path: rest, node }),
-                    None => place_node(&mut slots, path, node),
+                    Some((name, rest)) => slots.place_directory(name, Source::Below { path: rest, node }),
+                    None => slots.place(path, node),
                 },
-                (Source::Tree(_), Some(directory)) => place_all(&mut slots, directory),
+                (Source::Tree(_), Some(directory)) => slots.place_all(directory),
                 (Source::Tree(_), None) => unreachable!("every tree was read above"),
             }
         }
-        let mut merged = Directory::default();
-        for (name, slot) in slots {
-            let node = match slot {
-                Slot::Leaf(node) => node.clone(),
-                Slot::Shared(sources) => {
-                    let digest = match same_tree(&sources) {
-                        Some(digest) => self.link(digest, depth + 1)?,
-                        None => self.directory(&sources, depth + 1)?,
-                    };
-                    Node::Directory { digest }
-                }
-            };
-            merged.entries.insert(name.to_owned(), node);
+        let mut entries: Vec<(&str, Entry<'_>)> = Vec::with_capacity(slots.0.len());
+        for (name, slot) in slots.0 {
+            entries.push(match slot {
+                Slot::Leaf(entry) => (name, entry),
+                Slot::Tree(digest) => (name, Entry::Directory(self.link(digest, depth + 1)?)),
+                Slot::Shared(sources) => (name, Entry::Directory(self.directory(&sources, depth + 1)?)),
+            });
         }
-        Ok(self.blobs.push(&merged.encode()))
+        Ok(self.blobs.push(|buffer| Writer::new(buffer).directory(&entries)))
     }
 
     fn link(&mut self, digest: Digest, depth: usize) -> Result<Digest, TreeError> {
@@ -149,7 +159,7 @@ impl Merger<'_, '_> {
             };
             cleaned.entries.insert(name.clone(), node);
         }
-        let result = if changed { self.blobs.push(&cleaned.encode()) } else { digest };
+        let result = if changed { self.blobs.push(|buffer| buffer.extend(cleaned.encode())) } else { digest };
         if let Some(clean) = &mut self.clean {
             clean.insert(digest, result);
         }
@@ -157,50 +167,70 @@ impl Merger<'_, '_> {
     }
 }
 
-fn place_all<'p>(slots: &mut BTreeMap<&'p str, Slot<'p>>, directory: &'p Directory) {
-    // A whiteout speaks of earlier placements only: its own directory may bring the name anew.
-    let whiteouts = (Bound::Included(WHITEOUT), Bound::Excluded(AFTER_WHITEOUTS));
-    for (name, _) in directory.entries.range::<str, _>(whiteouts) {
-        hide(slots, name);
-    }
-    for (name, node) in &directory.entries {
-        if !name.starts_with(WHITEOUT) {
-            place_node(slots, name, node);
+impl<'p> Slots<'p> {
+    fn place_all(&mut self, directory: &'p Directory) {
+        // A whiteout speaks of earlier placements only: its own directory may bring the name anew.
+        let whiteouts = (Bound::Included(WHITEOUT), Bound::Excluded(AFTER_WHITEOUTS));
+        for (name, _) in directory.entries.range::<str, _>(whiteouts) {
+            self.hide(name);
+        }
+        self.0.reserve(directory.entries.len());
+        for (name, node) in &directory.entries {
+            if !name.starts_with(WHITEOUT) {
+                self.place(name, node);
+            }
         }
     }
-}
 
-fn hide(slots: &mut BTreeMap<&str, Slot<'_>>, whiteout: &str) {
-    if whiteout == OPAQUE {
-        slots.clear();
-    } else {
-        slots.remove(&whiteout[WHITEOUT.len()..]);
-    }
-}
-
-fn place_node<'p>(slots: &mut BTreeMap<&'p str, Slot<'p>>, name: &'p str, node: &'p Node) {
-    match node {
-        _ if name.starts_with(WHITEOUT) => hide(slots, name),
-        Node::Directory { digest } => place_below(slots, name, Source::Tree(*digest)),
-        leaf => {
-            slots.insert(name, Slot::Leaf(leaf));
+    fn place(&mut self, name: &'p str, node: &'p Node) {
+        if name.starts_with(WHITEOUT) {
+            return self.hide(name);
+        }
+        match node {
+            Node::Directory { digest } => self.place_directory(name, Source::Tree(*digest)),
+            leaf => *self.slot(name).1 = Slot::Leaf(leaf.into()),
         }
     }
-}
 
-fn place_below<'p>(slots: &mut BTreeMap<&'p str, Slot<'p>>, name: &'p str, source: Source<'p>) {
-    match slots.get_mut(name) {
-        Some(Slot::Shared(sources)) => sources.push(source),
-        _ => {
-            slots.insert(name, Slot::Shared(vec![source]));
+    fn place_directory(&mut self, name: &'p str, source: Source<'p>) {
+        match (self.slot(name), source) {
+            // The same tree twice is once enough.
+            ((true, Slot::Tree(earlier)), Source::Tree(digest)) if *earlier == digest => {}
+            ((true, slot @ Slot::Tree(_)), source) => {
+                let Slot::Tree(earlier) = *slot else { unreachable!("the pattern says so") };
+                *slot = Slot::Shared(vec![Source::Tree(earlier), source]);
+            }
+            ((true, Slot::Shared(sources)), source) => sources.push(source),
+            ((_, slot), Source::Tree(digest)) => *slot = Slot::Tree(digest),
+            ((_, slot), below) => *slot = Slot::Shared(vec![below]),
         }
     }
-}
 
-/// Returns the one tree that all sources are, if so.
-fn same_tree(sources: &[Source<'_>]) -> Option<Digest> {
-    let Some(Source::Tree(first)) = sources.first() else { return None };
-    sources.iter().all(|source| matches!(source, Source::Tree(digest) if digest == first)).then_some(*first)
+    /// Returns the slot of that name, and whether it was there before.
+    fn slot(&mut self, name: &'p str) -> (bool, &mut Slot<'p>) {
+        let is_last = self.0.last().is_none_or(|(last, _)| *last < name);
+        let found = if is_last { Err(self.0.len()) } else { self.find(name) };
+        let (is_old, slot_idx) = match found {
+            Ok(slot_idx) => (true, slot_idx),
+            Err(slot_idx) => {
+                self.0.insert(slot_idx, (name, Slot::Shared(Vec::new())));
+                (false, slot_idx)
+            }
+        };
+        (is_old, &mut self.0[slot_idx].1)
+    }
+
+    fn hide(&mut self, whiteout: &str) {
+        if whiteout == OPAQUE {
+            self.0.clear();
+        } else if let Ok(slot_idx) = self.find(&whiteout[WHITEOUT.len()..]) {
+            self.0.remove(slot_idx);
+        }
+    }
+
+    fn find(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(other, _)| (*other).cmp(name))
+    }
 }
 
 fn is_path(path: &str) -> bool {

@@ -82,9 +82,24 @@ impl<'a> Trees<'a> {
     /// followed, also by the last name, and lead nowhere outside of `root`, which is what an absolute link
     /// starts from.
     pub(crate) fn lookup(&mut self, root: &Digest, path: &str) -> Result<Option<Node>, TreeError> {
-        if path.is_empty() {
-            return Ok(Some(Node::Directory { digest: *root }));
+        let mut here = *root;
+        let mut names = path.split('/').filter(|name| !name.is_empty());
+        while let Some(name) = names.next() {
+            let directory = self.directory(&here)?;
+            match directory.entries.get(name) {
+                Some(Node::Directory { digest }) => here = *digest,
+                Some(file @ Node::File { .. }) => {
+                    return Ok(names.next().is_none().then(|| file.clone()));
+                }
+                Some(Node::Symlink { .. }) => return self.follow(root, path),
+                None if matches!(name, "." | "..") => return self.follow(root, path),
+                None => return Ok(None),
+            }
         }
+        Ok(Some(Node::Directory { digest: here }))
+    }
+
+    fn follow(&mut self, root: &Digest, path: &str) -> Result<Option<Node>, TreeError> {
         let mut above: Vec<Digest> = vec![*root];
         let mut rest: Vec<String> = path.rsplit('/').map(str::to_owned).collect();
         let mut n_links = 0;
@@ -174,10 +189,17 @@ pub(crate) struct Blobs {
 }
 
 impl Blobs {
-    pub(crate) fn push(&mut self, blob: &[u8]) -> Digest {
-        self.bytes.extend_from_slice(blob);
+    /// Adds the blob that `write` appends, and returns its digest.
+    pub(crate) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Digest {
+        let start = self.bytes.len();
+        write(&mut self.bytes);
         self.ends.push(self.bytes.len());
-        Digest::of(blob)
+        Digest::of(&self.bytes[start..])
+    }
+
+    /// Adds the empty blob, which is also the empty directory, and returns its digest.
+    pub(crate) fn push_empty(&mut self) -> Digest {
+        self.push(|_| ())
     }
 
     pub(crate) fn clear(&mut self) {

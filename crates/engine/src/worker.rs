@@ -126,7 +126,7 @@ impl Bench<'_> {
             job.placed.iter().map(|placed| Part { path: &placed.path, node: placed.node.clone() }).collect();
         let mut blobs = Blobs::default();
         let output = merge(&mut Trees::new(self.store), &parts, &mut blobs).map_err(JobError::Tree)?;
-        let log = blobs.push(&[]);
+        let log = blobs.push_empty();
         blobs.write_to(self.store).map_err(tree)?;
         job.blobs.write_to(self.store).map_err(tree)?;
         let result = ActionResult { exit_code: 0, output, log, usage: Usage::default() };
