@@ -5,6 +5,8 @@
 //! `archive`, since the tool `pkgroot`, which only unpacks and configures, needs neither OpenPGP nor a solver.
 
 pub mod deb822;
+pub mod digest;
+pub mod timestamp;
 pub mod version;
 
 #[cfg(feature = "archive")]

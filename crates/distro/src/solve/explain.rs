@@ -183,16 +183,21 @@ impl Explainer<'_, '_> {
         let universe = self.archive.universe;
         let slot = universe.slot(id);
         let reason = self.roots.packages.iter().find(|(root, _)| universe.slot(**root) == slot).map(|(_, r)| *r);
-        let name = universe.package(id).name();
+        let name = self.name(id);
         match reason {
             Some(Reason::Base) => format!("{name} is part of every base system"),
             _ => format!("{} needs {name}", self.request.requester),
         }
     }
 
+    fn name(&self, id: PackageId) -> String {
+        let universe = self.archive.universe;
+        let (name, architecture) = (universe.package(id).name(), universe.architecture(id));
+        if architecture == universe.native() { name.to_owned() } else { format!("{name}:{architecture}") }
+    }
+
     fn with_version(&self, id: PackageId) -> String {
-        let package = self.archive.universe.package(id);
-        format!("{} {}", package.name(), package.version())
+        format!("{} {}", self.name(id), self.archive.universe.package(id).version())
     }
 
     /// The relations of `id` that became `requirement`: as written, and what the archive has of it.

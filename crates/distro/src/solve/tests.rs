@@ -193,7 +193,7 @@ fn foreign_packages_are_packages_of_their_architecture() {
     check(
         archive,
         "box box:arm64",
-        "error: quickstart needs box, box cannot be installed for amd64 and arm64 at once, quickstart needs box",
+        "error: quickstart needs box:arm64, box cannot be installed for arm64 and amd64 at once, quickstart needs box",
     );
 }
 
