@@ -84,6 +84,14 @@ pub enum PathChange {
     Mode,
 }
 
+impl Change {
+    /// Returns the label of the step that made what differs, if one did.
+    pub fn producer(&self) -> Option<&String> {
+        let Change::Path { from, .. } = self else { return None };
+        from.as_ref()
+    }
+}
+
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -208,7 +216,8 @@ pub(crate) fn diff(trees: &mut Trees<'_>, before: &Stored, after: &Stored) -> Re
 fn diff_arguments(before: &[String], after: &[String]) -> Option<Change> {
     let n_first = before.iter().zip(after).take_while(|(before, after)| before == after).count();
     let (before, after) = (&before[n_first..], &after[n_first..]);
-    let n_last = before.iter().rev().zip(after.iter().rev()).take_while(|(before, after)| before == after).count();
+    let n_last =
+        before.iter().rev().zip(after.iter().rev()).take_while(|(before, after)| before == after).count();
     let (before, after) = (&before[..before.len() - n_last], &after[..after.len() - n_last]);
     let is_same = before.is_empty() && after.is_empty();
     (!is_same).then(|| Change::Arguments { index: n_first, before: before.to_vec(), after: after.to_vec() })
@@ -237,7 +246,13 @@ struct Paths<'t, 's> {
 }
 
 impl Paths<'_, '_> {
-    fn directory(&mut self, before: &Digest, after: &Digest, path: &str, depth: usize) -> Result<(), TreeError> {
+    fn directory(
+        &mut self,
+        before: &Digest,
+        after: &Digest,
+        path: &str,
+        depth: usize,
+    ) -> Result<(), TreeError> {
         if before == after || self.found.len() >= PATHS_COUNTED {
             return Ok(());
         }
@@ -285,7 +300,8 @@ fn common_directory<'p>(mut paths: impl Iterator<Item = &'p str>) -> String {
     let Some(first) = paths.next() else { return String::new() };
     let mut common: Vec<&str> = directory(first).split('/').filter(|name| !name.is_empty()).collect();
     for path in paths {
-        let n_same = common.iter().zip(directory(path).split('/')).take_while(|(one, other)| *one == other).count();
+        let n_same =
+            common.iter().zip(directory(path).split('/')).take_while(|(one, other)| *one == other).count();
         common.truncate(n_same);
     }
     common.join("/")

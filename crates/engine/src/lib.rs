@@ -4,9 +4,11 @@
 //! callback for events. What actions mean and how they are run is left to the callers.
 
 mod action;
+mod difference;
 mod estimate;
 mod events;
 mod executor;
+mod explain;
 mod graph;
 mod history;
 mod key;
@@ -14,20 +16,28 @@ mod merge;
 mod needs;
 mod outcome;
 mod pack;
+mod plan;
+mod progress;
 mod proto;
 mod run;
+mod trace;
 mod tree;
 mod wire;
 mod worker;
 
 pub use action::{Action, ActionResult, Command, DecodeError, Usage};
+pub use difference::{Change, DiffError, Difference, PathChange, diff_actions};
 pub use events::{EVENT_VERSION, End, Event, EventKind, EventLogError, parse_event_log};
 pub use executor::{ActionCache, CacheError, Execution, Executor, ExecutorError, Placed, Request};
+pub use explain::{Explanation, explain};
 pub use graph::{
     Graph, Input, MergeId, OUTPUT_DIRECTORY, Placement, Requirements, Step, StepId, WORKING_DIRECTORY,
 };
 pub use history::{History, Run};
 pub use key::InputError;
 pub use outcome::{Counts, NodeName, Outcome, RunError, StepOutcome};
+pub use plan::{Fate, Known, Plan, Planned, Reason, plan};
+pub use progress::{Progress, RunningStep, TimeLeft};
 pub use run::{Options, World, run};
+pub use trace::chrome_trace;
 pub use tree::TreeError;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::events::{End, Event, EventKind};
+use crate::history::micros;
 
 /// Where a build stands after the events that were applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,9 +45,10 @@ pub struct RunningStep {
 }
 
 /// What is left to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct TimeLeft {
     /// The time to the end when the steps that never ran take none.
+    #[serde(rename = "known_us", with = "micros")]
     pub known: Duration,
     /// How many unfinished steps never ran before.
     pub unknown: u32,

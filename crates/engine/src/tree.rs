@@ -169,6 +169,16 @@ impl<'a> Trees<'a> {
         Ok(true)
     }
 
+    /// Takes the directories among `blobs` for read, although no store has them.
+    pub(crate) fn adopt(&mut self, blobs: &Blobs) {
+        for blob in blobs.iter() {
+            // The other messages are under digests that nobody will take for a directory's.
+            if let Ok(directory) = Directory::decode(blob) {
+                self.decoded.insert(Digest::of(blob), Arc::new(directory));
+            }
+        }
+    }
+
     /// Forgets what was decoded, so that blobs which went missing are noticed.
     pub(crate) fn forget(&mut self) {
         self.decoded.clear();
@@ -207,14 +217,14 @@ impl Blobs {
         self.ends.clear();
     }
 
-    /// Writes them in the order in which they were pushed: children before their parents.
+    /// Returns them in the order in which they were pushed: children before their parents.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
+    }
+
     pub(crate) fn write_to(&self, store: &dyn Store) -> Result<(), StoreError> {
-        let mut start = 0;
-        for end in &self.ends {
-            store.write(&self.bytes[start..*end])?;
-            start = *end;
-        }
-        Ok(())
+        self.iter().try_for_each(|blob| store.write(blob).map(drop))
     }
 }
 

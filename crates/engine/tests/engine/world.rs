@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use cas::{Digest, Store};
 use engine::{
-    Event, EventKind, Executor, ExecutorError, Graph, History, Input, Options, Outcome, Placement, Request,
-    Requirements, Run, RunError, Step, StepId, StepOutcome, World,
+    Event, EventKind, Executor, ExecutorError, Graph, History, Input, Known, Options, Outcome, Placement,
+    Request, Requirements, Run, RunError, Step, StepId, StepOutcome, World,
 };
 use testkit::{EvictingStore, MemoryActionCache, Produced, ScriptedExecutor, describe_tree, make_tree};
 
@@ -50,6 +50,17 @@ impl TestWorld {
         outcome
     }
 
+    /// Builds, and remembers in the history what ran.
+    pub(crate) fn build_and_record(&mut self, graph: &Graph, wanted: &[StepId]) -> Outcome {
+        let outcome = self.build(graph, wanted);
+        self.history = self.history_after();
+        outcome
+    }
+
+    pub(crate) fn known(&self) -> Known<'_> {
+        Known { store: &self.store, cache: &self.cache, history: &self.history }
+    }
+
     pub(crate) fn executor(&self) -> ScriptedExecutor<'_> {
         ScriptedExecutor::new(&self.store, |request| obey(&self.store, request))
     }
@@ -63,8 +74,7 @@ impl TestWorld {
         self.last_events.lock().unwrap().iter().filter_map(tell).collect()
     }
 
-    /// Returns the history with what ran in the last build added.
-    pub(crate) fn history_after(&self) -> History {
+    fn history_after(&self) -> History {
         let mut lines = self.history.compact();
         lines.extend(
             self.last_events.lock().unwrap().iter().filter_map(Run::of_event).map(|run| run.to_line()),
