@@ -4,6 +4,7 @@
 //! byte are now fixed. *Stream*: contents go into a [`Sink`], each byte once. Sizes, UUIDs and times are
 //! options; there is no clock, randomness or environment, so the same declarations are always the same bytes.
 
+pub mod ext4;
 mod sink;
 
 pub use sink::{CountingSink, HashSink, MemorySink, Sink, SparseFile};

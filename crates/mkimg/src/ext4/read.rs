@@ -1,0 +1,620 @@
+//! Reading file systems back, strictly: every checksum is checked, and whatever contradicts itself is an error.
+//!
+//! Images may come from anywhere, so no number is believed: addresses have to be inside, trees have to be in order,
+//! and nothing takes more memory than the image's own size can justify.
+
+use std::collections::BTreeMap;
+
+use layer::ReadAt;
+
+use super::bytes::get_u32;
+use super::checksum::{
+    Checksum, descriptor_is_sealed, extents_are_sealed, index_is_sealed, inode_is_sealed, leaf_is_sealed,
+    xattr_block_is_sealed,
+};
+use super::directory::{self, NODE_COUNT_AT, ROOT_COUNT_AT, decode_index, read_leaf};
+use super::error::ReadError;
+use super::extent::{self, Extent, Node};
+use super::group::{GroupDescriptor, INODE_UNINIT};
+use super::hash::{NameHasher, Signedness};
+use super::inode::{self, FLAG_EXTENTS, FLAG_INDEX, FLAG_INLINE_DATA, Inode};
+use super::superblock::{self, FLAG_UNSIGNED_HASH, Superblock, compat, incompat, ro_compat};
+use super::xattr;
+
+/// Directories are not followed deeper than this.
+const MAX_NESTING: usize = 4096;
+
+/// An ext4 file system in something that can be read at any offset.
+pub struct Reader<R> {
+    source: R,
+    superblock: Superblock,
+    groups: Vec<GroupDescriptor>,
+    seed: Checksum,
+    hasher: NameHasher,
+}
+
+/// A name in a directory.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DirectoryEntry {
+    /// The name.
+    pub name: Vec<u8>,
+    /// What it names.
+    pub inode: u32,
+    /// The type that the entry repeats from the inode.
+    pub file_type: u8,
+}
+
+/// The content of an inode.
+pub struct Data<'a, R> {
+    reader: &'a Reader<R>,
+    inode: u32,
+    size: u64,
+    extents: Vec<Extent>,
+    /// Where the blocks of the extent tree are.
+    pub(super) tree: Vec<u64>,
+}
+
+/// Something met on a walk through the tree.
+pub struct Visit<'a> {
+    /// Its absolute path.
+    pub path: &'a [u8],
+    /// Its inode.
+    pub inode: &'a Inode,
+    /// What its directory says about it: a copy of its type.
+    pub file_type: u8,
+}
+
+impl<R: ReadAt> Reader<R> {
+    /// Opens the file system in `source` and reads its superblock and group descriptors.
+    pub fn open(source: R) -> Result<Reader<R>, ReadError> {
+        let size = source.size().map_err(|source| ReadError::Io { offset: 0, length: 0, source })?;
+        if size < superblock::OFFSET + superblock::LEN as u64 {
+            return Err(ReadError::NotExt4);
+        }
+        let mut bytes = [0; superblock::LEN];
+        read_exact(&source, superblock::OFFSET, &mut bytes)?;
+        let superblock = Superblock::decode(&bytes)?;
+        let block_size = superblock.block_size;
+        if superblock.blocks_per_group != block_size.blocks_per_group() {
+            return Err(ReadError::unsupported("groups that a bitmap does not fill"));
+        }
+        let fits =
+            superblock.blocks_count.checked_mul(block_size.bytes().into()).is_some_and(|end| end <= size);
+        if !fits {
+            return Err(ReadError::corrupt("the superblock", "the file system is larger than the image"));
+        }
+        let seed = if superblock.has_incompat(incompat::CSUM_SEED) {
+            Checksum::resume(superblock.checksum_seed)
+        } else {
+            Checksum::of_uuid(&superblock.uuid)
+        };
+        let is_unsigned = superblock.flags & FLAG_UNSIGNED_HASH != 0;
+        let signedness = if is_unsigned { Signedness::Unsigned } else { Signedness::Signed };
+        let hasher = NameHasher::new(&superblock.hash_seed, signedness);
+        let mut reader = Reader { source, superblock, groups: Vec::new(), seed, hasher };
+        reader.groups = reader.read_groups()?;
+        Ok(reader)
+    }
+
+    fn read_groups(&self) -> Result<Vec<GroupDescriptor>, ReadError> {
+        let superblock = &self.superblock;
+        let length = usize::from(superblock.descriptor_size);
+        let first = u64::from(superblock.block_size.first_data_block()) + 1;
+        let per_block = superblock.block_size.len() / length;
+        let mut groups = Vec::new();
+        let mut block = Vec::new();
+        for index in 0..superblock.groups() {
+            let group = u32::try_from(index)
+                .map_err(|_| ReadError::corrupt("the superblock", "it has too many groups"))?;
+            let position = index as usize % per_block;
+            if position == 0 {
+                block = self.block(first + index / per_block as u64)?;
+            }
+            let bytes = &block[position * length..(position + 1) * length];
+            if self.has_checksums() && !descriptor_is_sealed(bytes, group, self.seed) {
+                return Err(ReadError::checksum(format!("the descriptor of group {group}")));
+            }
+            let descriptor = GroupDescriptor::decode(bytes);
+            let table_end = descriptor.inode_table.checked_add(self.table_blocks());
+            let is_inside = |block: u64| (first..superblock.blocks_count).contains(&block);
+            let fits = is_inside(descriptor.block_bitmap)
+                && is_inside(descriptor.inode_bitmap)
+                && is_inside(descriptor.inode_table)
+                && table_end.is_some_and(|end| end <= superblock.blocks_count);
+            if !fits {
+                return Err(ReadError::corrupt(
+                    format!("group {group}"),
+                    "its bitmaps or its table are outside",
+                ));
+            }
+            groups.push(descriptor);
+        }
+        Ok(groups)
+    }
+
+    /// Returns the superblock.
+    pub fn superblock(&self) -> &Superblock {
+        &self.superblock
+    }
+
+    /// Returns the group descriptors.
+    pub fn groups(&self) -> &[GroupDescriptor] {
+        &self.groups
+    }
+
+    pub(super) fn has_checksums(&self) -> bool {
+        self.superblock.has_ro_compat(ro_compat::METADATA_CSUM)
+    }
+
+    pub(super) fn seed(&self) -> Checksum {
+        self.seed
+    }
+
+    pub(super) fn table_blocks(&self) -> u64 {
+        let bytes = u64::from(self.superblock.inodes_per_group) * u64::from(self.superblock.inode_size);
+        self.superblock.block_size.blocks_for(bytes)
+    }
+
+    /// Reads one block.
+    pub(super) fn block(&self, address: u64) -> Result<Vec<u8>, ReadError> {
+        let mut block = vec![0; self.superblock.block_size.len()];
+        if address >= self.superblock.blocks_count {
+            return Err(ReadError::corrupt(format!("block {address}"), "it is outside of the file system"));
+        }
+        read_exact(&self.source, address * self.superblock.block_size.len() as u64, &mut block)?;
+        Ok(block)
+    }
+
+    /// Returns inode `number`.
+    pub fn inode(&self, number: u32) -> Result<Inode, ReadError> {
+        let what = || format!("inode {number}");
+        let Some(place) = number.checked_sub(1).filter(|place| *place < self.superblock.inodes_count) else {
+            return Err(ReadError::corrupt(what(), "there is no such inode"));
+        };
+        let group = &self.groups[(place / self.superblock.inodes_per_group) as usize];
+        let place = u64::from(place % self.superblock.inodes_per_group);
+        let is_used = place
+            < u64::from(
+                self.superblock.inodes_per_group - group.unused_inodes.min(self.superblock.inodes_per_group),
+            );
+        if group.flags & INODE_UNINIT != 0 || !is_used {
+            return Err(ReadError::corrupt(what(), "it was never used"));
+        }
+        let mut bytes = vec![0; self.superblock.inode_size.into()];
+        let offset = group.inode_table * self.superblock.block_size.len() as u64;
+        read_exact(&self.source, offset + place * u64::from(self.superblock.inode_size), &mut bytes)?;
+        if self.has_checksums() && !inode_is_sealed(&bytes, number, self.seed) {
+            return Err(ReadError::checksum(what()));
+        }
+        Ok(Inode::decode(number, &bytes))
+    }
+
+    /// Returns the root directory's inode.
+    pub fn root(&self) -> Result<Inode, ReadError> {
+        let root = self.inode(inode::ROOT)?;
+        if !root.is_directory() {
+            return Err(ReadError::corrupt("inode 2", "the root is not a directory"));
+        }
+        Ok(root)
+    }
+
+    /// Returns the content of an inode: of a file, a directory or a long symbolic link.
+    pub fn data(&self, inode: &Inode) -> Result<Data<'_, R>, ReadError> {
+        let what = format!("inode {}", inode.number);
+        if inode.flags & FLAG_INLINE_DATA != 0 {
+            return Err(ReadError::unsupported("data inside of inodes"));
+        }
+        let mut data = Data {
+            reader: self,
+            inode: inode.number,
+            size: inode.size,
+            extents: Vec::new(),
+            tree: Vec::new(),
+        };
+        if inode.flags & FLAG_EXTENTS == 0 {
+            if inode.block != [0; 60] {
+                return Err(ReadError::unsupported("files whose blocks are not mapped by extents"));
+            }
+            return Ok(data);
+        }
+        let owner = self.seed.inode(inode.number, inode.generation);
+        let mut mapped = 0;
+        // Nodes that are still to be read: their address, depth and the range of blocks that they may map.
+        let mut pending: Vec<(u64, u16, u64, u64)> = Vec::new();
+        let mut node =
+            extent::decode(&inode.block, None).map_err(|problem| ReadError::corrupt(&what, problem))?;
+        let (mut start, mut end) = (0, 1 << 32);
+        loop {
+            match node.1 {
+                Node::Leaf(extents) => {
+                    for extent in extents {
+                        self.check_extent(&extent, start, end)
+                            .map_err(|problem| ReadError::corrupt(&what, problem))?;
+                        start = u64::from(extent.logical) + u64::from(extent.length);
+                        mapped += u64::from(extent.length);
+                        // A file without shared blocks has no more than there are.
+                        if mapped > self.superblock.blocks_count {
+                            return Err(ReadError::corrupt(&what, "it maps more blocks than there are"));
+                        }
+                        data.extents.push(extent);
+                    }
+                }
+                Node::Index(children) => {
+                    let depth = node.0 - 1;
+                    let ends = children[1..].iter().map(|child| u64::from(child.0)).chain([end]);
+                    let mut below: Vec<_> = Vec::with_capacity(children.len());
+                    for ((logical, address), child_end) in children.iter().zip(ends) {
+                        let logical = u64::from(*logical);
+                        if logical < start || logical >= child_end {
+                            return Err(ReadError::corrupt(&what, "its extent tree is out of order"));
+                        }
+                        below.push((*address, depth, logical, child_end));
+                    }
+                    pending.extend(below.into_iter().rev());
+                }
+            }
+            let Some((address, depth, child_start, child_end)) = pending.pop() else { return Ok(data) };
+            let block = self.block(address)?;
+            if self.has_checksums() && !extents_are_sealed(&block, owner) {
+                return Err(ReadError::checksum(format!("the extent tree of {what}")));
+            }
+            data.tree.push(address);
+            node =
+                extent::decode(&block, Some(depth)).map_err(|problem| ReadError::corrupt(&what, problem))?;
+            (start, end) = (child_start, child_end);
+        }
+    }
+
+    fn check_extent(&self, extent: &Extent, start: u64, end: u64) -> Result<(), &'static str> {
+        let logical = u64::from(extent.logical);
+        if extent.length == 0 || logical < start || logical + u64::from(extent.length) > end {
+            return Err("its extents are empty, overlap or are out of order");
+        }
+        let first = u64::from(self.superblock.block_size.first_data_block());
+        if extent.physical <= first
+            || extent.physical + u64::from(extent.length) > self.superblock.blocks_count
+        {
+            return Err("an extent is outside of the file system");
+        }
+        Ok(())
+    }
+
+    /// Returns the target of a symbolic link.
+    pub fn symlink_target(&self, inode: &Inode) -> Result<Vec<u8>, ReadError> {
+        let what = format!("inode {}", inode.number);
+        if !inode.is_symlink() {
+            return Err(ReadError::corrupt(what, "it is not a symbolic link"));
+        }
+        let length = usize::try_from(inode.size).unwrap_or(usize::MAX);
+        if length == 0 || length >= self.superblock.block_size.len() {
+            return Err(ReadError::corrupt(what, "its target has an impossible length"));
+        }
+        if inode.flags & FLAG_EXTENTS == 0 {
+            let target = inode.block.get(..length).filter(|_| length < super::image::FAST_LINK);
+            return target
+                .map(<[u8]>::to_vec)
+                .ok_or_else(|| ReadError::corrupt(what, "its target has no block"));
+        }
+        let mut target = vec![0; length];
+        self.data(inode)?.read_exact_at(0, &mut target)?;
+        Ok(target)
+    }
+
+    /// Returns the extended attributes of an inode under their full names.
+    pub fn xattrs(&self, inode: &Inode) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, ReadError> {
+        let corrupt = |problem| ReadError::corrupt(format!("inode {}", inode.number), problem);
+        let mut found = BTreeMap::new();
+        xattr::read_inline(&inode.tail, &mut found).map_err(corrupt)?;
+        if inode.xattr_block != 0 {
+            let block = self.xattr_block(inode)?;
+            xattr::read_block(&block, &mut found).map_err(corrupt)?;
+        }
+        Ok(found)
+    }
+
+    pub(super) fn xattr_block(&self, inode: &Inode) -> Result<Vec<u8>, ReadError> {
+        let block = self.block(inode.xattr_block)?;
+        if self.has_checksums() && !xattr_block_is_sealed(&block, inode.xattr_block, self.seed) {
+            return Err(ReadError::checksum(format!(
+                "the block of extended attributes of inode {}",
+                inode.number
+            )));
+        }
+        Ok(block)
+    }
+
+    /// Returns the names in a directory in the order of its blocks, without `.` and `..`.
+    pub fn entries(&self, inode: &Inode) -> Result<Vec<DirectoryEntry>, ReadError> {
+        Ok(self.directory(inode)?.0)
+    }
+
+    /// Returns the names in a directory and its parent.
+    pub(super) fn directory(&self, inode: &Inode) -> Result<(Vec<DirectoryEntry>, u32), ReadError> {
+        let corrupt = |problem: &str| ReadError::corrupt(format!("inode {}", inode.number), problem);
+        if !inode.is_directory() {
+            return Err(corrupt("it is not a directory"));
+        }
+        let data = self.data(inode)?;
+        let n_blocks = data.n_blocks();
+        if n_blocks == 0 || n_blocks * self.superblock.block_size.len() as u64 != inode.size {
+            return Err(corrupt("the directory's size is not that of its blocks"));
+        }
+        let mut scan =
+            Scan { data: &data, owner: self.seed.inode(inode.number, inode.generation), found: Vec::new() };
+        let dots = if inode.flags & FLAG_INDEX != 0 && self.superblock.features[0] & compat::DIR_INDEX != 0 {
+            scan.indexed(n_blocks)?
+        } else {
+            let dots = scan.leaf(0, true, None)?;
+            for block in 1..n_blocks {
+                scan.leaf(block as u32, false, None)?;
+            }
+            dots
+        };
+        if dots[0] != inode.number {
+            return Err(corrupt("its entry `.` leads elsewhere"));
+        }
+        Ok((scan.found, dots[1]))
+    }
+
+    /// Returns what is at an absolute path. Symbolic links are not followed.
+    pub fn resolve(&self, path: &[u8]) -> Result<Inode, ReadError> {
+        let mut inode = self.root()?;
+        for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+            let missing = || ReadError::NotFound { path: String::from_utf8_lossy(path).into_owned() };
+            if !inode.is_directory() {
+                return Err(missing());
+            }
+            let entry =
+                self.entries(&inode)?.into_iter().find(|entry| entry.name == name).ok_or_else(missing)?;
+            inode = self.inode(entry.inode)?;
+        }
+        Ok(inode)
+    }
+
+    /// Visits everything below the root, and the root first: the names of a directory in order, and directories depth
+    /// first. An inode with several names is visited for each.
+    pub fn walk(&self, visit: &mut dyn FnMut(&Visit<'_>) -> Result<(), ReadError>) -> Result<(), ReadError> {
+        let mut seen = std::collections::BTreeSet::new();
+        let mut n_read = 0;
+        let mut pending = vec![(Vec::new(), inode::ROOT, inode::ROOT, 2, 0)];
+        while let Some((path, number, parent, file_type, depth)) = pending.pop() {
+            let inode = self.inode(number)?;
+            let shown: &[u8] = if path.is_empty() { b"/" } else { &path };
+            visit(&Visit { path: shown, inode: &inode, file_type })?;
+            if !inode.is_directory() {
+                continue;
+            }
+            let what = || format!("inode {number}");
+            if !seen.insert(number) {
+                return Err(ReadError::corrupt(what(), "the directory has two names"));
+            }
+            if depth >= MAX_NESTING {
+                return Err(ReadError::unsupported(format!("directories nested deeper than {MAX_NESTING}")));
+            }
+            // Directories that share blocks could make a small image take forever.
+            n_read += self.superblock.block_size.blocks_for(inode.size);
+            if n_read > self.superblock.blocks_count {
+                return Err(ReadError::corrupt(what(), "directories have more blocks than there are"));
+            }
+            let (mut entries, found_parent) = self.directory(&inode)?;
+            if found_parent != parent {
+                return Err(ReadError::corrupt(what(), "its entry `..` leads elsewhere"));
+            }
+            entries.sort_unstable_by(|a, b| b.name.cmp(&a.name));
+            if entries.windows(2).any(|pair| pair[0].name == pair[1].name) {
+                return Err(ReadError::corrupt(what(), "the directory has a name twice"));
+            }
+            for DirectoryEntry { name, inode, file_type } in entries {
+                let path = [&path, b"/".as_slice(), &name].concat();
+                pending.push((path, inode, number, file_type, depth + 1));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads the blocks of one directory.
+struct Scan<'a, R> {
+    data: &'a Data<'a, R>,
+    owner: Checksum,
+    found: Vec<DirectoryEntry>,
+}
+
+impl<R: ReadAt> Scan<'_, R> {
+    fn corrupt(&self, problem: &str) -> ReadError {
+        ReadError::corrupt(format!("inode {}", self.data.inode), problem)
+    }
+
+    /// Reads a leaf. The first block of a directory starts with the dots, which are returned. In a leaf of an index
+    /// all hashes have to be in the range, whose end may belong to the next leaf, too.
+    fn leaf(
+        &mut self,
+        block: u32,
+        has_dots: bool,
+        hashes: Option<(u32, u32)>,
+    ) -> Result<[u32; 2], ReadError> {
+        let bytes = self.data.block(block)?;
+        if self.data.reader.has_checksums() && !leaf_is_sealed(&bytes, self.owner) {
+            return Err(ReadError::checksum(format!(
+                "block {block} of the directory inode {}",
+                self.data.inode
+            )));
+        }
+        let mut entries = Vec::new();
+        read_leaf(&bytes, &mut entries).map_err(|problem| self.corrupt(problem))?;
+        let dots = if has_dots { Some(self.dots(&entries)?) } else { None };
+        for entry in &entries[if has_dots { 2 } else { 0 }..] {
+            if matches!(entry.name, b"." | b"..") {
+                return Err(self.corrupt("it has more than one entry `.` or `..`"));
+            }
+            if let Some((from, to)) = hashes {
+                let hash = self.data.reader.hasher.hash(entry.name).major;
+                if hash < from & !1 || hash > to & !1 || hash == to {
+                    return Err(self.corrupt("a name is in the wrong block of the index"));
+                }
+            }
+            self.found.push(DirectoryEntry {
+                name: entry.name.to_vec(),
+                inode: entry.inode,
+                file_type: entry.file_type,
+            });
+        }
+        Ok(dots.unwrap_or_default())
+    }
+
+    fn dots(&self, entries: &[directory::Entry<'_>]) -> Result<[u32; 2], ReadError> {
+        match entries {
+            [dot, dot_dot, ..] if dot.name == b"." && dot_dot.name == b".." => Ok([dot.inode, dot_dot.inode]),
+            _ => Err(self.corrupt("the directory does not start with `.` and `..`")),
+        }
+    }
+
+    /// Reads a directory with an index, all of whose blocks have to be in it, once.
+    fn indexed(&mut self, n_blocks: u64) -> Result<[u32; 2], ReadError> {
+        let root = self.index_block(0, true)?;
+        let mut entries = Vec::new();
+        let bytes = self.data.block(0)?;
+        read_leaf(&bytes, &mut entries).map_err(|problem| self.corrupt(problem))?;
+        if entries.len() != 2 {
+            return Err(self.corrupt("the root of its index has names"));
+        }
+        let dots = self.dots(&entries)?;
+        let levels = usize::from(root.levels.unwrap_or_default());
+        if levels > 2 {
+            return Err(self.corrupt("its index is too deep"));
+        }
+        // Blocks that are still to be read: where they are, how many levels are below, the hashes that they may have.
+        let mut pending = vec![];
+        let mut n_read = 1;
+        push_children(&mut pending, root.children, levels, (0, u32::MAX));
+        while let Some((block, levels, hashes)) = pending.pop() {
+            n_read += 1;
+            if block == 0 || u64::from(block) >= n_blocks || n_read > n_blocks {
+                return Err(self.corrupt("its index leads outside or twice to one block"));
+            }
+            match levels.checked_sub(1) {
+                None => {
+                    self.leaf(block, false, Some(hashes))?;
+                }
+                Some(below) => {
+                    let node = self.index_block(block, false)?;
+                    push_children(&mut pending, node.children, below, hashes);
+                }
+            }
+        }
+        if n_read != n_blocks {
+            return Err(self.corrupt("its index does not lead to all of its blocks"));
+        }
+        Ok(dots)
+    }
+
+    fn index_block(&self, block: u32, is_root: bool) -> Result<directory::IndexBlock, ReadError> {
+        let bytes = self.data.block(block)?;
+        let decoded = decode_index(&bytes, is_root).map_err(|problem| self.corrupt(problem))?;
+        let count_at = if is_root { ROOT_COUNT_AT } else { NODE_COUNT_AT };
+        if self.data.reader.has_checksums() && !index_is_sealed(&bytes, count_at, self.owner) {
+            return Err(ReadError::checksum(format!(
+                "block {block} of the directory inode {}",
+                self.data.inode
+            )));
+        }
+        Ok(decoded)
+    }
+}
+
+/// Adds the children of an index block, the first of which is to be read first. The block has the hashes from the
+/// first number to the second.
+fn push_children(
+    pending: &mut Vec<(u32, usize, (u32, u32))>,
+    children: Vec<(u32, u32)>,
+    levels: usize,
+    (from, to): (u32, u32),
+) {
+    let mut end = to;
+    for (position, (hash, block)) in children.into_iter().enumerate().rev() {
+        let start = if position == 0 { from } else { hash };
+        pending.push((block, levels, (start, end)));
+        end = start;
+    }
+}
+
+impl<R: ReadAt> Data<'_, R> {
+    /// Returns how many bytes there are.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Returns the extents; what is in none reads as zeros.
+    pub fn extents(&self) -> &[Extent] {
+        &self.extents
+    }
+
+    /// Returns how many blocks the extents have.
+    pub(super) fn n_blocks(&self) -> u64 {
+        self.extents.iter().map(|extent| u64::from(extent.length)).sum()
+    }
+
+    /// Returns a block of the content.
+    fn block(&self, logical: u32) -> Result<Vec<u8>, ReadError> {
+        match self.extent_of(logical) {
+            Some(extent) if extent.is_written => {
+                self.reader.block(extent.physical + u64::from(logical - extent.logical))
+            }
+            _ => Err(ReadError::corrupt(
+                format!("inode {}", self.inode),
+                "it has a hole where it must have none",
+            )),
+        }
+    }
+
+    fn extent_of(&self, logical: u32) -> Option<&Extent> {
+        let place = self.extents.partition_point(|extent| extent.logical <= logical).checked_sub(1)?;
+        Some(&self.extents[place]).filter(|extent| logical - extent.logical < extent.length)
+    }
+
+    /// Fills `buffer` with what is at `offset`, which must not pass the end.
+    pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+        let io = |source| ReadError::Io { offset, length: buffer.len(), source };
+        if offset.checked_add(buffer.len() as u64).is_none_or(|end| end > self.size) {
+            return Err(io(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+        let block_len = self.reader.superblock.block_size.len() as u64;
+        let mut done = 0;
+        while done < buffer.len() {
+            let at = offset + done as u64;
+            let too_far =
+                || ReadError::corrupt(format!("inode {}", self.inode), "it is larger than files can be");
+            let logical = u32::try_from(at / block_len).map_err(|_| too_far())?;
+            let place = self.extents.partition_point(|extent| extent.logical <= logical);
+            let current = place.checked_sub(1).map(|place| &self.extents[place]);
+            let current = current.filter(|extent| logical - extent.logical < extent.length);
+            // Up to the end of this extent, or of the hole before the next.
+            let until = match (current, self.extents.get(place)) {
+                (Some(extent), _) => (u64::from(extent.logical) + u64::from(extent.length)) * block_len,
+                (None, Some(next)) => u64::from(next.logical) * block_len,
+                (None, None) => self.size,
+            };
+            let length = usize::try_from(until - at).unwrap_or(usize::MAX).min(buffer.len() - done);
+            let part = &mut buffer[done..done + length];
+            match current {
+                Some(extent) if extent.is_written => {
+                    let within = at - u64::from(extent.logical) * block_len;
+                    read_exact(&self.reader.source, extent.physical * block_len + within, part)?;
+                }
+                _ => part.fill(0),
+            }
+            done += length;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the indirect block's addresses, without the zeros at its end.
+pub(super) fn addresses(block: &[u8]) -> Vec<u32> {
+    (0..block.len() / 4).map(|place| get_u32(block, place * 4)).collect()
+}
+
+fn read_exact(source: &impl ReadAt, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+    let length = buffer.len();
+    source.read_exact_at(buffer, offset).map_err(|source| ReadError::Io { offset, length, source })
+}
