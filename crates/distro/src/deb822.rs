@@ -213,7 +213,10 @@ mod tests {
                 .iter()
                 .map(|paragraph| {
                     let fields = paragraph.fields().iter();
-                    fields.map(|field| format!("{}={:?}", field.name, field.value)).collect::<Vec<_>>().join(" ")
+                    fields
+                        .map(|field| format!("{}={:?}", field.name, field.value))
+                        .collect::<Vec<_>>()
+                        .join(" ")
                 })
                 .collect::<Vec<_>>()
                 .join(" / "),

@@ -55,8 +55,8 @@ impl Relation<'_> {
             Some(_) => self.architectures.iter().any(|a| matches(a.name, architecture)),
         };
         // With no profile active, a conjunction holds when every term of it is negated.
-        let profiles_hold =
-            self.profiles.is_empty() || self.profiles.iter().any(|terms| terms.iter().all(|term| term.negated));
+        let profiles_hold = self.profiles.is_empty()
+            || self.profiles.iter().any(|terms| terms.iter().all(|term| term.negated));
         architectures_hold && profiles_hold
     }
 }
@@ -101,15 +101,22 @@ pub fn parse_group(entry: &str) -> Result<Group<'_>, DependsError> {
 pub fn parse_relation(text: &str) -> Result<Relation<'_>, DependsError> {
     let error = |problem| DependsError { relation: text.trim_ascii().to_owned(), problem };
     let rest = text.trim_ascii();
-    let name_length = rest.find(|c: char| c.is_ascii_whitespace() || "([<:".contains(c)).unwrap_or(rest.len());
+    let name_length =
+        rest.find(|c: char| c.is_ascii_whitespace() || "([<:".contains(c)).unwrap_or(rest.len());
     let (name, mut rest) = rest.split_at(name_length);
     if !is_package_name(name) {
         return Err(error("no package name"));
     }
-    let mut relation =
-        Relation { name, qualifier: Qualifier::Same, version: None, architectures: Vec::new(), profiles: Vec::new() };
+    let mut relation = Relation {
+        name,
+        qualifier: Qualifier::Same,
+        version: None,
+        architectures: Vec::new(),
+        profiles: Vec::new(),
+    };
     if let Some(after) = rest.strip_prefix(':') {
-        let length = after.find(|c: char| c.is_ascii_whitespace() || "([<".contains(c)).unwrap_or(after.len());
+        let length =
+            after.find(|c: char| c.is_ascii_whitespace() || "([<".contains(c)).unwrap_or(after.len());
         let (qualifier, after) = after.split_at(length);
         if !is_architecture_name(qualifier) {
             return Err(error("no architecture after the colon"));

@@ -30,7 +30,8 @@ impl std::str::FromStr for Sha256 {
         let error = || Sha256Error(text.to_owned());
         let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
         let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return Err(error()) };
-        let bytes: Option<Vec<u8>> = pairs.iter().map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect();
+        let bytes: Option<Vec<u8>> =
+            pairs.iter().map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect();
         let bytes = bytes.ok_or_else(error)?;
         Ok(Sha256(bytes.try_into().map_err(|_| error())?))
     }
@@ -70,8 +71,13 @@ mod tests {
         let digest = Sha256::of(b"");
         assert_eq!(digest.to_string(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         assert_eq!(digest.to_string().to_uppercase().parse(), Ok(digest));
-        for text in ["", "e3", &digest.to_string()[1..], &format!("{digest}00"), &digest.to_string().replace('e', "g")]
-        {
+        for text in [
+            "",
+            "e3",
+            &digest.to_string()[1..],
+            &format!("{digest}00"),
+            &digest.to_string().replace('e', "g"),
+        ] {
             assert!(text.parse::<Sha256>().is_err(), "{text}");
         }
     }

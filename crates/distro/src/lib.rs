@@ -4,6 +4,8 @@
 //! fetches what [`resolve`] asks for and passes the time in. What reads an archive is behind the feature
 //! `archive`, since the tool `pkgroot`, which only unpacks and configures, needs neither OpenPGP nor a solver.
 
+pub mod configure;
+pub mod deb;
 pub mod deb822;
 pub mod digest;
 pub mod timestamp;

@@ -11,7 +11,8 @@ pub struct Timestamp(pub u64);
 #[error("`{0}` is no date")]
 pub struct TimestampError(String);
 
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 impl Timestamp {
     /// Reads `Sat, 11 Jul 2026 10:16:37 UTC`, the form of `Release` files (RFC 2822 with UTC as the only zone).
@@ -126,11 +127,21 @@ mod tests {
     #[test]
     fn release_dates() {
         let date = Timestamp::parse_release("Sat, 11 Jul 2026 10:16:37 UTC").unwrap();
-        assert_eq!((date.to_string().as_str(), date.compact().as_str()), ("2026-07-11T10:16:37Z", "20260711T101637Z"));
+        assert_eq!(
+            (date.to_string().as_str(), date.compact().as_str()),
+            ("2026-07-11T10:16:37Z", "20260711T101637Z")
+        );
         assert_eq!(Timestamp::parse_release("Thu,  1 Jan 1970 00:00:00 +0000"), Ok(Timestamp(0)));
         assert_eq!(Timestamp(951_782_400).to_string(), "2000-02-29T00:00:00Z");
-        for text in ["", "Sat, 11 Jul 2026 10:16:37", "Sat, 31 Jun 2026 10:16:37 UTC", "Sat, 1 Jul 2026 24:00:00 UTC",
-            "Sat, 29 Feb 2100 10:16:37 UTC", "Sat, 1 Jul 2026 10:16:37 CEST", "x, -1 Jul 2026 10:16:37 UTC"] {
+        for text in [
+            "",
+            "Sat, 11 Jul 2026 10:16:37",
+            "Sat, 31 Jun 2026 10:16:37 UTC",
+            "Sat, 1 Jul 2026 24:00:00 UTC",
+            "Sat, 29 Feb 2100 10:16:37 UTC",
+            "Sat, 1 Jul 2026 10:16:37 CEST",
+            "x, -1 Jul 2026 10:16:37 UTC",
+        ] {
             assert!(Timestamp::parse_release(text).is_err(), "{text}");
         }
     }

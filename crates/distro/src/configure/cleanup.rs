@@ -5,7 +5,7 @@
 
 /// What becomes of a changed path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// It is kept as it is.
     Keep,
     /// It is kept without its contents.
@@ -69,7 +69,7 @@ const PATTERNS: &[(&str, &str, &str)] = &[
 ];
 
 /// Returns what becomes of the changed path `path`; `is_packaged` says that a package has something there.
-pub fn verdict(path: &[u8], is_packaged: bool) -> Verdict {
+pub(super) fn verdict(path: &[u8], is_packaged: bool) -> Verdict {
     if let Some((_, verdict)) = PATHS.iter().find(|(exact, _)| exact.as_bytes() == path) {
         return *verdict;
     }
@@ -83,7 +83,8 @@ pub fn verdict(path: &[u8], is_packaged: bool) -> Verdict {
     if PATTERNS.iter().any(|pattern| matches(&pattern)) {
         return Verdict::Drop;
     }
-    let is_in = |inside: &str| path.strip_prefix(inside.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'/'));
+    let is_in =
+        |inside: &str| path.strip_prefix(inside.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'/'));
     match DIRECTORIES.iter().find(|(inside, _)| is_in(inside)) {
         Some((_, verdict)) if !is_packaged => *verdict,
         _ => Verdict::Keep,
@@ -92,7 +93,7 @@ pub fn verdict(path: &[u8], is_packaged: bool) -> Verdict {
 
 /// Returns `/etc/shadow` with every day of a password change set to `day`. Day 0, which asks for a new
 /// password, and an empty field stay.
-pub fn shadow_with_day(shadow: &[u8], day: i64) -> Vec<u8> {
+pub(super) fn shadow_with_day(shadow: &[u8], day: i64) -> Vec<u8> {
     let day = day.to_string().into_bytes();
     let line = |line: &[u8]| {
         let mut fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();

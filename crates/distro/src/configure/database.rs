@@ -5,17 +5,19 @@ use std::fmt::Write;
 
 use md5::{Digest, Md5};
 
+use crate::deb::hexadecimal;
+
 /// What a package's control file `conffiles` says about one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Conffile {
+pub(super) struct Conffile {
     /// The absolute path.
-    pub path: String,
+    pub(super) path: String,
     /// The file is to be removed when the package is upgraded; the package does not have it.
-    pub is_removed_on_upgrade: bool,
+    pub(super) is_removed_on_upgrade: bool,
 }
 
 /// Reads the control file `conffiles`.
-pub fn conffiles(text: &str) -> Vec<Conffile> {
+pub(super) fn conffiles(text: &str) -> Vec<Conffile> {
     let line = |line: &str| {
         let line = line.trim_ascii();
         let (is_removed_on_upgrade, path) = match line.strip_prefix("remove-on-upgrade ") {
@@ -32,7 +34,7 @@ pub fn conffiles(text: &str) -> Vec<Conffile> {
 ///
 /// The conffiles are in place already, so the stanza has their digests, which dpkg else writes while it
 /// configures the package and moves them there.
-pub fn unpacked_stanza(control: &str, conffiles: &[(Conffile, Option<Vec<u8>>)]) -> String {
+pub(super) fn unpacked_stanza(control: &str, conffiles: &[(Conffile, Option<Vec<u8>>)]) -> String {
     let mut stanza = format!("{}\nStatus: install ok unpacked\n", control.trim_end());
     if !conffiles.is_empty() {
         stanza.push_str("Conffiles:\n");
@@ -50,7 +52,9 @@ pub fn unpacked_stanza(control: &str, conffiles: &[(Conffile, Option<Vec<u8>>)])
 
 /// Returns the files of `var/lib/dpkg/triggers` for packages, each with its name in dpkg's database and its
 /// control file `triggers`.
-pub fn trigger_interests<'a>(packages: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, String> {
+pub(super) fn trigger_interests<'a>(
+    packages: impl Iterator<Item = (&'a str, &'a str)>,
+) -> BTreeMap<String, String> {
     let mut files = BTreeMap::from([("Unincorp".to_owned(), String::new())]);
     for (package, triggers) in packages {
         for line in triggers.lines() {
@@ -74,13 +78,6 @@ pub fn trigger_interests<'a>(packages: impl Iterator<Item = (&'a str, &'a str)>)
         }
     }
     files
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string cannot fail");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -8,24 +8,24 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What the order depends on.
 #[derive(Debug, Clone, Default)]
-pub struct Candidate {
+pub(super) struct Candidate {
     /// The package's name.
-    pub name: String,
+    pub(super) name: String,
     /// The names that it provides.
-    pub provides: Vec<String>,
+    pub(super) provides: Vec<String>,
     /// Whether it must work before anything else may run scripts.
-    pub is_essential: bool,
+    pub(super) is_essential: bool,
     /// Whether it has a `preinst` script.
-    pub has_preinst: bool,
+    pub(super) has_preinst: bool,
     /// The names of its Pre-Depends: all of the outer, one of the inner lists.
-    pub pre_depends: Vec<Vec<String>>,
+    pub(super) pre_depends: Vec<Vec<String>>,
     /// The names of its Depends likewise.
-    pub depends: Vec<Vec<String>>,
+    pub(super) depends: Vec<Vec<String>>,
 }
 
 /// One step; numbers are indices of candidates.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub(super) enum Step {
     /// Runs the package's `preinst install`.
     Preinst(usize),
     /// Has dpkg configure these packages, whose dependencies are among them or configured. Triggers may wait.
@@ -35,20 +35,22 @@ pub enum Step {
 }
 
 /// Returns the names in a field such as Depends, without versions and architectures.
-pub fn names(relations: &str) -> Vec<Vec<String>> {
+pub(super) fn names(relations: &str) -> Vec<Vec<String>> {
     let name = |alternative: &str| {
         let end = alternative.find(|c: char| c.is_whitespace() || "(:[<".contains(c));
         alternative[..end.unwrap_or(alternative.len())].to_owned()
     };
     relations
         .split(',')
-        .map(|group| group.split('|').map(|one| name(one.trim_ascii())).filter(|name| !name.is_empty()).collect())
+        .map(|group| {
+            group.split('|').map(|one| name(one.trim_ascii())).filter(|name| !name.is_empty()).collect()
+        })
         .filter(|group: &Vec<String>| !group.is_empty())
         .collect()
 }
 
 /// Returns the steps for `candidates`, which come in an order in which they can be installed.
-pub fn steps(candidates: &[Candidate]) -> Vec<Step> {
+pub(super) fn steps(candidates: &[Candidate]) -> Vec<Step> {
     let mut planner = Planner::new(candidates);
     let essential = (0..candidates.len()).filter(|idx| candidates[*idx].is_essential);
     let essential = planner.closure(essential);
@@ -58,8 +60,9 @@ pub fn steps(candidates: &[Candidate]) -> Vec<Step> {
     for idx in first.into_iter().rev().chain(rest) {
         planner.run_preinst(idx);
     }
-    let others: Vec<usize> =
-        (0..candidates.len()).filter(|idx| candidates[*idx].has_preinst && !essential.contains(idx)).collect();
+    let others: Vec<usize> = (0..candidates.len())
+        .filter(|idx| candidates[*idx].has_preinst && !essential.contains(idx))
+        .collect();
     if !others.is_empty() && !essential.is_empty() {
         planner.configure(essential);
     }
@@ -94,7 +97,9 @@ impl<'a> Planner<'a> {
     }
 
     fn find<'b>(&'b self, groups: &'b [Vec<String>]) -> impl Iterator<Item = usize> + 'b {
-        groups.iter().filter_map(|group| group.iter().find_map(|name| self.by_name.get(name.as_str()).copied()))
+        groups
+            .iter()
+            .filter_map(|group| group.iter().find_map(|name| self.by_name.get(name.as_str()).copied()))
     }
 
     /// Returns `roots` and all that they need to be configured, in the candidates' order.

@@ -29,7 +29,9 @@ pub struct Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.package {
-            Some(package) => write!(f, "`{}` of the package `{package}` failed with {}", self.script, self.status),
+            Some(package) => {
+                write!(f, "`{}` of the package `{package}` failed with {}", self.script, self.status)
+            }
             None => write!(f, "`{}` failed with {}", self.script, self.status),
         }
     }
@@ -84,7 +86,8 @@ impl Scripts<'_> {
         sandbox.user = User::Root;
         sandbox.environment = environment;
 
-        let set_up = |source| sandbox::Error::SetUp { doing: "make a pipe for the output".to_owned(), source };
+        let set_up =
+            |source| sandbox::Error::SetUp { doing: "make a pipe for the output".to_owned(), source };
         let (reader, writer) = io::pipe().map_err(set_up)?;
         let streams = Standard::Streams {
             stdin: input.map_or(Stream::Null, |input| Stream::File(input.as_fd())),
@@ -183,7 +186,9 @@ pub(super) fn blame(failure: Failure, output: &str) -> Failure {
     let by_signal = reason.split_once("was killed by signal ").map(|(_, signal)| format!("signal {signal}"));
     let package = Some(package.to_owned());
     match (script, status.or(by_signal)) {
-        (Some(script), Some(status)) => Failure { package, script: script.to_owned(), status, output: before },
+        (Some(script), Some(status)) => {
+            Failure { package, script: script.to_owned(), status, output: before }
+        }
         // dependencies, for example: dpkg's own words say it best
         _ => Failure { package, output: format!("{before}\n{reason}").trim().to_owned(), ..failure },
     }
@@ -229,6 +234,9 @@ mod tests {
 
     #[test]
     fn dpkg_blames_nobody() {
-        check("a\ndpkg: status database area is locked\n", "`dpkg` failed with exit code 1: a / dpkg: status database area is locked");
+        check(
+            "a\ndpkg: status database area is locked\n",
+            "`dpkg` failed with exit code 1: a / dpkg: status database area is locked",
+        );
     }
 }

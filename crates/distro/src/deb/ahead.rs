@@ -11,13 +11,16 @@ const WAITING: usize = 6;
 
 /// What a thread reads for us.
 #[derive(Debug)]
-pub struct Ahead {
+pub(super) struct Ahead {
     pieces: Receiver<io::Result<Vec<u8>>>,
     current: io::Cursor<Vec<u8>>,
 }
 
 /// Reads `input` to its end on a thread of `scope`. Whoever drops the result early stops the thread.
-pub fn read_ahead<'scope>(scope: &'scope Scope<'scope, '_>, input: impl Read + Send + 'scope) -> Ahead {
+pub(super) fn read_ahead<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    input: impl Read + Send + 'scope,
+) -> Ahead {
     let (sender, pieces) = sync_channel(WAITING);
     scope.spawn(move || send_all(input, &sender));
     Ahead { pieces, current: io::Cursor::default() }

@@ -74,7 +74,10 @@ mod tests {
     fn everything_comes_back() {
         let plain: Vec<u8> = (0..200_000_u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
         for compression in ALL {
-            assert!(decode(compression, &compress(suffix(compression), &plain)).unwrap() == plain, "{compression:?}");
+            assert!(
+                decode(compression, &compress(suffix(compression), &plain)).unwrap() == plain,
+                "{compression:?}"
+            );
         }
     }
 

@@ -4,19 +4,19 @@ use std::io::Write;
 
 /// One entry of an archive; [`file`], [`directory`] and [`link`] make the usual ones.
 #[derive(Clone, Debug)]
-pub struct TarEntry {
-    pub name: Vec<u8>,
-    pub kind: u8,
-    pub mode: u32,
-    pub uid: u32,
-    pub gid: u32,
-    pub mtime: u64,
-    pub target: Vec<u8>,
-    pub device: (u32, u32),
-    pub content: Vec<u8>,
+pub(crate) struct TarEntry {
+    pub(crate) name: Vec<u8>,
+    pub(crate) kind: u8,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) mtime: u64,
+    pub(crate) target: Vec<u8>,
+    pub(crate) device: (u32, u32),
+    pub(crate) content: Vec<u8>,
 }
 
-pub fn entry(name: &str, kind: u8, mode: u32) -> TarEntry {
+pub(crate) fn entry(name: &str, kind: u8, mode: u32) -> TarEntry {
     TarEntry {
         name: name.into(),
         kind,
@@ -30,33 +30,36 @@ pub fn entry(name: &str, kind: u8, mode: u32) -> TarEntry {
     }
 }
 
-pub fn file(name: &str, content: &str) -> TarEntry {
+pub(crate) fn file(name: &str, content: &str) -> TarEntry {
     TarEntry { content: content.into(), ..entry(name, b'0', 0o644) }
 }
 
-pub fn program(name: &str, content: &str) -> TarEntry {
+pub(crate) fn program(name: &str, content: &str) -> TarEntry {
     TarEntry { content: content.into(), ..entry(name, b'0', 0o755) }
 }
 
-pub fn directory(name: &str) -> TarEntry {
+pub(crate) fn directory(name: &str) -> TarEntry {
     entry(name, b'5', 0o755)
 }
 
-pub fn symlink(name: &str, target: &str) -> TarEntry {
+pub(crate) fn symlink(name: &str, target: &str) -> TarEntry {
     TarEntry { target: target.into(), ..entry(name, b'2', 0o777) }
 }
 
-pub fn hard_link(name: &str, target: &str) -> TarEntry {
+pub(crate) fn hard_link(name: &str, target: &str) -> TarEntry {
     TarEntry { target: target.into(), ..entry(name, b'1', 0o644) }
 }
 
 /// Returns a ustar archive of `entries`, with GNU long names where they are needed.
-pub fn tar(entries: &[TarEntry]) -> Vec<u8> {
+pub(crate) fn tar(entries: &[TarEntry]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for entry in entries {
         for (kind, long) in [(b'L', &entry.name), (b'K', &entry.target)] {
             if long.len() > 100 {
-                let extension = TarEntry { content: [long, &b"\0"[..]].concat(), ..self::entry("././@LongLink", kind, 0) };
+                let extension = TarEntry {
+                    content: [long, &b"\0"[..]].concat(),
+                    ..self::entry("././@LongLink", kind, 0)
+                };
                 push(&mut bytes, &extension);
             }
         }
@@ -94,10 +97,12 @@ fn push(bytes: &mut Vec<u8>, entry: &TarEntry) {
 }
 
 /// Returns an `ar` archive.
-pub fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut bytes = b"!<arch>\n".to_vec();
     for (name, content) in members {
-        bytes.extend(format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, "100644", content.len()).bytes());
+        bytes.extend(
+            format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, "100644", content.len()).bytes(),
+        );
         bytes.extend(*content);
         if content.len() % 2 == 1 {
             bytes.push(b'\n');
@@ -107,7 +112,7 @@ pub fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 /// Compresses as a member whose name ends with `suffix` would be.
-pub fn compress(suffix: &str, plain: &[u8]) -> Vec<u8> {
+pub(crate) fn compress(suffix: &str, plain: &[u8]) -> Vec<u8> {
     match suffix {
         "" => plain.to_vec(),
         ".gz" => {
@@ -131,11 +136,11 @@ pub fn compress(suffix: &str, plain: &[u8]) -> Vec<u8> {
 }
 
 /// Returns a package; `control` and `data` are the entries of its two archives.
-pub fn deb(control: &[TarEntry], data: &[TarEntry]) -> Vec<u8> {
+pub(crate) fn deb(control: &[TarEntry], data: &[TarEntry]) -> Vec<u8> {
     deb_compressed("", control, data)
 }
 
-pub fn deb_compressed(suffix: &str, control: &[TarEntry], data: &[TarEntry]) -> Vec<u8> {
+pub(crate) fn deb_compressed(suffix: &str, control: &[TarEntry], data: &[TarEntry]) -> Vec<u8> {
     ar(&[
         ("debian-binary", b"2.0\n"),
         (&format!("control.tar{suffix}"), &compress(suffix, &tar(control))),
@@ -144,9 +149,11 @@ pub fn deb_compressed(suffix: &str, control: &[TarEntry], data: &[TarEntry]) -> 
 }
 
 /// Returns the control stanza of a small package.
-pub fn control(name: &str, more: &str) -> TarEntry {
+pub(crate) fn control(name: &str, more: &str) -> TarEntry {
     file(
         "./control",
-        &format!("Package: {name}\nVersion: 1.0\nArchitecture: amd64\nMaintainer: Nobody <nobody@example.org>\n{more}Description: test\n"),
+        &format!(
+            "Package: {name}\nVersion: 1.0\nArchitecture: amd64\nMaintainer: Nobody <nobody@example.org>\n{more}Description: test\n"
+        ),
     )
 }

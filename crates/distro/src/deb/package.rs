@@ -52,14 +52,17 @@ impl Identity {
     /// Reads a control stanza.
     pub fn parse(control: &str) -> Result<Identity, ControlError> {
         let fields = deb822::single(control)?;
-        let field = |name| fields.get(name).filter(|value| !value.is_empty()).ok_or(ControlError::Missing(name));
+        let field =
+            |name| fields.get(name).filter(|value| !value.is_empty()).ok_or(ControlError::Missing(name));
         let (name, version, architecture) = (field("Package")?, field("Version")?, field("Architecture")?);
         // Policy 5.6.1.
         let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
-        if !name.bytes().all(is_name_byte) || !name.as_bytes()[0].is_ascii_alphanumeric() || name.len() > 128 {
+        if !name.bytes().all(is_name_byte) || !name.as_bytes()[0].is_ascii_alphanumeric() || name.len() > 128
+        {
             return Err(ControlError::Name(name.to_owned()));
         }
-        let is_architecture_byte = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let is_architecture_byte =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if !architecture.bytes().all(is_architecture_byte) || architecture.len() > 64 {
             return Err(ControlError::Architecture(architecture.to_owned()));
         }
@@ -75,7 +78,11 @@ impl Identity {
 
     /// Returns the name by which dpkg tells this package from those of the same name for other architectures.
     pub fn info_name(&self) -> String {
-        if self.is_multi_arch_same { format!("{}:{}", self.name, self.architecture) } else { self.name.clone() }
+        if self.is_multi_arch_same {
+            format!("{}:{}", self.name, self.architecture)
+        } else {
+            self.name.clone()
+        }
     }
 
     /// Returns where dpkg keeps the package's file `extension` (`list`, `postinst`).
@@ -121,7 +128,7 @@ mod tests {
         check("Package: ../x\nVersion: 1\nArchitecture: all\n", "`../x` is not the name of a package");
         check("Package: ..\nVersion: 1\nArchitecture: all\n", "`..` is not the name of a package");
         check("Package: a\nVersion: 1\nArchitecture: ../x\n", "`../x` is not the name of an architecture");
-        check("Package: a\nVersion: one\nArchitecture: all\n", "`one` is not a version");
+        check("Package: a\nVersion: 1 2\nArchitecture: all\n", "`1 2` is not a version");
         check("no field", "it is not made of fields");
     }
 }

@@ -1,19 +1,21 @@
 //! Keeps contents until their place in the layer is known: in memory while they are few, else in a file.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::FileExt;
+use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use layer::ReadAt;
 
 /// Contents up to this many bytes stay in memory.
-const IN_MEMORY: u64 = 32 << 20;
+const IN_MEMORY: usize = 32 << 20;
 
-/// Bytes that are appended one after another and read at any offset.
+/// Bytes that are appended one after another, to be read at any offset later.
 #[derive(Debug)]
-pub struct Spool {
+pub(crate) struct Spool {
     /// Where the file is made when memory is used up. It is removed as soon as it is open.
     scratch: PathBuf,
-    in_memory: u64,
+    in_memory: usize,
     place: Place,
     length: u64,
 }
@@ -26,38 +28,30 @@ enum Place {
 
 impl Spool {
     /// Returns an empty spool that makes the file `scratch` if it needs one.
-    pub fn new(scratch: PathBuf) -> Spool {
+    pub(crate) fn new(scratch: PathBuf) -> Spool {
         Spool::with_memory(scratch, IN_MEMORY)
     }
 
-    fn with_memory(scratch: PathBuf, in_memory: u64) -> Spool {
+    fn with_memory(scratch: PathBuf, in_memory: usize) -> Spool {
         Spool { scratch, in_memory, place: Place::Memory(Vec::new()), length: 0 }
     }
 
-    /// Appends all that `input` gives and returns where it begins and how long it is.
-    pub fn append(&mut self, mut input: impl Read) -> io::Result<(u64, u64)> {
-        let start = self.length;
-        let mut buffer = vec![0; 128 << 10];
-        loop {
-            match input.read(&mut buffer) {
-                Ok(0) => return Ok((start, self.length - start)),
-                Ok(n) => self.write(&buffer[..n])?,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+    /// Returns how much was appended: the offset of what comes next.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Appends `bytes`.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.length += bytes.len() as u64;
         match &mut self.place {
             Place::File(file) => file.write_all(bytes),
             Place::Memory(memory) => {
                 memory.extend_from_slice(bytes);
-                if self.length > self.in_memory {
-                    let file = OpenOptions::new().read(true).write(true).create_new(true).open(&self.scratch)?;
+                if memory.len() > self.in_memory {
+                    let mut file =
+                        OpenOptions::new().read(true).write(true).create_new(true).open(&self.scratch)?;
                     fs::remove_file(&self.scratch)?;
-                    let mut file = file;
                     file.write_all(memory)?;
                     self.place = Place::File(file);
                 }
@@ -66,33 +60,12 @@ impl Spool {
         }
     }
 
-    /// Returns a reader of the `length` bytes from `start`, which were appended before.
-    pub fn read(&self, start: u64, length: u64) -> impl Read + '_ {
-        Part { spool: self, position: start, left: length }
-    }
-}
-
-struct Part<'a> {
-    spool: &'a Spool,
-    position: u64,
-    left: u64,
-}
-
-impl Read for Part<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let wanted = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
-        let n = match &self.spool.place {
-            Place::File(file) => file.read_at(&mut buffer[..wanted], self.position)?,
-            Place::Memory(memory) => {
-                let rest = usize::try_from(self.position).ok().and_then(|start| memory.get(start..)).unwrap_or_default();
-                let n = rest.len().min(wanted);
-                buffer[..n].copy_from_slice(&rest[..n]);
-                n
-            }
-        };
-        self.position += n as u64;
-        self.left -= n as u64;
-        Ok(n)
+    /// Returns everything that was appended.
+    pub(crate) fn into_source(self) -> Arc<dyn ReadAt> {
+        match self.place {
+            Place::Memory(memory) => Arc::new(memory),
+            Place::File(file) => Arc::new(file),
+        }
     }
 }
 
@@ -105,13 +78,18 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         for in_memory in [10_000_000, 1000] {
             let mut spool = Spool::with_memory(scratch.path().join("scratch"), in_memory);
-            let parts: Vec<Vec<u8>> = (0..20_u8).map(|n| vec![n; usize::from(n) * 1000]).collect();
-            let places: Vec<_> = parts.iter().map(|part| spool.append(&part[..]).unwrap()).collect();
+            for n in 0..20_u8 {
+                spool.append(&vec![n; usize::from(n) * 100]).unwrap();
+            }
+            assert_eq!(spool.length(), 19_000);
             assert_eq!(matches!(spool.place, Place::File(_)), in_memory == 1000);
-            for (part, (start, length)) in parts.iter().zip(places).rev() {
-                let mut copy = Vec::new();
-                spool.read(start, length).read_to_end(&mut copy).unwrap();
-                assert!(copy == *part);
+            let source = spool.into_source();
+            let mut start = 0;
+            for n in 0..20_u8 {
+                let mut copy = vec![0; usize::from(n) * 100];
+                source.read_exact_at(&mut copy, start).unwrap();
+                assert!(copy.iter().all(|byte| *byte == n));
+                start += copy.len() as u64;
             }
             assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
         }

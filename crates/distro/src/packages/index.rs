@@ -161,9 +161,10 @@ impl Index {
         let mut fields = Vec::with_capacity(32);
         let mut records = Vec::with_capacity(text.len() / 700);
         loop {
-            let more = reader
-                .next_paragraph(&mut fields)
-                .map_err(|error| PackagesError { line: error.line, kind: PackagesErrorKind::Syntax(error.kind) })?;
+            let more = reader.next_paragraph(&mut fields).map_err(|error| PackagesError {
+                line: error.line,
+                kind: PackagesErrorKind::Syntax(error.kind),
+            })?;
             if !more {
                 break;
             }
@@ -472,7 +473,9 @@ mod tests {
         let render = |index: &Index| {
             let packages = index.packages();
             packages
-                .map(|p| format!("{} {} {} {:?} {}\n", p.name(), p.depends(), p.size(), p.priority(), p.source()))
+                .map(|p| {
+                    format!("{} {} {} {:?} {}\n", p.name(), p.depends(), p.size(), p.priority(), p.source())
+                })
                 .collect::<String>()
         };
         assert_eq!(render(&again), render(&index));
@@ -482,7 +485,10 @@ mod tests {
     fn errors_name_the_package_and_the_line() {
         check_error(&BASH.replace("SHA256: 00ff\n", ""), "line 17: package `bash` has no `SHA256`");
         check_error(&BASH.replace("Size: 149", "Sixe: 149"), "line 18: package `bash` has no `Size`");
-        check_error(&BASH.replace("Size: 149", "Size: x"), "line 18: `Size` of package `bash` is not a number");
+        check_error(
+            &BASH.replace("Size: 149", "Size: x"),
+            "line 18: `Size` of package `bash` is not a number",
+        );
         check_error("Version: 1\n", "line 1: package `?` has no `Package`");
         check_error("Package: a\nVersion\n", "line 2: expected `Name: value`");
     }

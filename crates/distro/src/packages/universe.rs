@@ -142,10 +142,12 @@ impl Universe {
     /// The packages whose field `Provides` has `name`.
     pub fn providers(&self, name: &str) -> impl Iterator<Item = Provider<'_>> {
         let start = self.provides.partition_point(|provide| self.provided_name(provide) < name);
-        self.provides[start..].iter().take_while(move |provide| self.provided_name(provide) == name).map(|provide| {
-            let text = self.package(provide.package).text();
-            Provider { package: provide.package, version: provide.version.map(|span| span.get(text)) }
-        })
+        self.provides[start..].iter().take_while(move |provide| self.provided_name(provide) == name).map(
+            |provide| {
+                let text = self.package(provide.package).text();
+                Provider { package: provide.package, version: provide.version.map(|span| span.get(text)) }
+            },
+        )
     }
 
     /// The names most like `name`, the best first; few, and none when nothing is like it.
@@ -198,7 +200,12 @@ impl Universe {
     }
 
     /// Whether `provider` is what `relation` of a package for `architecture` asks, by what it provides.
-    pub(crate) fn is_provider(&self, provider: Provider<'_>, relation: &Relation<'_>, architecture: &str) -> bool {
+    pub(crate) fn is_provider(
+        &self,
+        provider: Provider<'_>,
+        relation: &Relation<'_>,
+        architecture: &str,
+    ) -> bool {
         let version_holds = match (relation.version, provider.version) {
             (None, _) => true,
             (Some(_), None) => false,
@@ -224,14 +231,21 @@ impl Universe {
         let rank = |id: PackageId| {
             let package = self.package(id);
             let is_foreign = self.architecture(id) != self.native;
-            (package.name() != name, !package.essential(), !package.important(), is_foreign, package.priority())
+            (
+                package.name() != name,
+                !package.essential(),
+                !package.important(),
+                is_foreign,
+                package.priority(),
+            )
         };
         let by_rank: Ordering = rank(left).cmp(&rank(right));
         by_rank.then(left.cmp(&right))
     }
 
     fn fill_entries(&mut self) {
-        let mut entries: Vec<Entry> = Vec::with_capacity(self.parts.iter().map(|part| part.index.len()).sum());
+        let mut entries: Vec<Entry> =
+            Vec::with_capacity(self.parts.iter().map(|part| part.index.len()).sum());
         for (part_idx, part) in self.parts.iter().enumerate() {
             for record_idx in 0..part.index.len() {
                 let fits = "each index is shorter than 4 GiB, so it has fewer packages";
@@ -286,7 +300,8 @@ impl Universe {
             }
             let slot_idx = slots.len() - 1;
             slots[slot_idx].end = id.0 + 1;
-            self.entries[id.index()].slot = Slot(u32::try_from(slot_idx).expect("no more slots than entries"));
+            self.entries[id.index()].slot =
+                Slot(u32::try_from(slot_idx).expect("no more slots than entries"));
         }
         self.slots = slots;
     }
@@ -307,7 +322,11 @@ impl Universe {
                     None => None,
                     Some(_) => continue,
                 };
-                provides.push(Provide { package: id, name: Span::of(relation.name, package.text()), version });
+                provides.push(Provide {
+                    package: id,
+                    name: Span::of(relation.name, package.text()),
+                    version,
+                });
             }
         }
         provides.sort_by(|left, right| {

@@ -50,7 +50,9 @@ impl SignatureError {
     /// What the reader can do about it.
     pub fn help(&self) -> Option<&'static str> {
         match self {
-            SignatureError::Framing(_) => Some("the mirror may answer with a login or error page; try another one"),
+            SignatureError::Framing(_) => {
+                Some("the mirror may answer with a login or error page; try another one")
+            }
             SignatureError::Armor(_) | SignatureError::Altered(_) => Some("try another mirror"),
             SignatureError::NoneGood(_) => {
                 Some("check the clock of this machine, or name a keyring that has the archive's key")
@@ -64,8 +66,13 @@ impl SignatureError {
 /// At least one signature must be by a key of `keyring` that was valid when it signed and is at `now`, with a
 /// hash no weaker than SHA-256. Signatures by other keys do not count, for nor against; one by a known key that
 /// does not fit the text is an error even beside a good one.
-pub fn verify(in_release: &[u8], keyring: &Keyring, now: Timestamp) -> Result<(String, Vec<Signer>), SignatureError> {
-    let text = std::str::from_utf8(in_release).map_err(|_| SignatureError::Framing("the text is not UTF-8"))?;
+pub fn verify(
+    in_release: &[u8],
+    keyring: &Keyring,
+    now: Timestamp,
+) -> Result<(String, Vec<Signer>), SignatureError> {
+    let text =
+        std::str::from_utf8(in_release).map_err(|_| SignatureError::Framing("the text is not UTF-8"))?;
     let message = split(text)?;
     let signatures = signatures(message.signatures)?;
     let mut signers = Vec::new();
@@ -115,7 +122,9 @@ fn split(text: &str) -> Result<Message<'_>, SignatureError> {
     let mut signed = String::with_capacity(text.len());
     let mut is_first = true;
     let start = loop {
-        let Some((start, line)) = next() else { return error("there is no signature, the file is truncated") };
+        let Some((start, line)) = next() else {
+            return error("there is no signature, the file is truncated");
+        };
         if line == "-----BEGIN PGP SIGNATURE-----" {
             break start;
         }
@@ -126,13 +135,17 @@ fn split(text: &str) -> Result<Message<'_>, SignatureError> {
             Some(escaped) => escaped,
             // A `-` alone on its line is an escaped empty line whose space was trimmed.
             None if line == "-" => "",
-            None if line.starts_with('-') => return error("a line that begins with a dash and is not escaped"),
+            None if line.starts_with('-') => {
+                return error("a line that begins with a dash and is not escaped");
+            }
             None => line,
         });
     };
     let end = loop {
         match next() {
-            Some((start, "-----END PGP SIGNATURE-----")) => break start + "-----END PGP SIGNATURE-----".len(),
+            Some((start, "-----END PGP SIGNATURE-----")) => {
+                break start + "-----END PGP SIGNATURE-----".len();
+            }
             Some(_) => {}
             None => return error("the signature does not end, the file is truncated"),
         }
@@ -173,7 +186,8 @@ fn check(
         return Ok(Err(format!("the signature of {who} has no date or an unknown version")));
     };
     let signed_at = Timestamp(u64::from(created.as_secs()));
-    let expires = signature.signature_expiration_time().map(|after| u64::from(after.as_secs())).filter(|&s| s != 0);
+    let expires =
+        signature.signature_expiration_time().map(|after| u64::from(after.as_secs())).filter(|&s| s != 0);
     let reason = if signature.typ() != Some(SignatureType::Text) {
         Some("is not made for text")
     } else if !is_strong(signature.hash_alg()) {

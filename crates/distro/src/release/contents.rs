@@ -194,7 +194,9 @@ impl Release {
             return Err(ReleaseError::FromTheFuture { suite: suite(), date: self.date, now });
         }
         match self.valid_until {
-            Some(valid_until) if now > valid_until => Err(ReleaseError::Expired { suite: suite(), valid_until, now }),
+            Some(valid_until) if now > valid_until => {
+                Err(ReleaseError::Expired { suite: suite(), valid_until, now })
+            }
             _ => Ok(()),
         }
     }
@@ -244,7 +246,11 @@ mod tests {
         e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855        4 main/binary-amd64/Packages.xz\n";
 
     fn asked(suite: &str, component: &str, architecture: &str) -> Asked {
-        Asked { suite: suite.into(), components: vec![component.into()], architectures: vec![architecture.into()] }
+        Asked {
+            suite: suite.into(),
+            components: vec![component.into()],
+            architectures: vec![architecture.into()],
+        }
     }
 
     #[track_caller]
@@ -313,7 +319,9 @@ mod tests {
     #[test]
     fn malformed_releases_are_refused() {
         let asked = asked("bookworm-security", "main", "amd64");
-        let check = |from: &str, to: &str, expected| check(&TEXT.replace(from, to), &asked, NOW, Freshness::Required, expected);
+        let check = |from: &str, to: &str, expected| {
+            check(&TEXT.replace(from, to), &asked, NOW, Freshness::Required, expected)
+        };
         check("Codename", "Cod", "the field `Codename` is missing or malformed");
         check("2026 22:17:41 UTC\nAcq", "2026\nAcq", "the field `Valid-Until` is missing or malformed");
         check("SHA256:", "MD5Sum:", "the field `SHA256` is missing or malformed");
@@ -329,10 +337,15 @@ mod tests {
     fn the_best_compressed_index_is_chosen() {
         let release = Release::parse(TEXT).unwrap();
         let file = release.packages("main", "amd64").unwrap();
-        assert_eq!((file.path.as_str(), file.size, file.unpacked_size), ("main/binary-amd64/Packages.xz", 4, Some(7)));
+        assert_eq!(
+            (file.path.as_str(), file.size, file.unpacked_size),
+            ("main/binary-amd64/Packages.xz", 4, Some(7))
+        );
         assert_eq!(
             file.by_hash.as_deref(),
-            Some("main/binary-amd64/by-hash/SHA256/e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+            Some(
+                "main/binary-amd64/by-hash/SHA256/e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+            )
         );
         assert_eq!(release.packages("main", "arm64"), None);
     }

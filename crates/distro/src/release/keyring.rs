@@ -73,7 +73,9 @@ impl Keyring {
         let mut keyring = Keyring::default();
         match std::str::from_utf8(bytes) {
             Ok(text) if text.contains(BEGIN) => {
-                for block in text.split_inclusive(END).filter_map(|part| part.find(BEGIN).map(|start| &part[start..])) {
+                for block in
+                    text.split_inclusive(END).filter_map(|part| part.find(BEGIN).map(|start| &part[start..]))
+                {
                     let (certificates, _) = SignedPublicKey::from_string_many(block).map_err(format_error)?;
                     keyring.add(certificates)?;
                 }
@@ -114,7 +116,8 @@ impl Keyring {
             Some((_, user)) => String::from_utf8_lossy(user.id()).into_owned(),
             None => format!("{:X}", primary.fingerprint()),
         };
-        let revoked = certificate.details.revocation_signatures.iter().any(|sig| sig.verify_key(primary).is_ok());
+        let revoked =
+            certificate.details.revocation_signatures.iter().any(|sig| sig.verify_key(primary).is_ok());
         if binding.key_flags().sign() {
             let key = KeyMaterial::Primary(primary.clone());
             self.keys.push(SigningKey { key, owner: owner.clone(), created, expires, revoked });
@@ -201,7 +204,10 @@ fn key_binding(certificate: &SignedPublicKey) -> Option<&Signature> {
 }
 
 /// The newest signature that makes a subkey one that signs, checked in both directions.
-fn subkey_binding<'a>(certificate: &SignedPublicKey, subkey: &'a SignedPublicSubKey) -> Option<&'a Signature> {
+fn subkey_binding<'a>(
+    certificate: &SignedPublicKey,
+    subkey: &'a SignedPublicSubKey,
+) -> Option<&'a Signature> {
     let primary = &certificate.primary_key;
     let newest = subkey
         .signatures

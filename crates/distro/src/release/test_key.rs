@@ -2,10 +2,13 @@
 
 use pgp::armor::{self, BlockType};
 use pgp::composed::{
-    ArmorOptions, DetachedSignature, KeyType, SecretKeyParamsBuilder, SignedKeyDetails, SignedPublicKey, SignedSecretKey,
+    ArmorOptions, DetachedSignature, KeyType, SecretKeyParamsBuilder, SignedKeyDetails, SignedPublicKey,
+    SignedSecretKey,
 };
 use pgp::crypto::hash::HashAlgorithm;
-use pgp::packet::{KeyFlags, PacketTrait, Signature, SignatureConfig, SignatureType, Subpacket, SubpacketData, UserId};
+use pgp::packet::{
+    KeyFlags, PacketTrait, Signature, SignatureConfig, SignatureType, Subpacket, SubpacketData, UserId,
+};
 use pgp::ser::Serialize;
 use pgp::types::{Duration, KeyDetails, Password, SignedUser, Tag, Timestamp};
 use rand_chacha::ChaCha8Rng;
@@ -55,9 +58,12 @@ impl TestKey {
         config.hashed_subpackets.push(Subpacket::regular(SubpacketData::KeyFlags(flags)).unwrap());
         if let Some(seconds) = self.valid_for {
             let after = Duration::from_secs(seconds);
-            config.hashed_subpackets.push(Subpacket::critical(SubpacketData::KeyExpirationTime(after)).unwrap());
+            config
+                .hashed_subpackets
+                .push(Subpacket::critical(SubpacketData::KeyExpirationTime(after)).unwrap());
         }
-        let binding = config.sign_certification(secret, &public, &Password::empty(), Tag::UserId, &user).unwrap();
+        let binding =
+            config.sign_certification(secret, &public, &Password::empty(), Tag::UserId, &user).unwrap();
         let mut revocations = Vec::new();
         if self.revoked {
             let config = self.config(SignatureType::KeyRevocation, HashAlgorithm::Sha512, CREATED);

@@ -106,7 +106,9 @@ impl Explainer<'_, '_> {
                 ConflictEdge::Requires(requirement) if Some(target) == unresolved => {
                     sentences.push(self.unresolved(node, requirement));
                 }
-                ConflictEdge::Conflict(ConflictCause::Constrains(_) | ConflictCause::ForbidMultipleInstances) => {
+                ConflictEdge::Conflict(
+                    ConflictCause::Constrains(_) | ConflictCause::ForbidMultipleInstances,
+                ) => {
                     sentences.extend(self.contradiction(node, target));
                 }
                 _ => {}
@@ -140,7 +142,11 @@ impl Explainer<'_, '_> {
         let mut links = self.chain(node);
         let (left_package, right_package) = (universe.package(left), universe.package(right));
         if universe.slot(left) == universe.slot(right) {
-            links.push(format!("only one of {} and {} can be installed", self.with_version(left), self.with_version(right)));
+            links.push(format!(
+                "only one of {} and {} can be installed",
+                self.with_version(left),
+                self.with_version(right)
+            ));
         } else if left_package.name() == right_package.name() {
             links.push(format!(
                 "{} cannot be installed for {} and {} at once",
@@ -182,7 +188,8 @@ impl Explainer<'_, '_> {
         let Some(id) = self.package(node) else { return format!("{} needs it", self.request.requester) };
         let universe = self.archive.universe;
         let slot = universe.slot(id);
-        let reason = self.roots.packages.iter().find(|(root, _)| universe.slot(**root) == slot).map(|(_, r)| *r);
+        let reason =
+            self.roots.packages.iter().find(|(root, _)| universe.slot(**root) == slot).map(|(_, r)| *r);
         let name = self.name(id);
         match reason {
             Some(Reason::Base) => format!("{name} is part of every base system"),
@@ -263,15 +270,19 @@ impl Explainer<'_, '_> {
     fn conflict_between(&self, left: PackageId, right: PackageId) -> Option<String> {
         let universe = self.archive.universe;
         let other = universe.package(right);
-        let relations = RelationsOf::read(&universe.package(left), universe.architecture(left)).unwrap_or_default();
+        let relations =
+            RelationsOf::read(&universe.package(left), universe.architecture(left)).unwrap_or_default();
         let forbids = |relation: &&Relation<'_>| {
-            let holds = |version: &str| relation.version.is_none_or(|(operator, bound)| operator.accepts(version, bound));
+            let holds = |version: &str| {
+                relation.version.is_none_or(|(operator, bound)| operator.accepts(version, bound))
+            };
             if relation.name == other.name() {
                 return holds(other.version());
             }
-            universe
-                .providers(relation.name)
-                .any(|provider| provider.package == right && (relation.version.is_none() || provider.version.is_some_and(holds)))
+            universe.providers(relation.name).any(|provider| {
+                provider.package == right
+                    && (relation.version.is_none() || provider.version.is_some_and(holds))
+            })
         };
         relations.conflicts.iter().find(forbids).map(ToString::to_string)
     }

@@ -264,7 +264,10 @@ fn find(universe: &Universe, wanted: &Wanted) -> Result<PackageId, String> {
     let mut elsewhere: Vec<&str> = universe.named(name).map(|id| universe.architecture(id)).collect();
     elsewhere.dedup();
     if !elsewhere.is_empty() {
-        return Err(format!("the archive has `{name}` for {}, not for {architecture}", elsewhere.join(" and ")));
+        return Err(format!(
+            "the archive has `{name}` for {}, not for {architecture}",
+            elsewhere.join(" and ")
+        ));
     }
     match universe.similar(name)[..] {
         [] => Err(format!("the archive has no package `{name}`")),
@@ -288,7 +291,9 @@ fn search(
     match solver.solve(Problem::new().requirements(requirements)) {
         Ok(solvables) => {
             let chosen = solver.provider().packages(&solvables);
-            Ok(Solution { packages: order::installation(solver.provider(), roots, &chosen, request.recommends) })
+            Ok(Solution {
+                packages: order::installation(solver.provider(), roots, &chosen, request.recommends),
+            })
         }
         Err(UnsolvableOrCancelled::Unsolvable(conflict)) => match solver.provider().take_error() {
             Some(error) => Err(error),

@@ -139,7 +139,8 @@ fn components(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
                 calls.push((node, edge_idx));
                 calls.push((target, 0));
             } else if low[node] == index[node] {
-                let start = stack.iter().rposition(|&other| other == node).expect("a visited node is stacked");
+                let start =
+                    stack.iter().rposition(|&other| other == node).expect("a visited node is stacked");
                 let component = stack.split_off(start);
                 component.iter().for_each(|&member| on_stack[member] = false);
                 result.push(component);
@@ -157,9 +158,13 @@ fn within(mut component: Vec<usize>, edges: &Edges) -> Vec<usize> {
     }
     component.sort_unstable();
     let members: BTreeSet<usize> = component.iter().copied().collect();
-    let inside = |targets: &[usize]| -> BTreeSet<usize> { targets.iter().copied().filter(|t| members.contains(t)).collect() };
-    let mut missing: BTreeMap<usize, (BTreeSet<usize>, BTreeSet<usize>)> =
-        component.iter().map(|&idx| (idx, (inside(&edges.before_unpacking[idx]), inside(&edges.needs[idx])))).collect();
+    let inside = |targets: &[usize]| -> BTreeSet<usize> {
+        targets.iter().copied().filter(|t| members.contains(t)).collect()
+    };
+    let mut missing: BTreeMap<usize, (BTreeSet<usize>, BTreeSet<usize>)> = component
+        .iter()
+        .map(|&idx| (idx, (inside(&edges.before_unpacking[idx]), inside(&edges.needs[idx]))))
+        .collect();
     let mut needed_by: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (&idx, (_, needs)) in &missing {
         for &target in needs {
@@ -223,7 +228,8 @@ mod tests {
 
     #[test]
     fn a_long_chain_does_not_recurse() {
-        let needs: Vec<Vec<usize>> = (0..100_000).map(|idx| if idx == 0 { vec![] } else { vec![idx - 1] }).collect();
+        let needs: Vec<Vec<usize>> =
+            (0..100_000).map(|idx| if idx == 0 { vec![] } else { vec![idx - 1] }).collect();
         assert_eq!(components(&needs).len(), 100_000);
     }
 }

@@ -12,9 +12,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Display;
 
 use resolvo::{
-    Candidates, Condition, ConditionId, Dependencies, DependencyProvider, DenseIndex, HintDependenciesAvailable,
-    Interner, KnownDependencies, NameId, Requirement, SolvableId, SolverCache, StringId, VersionSetId,
-    VersionSetUnionId,
+    Candidates, Condition, ConditionId, DenseIndex, Dependencies, DependencyProvider,
+    HintDependenciesAvailable, Interner, KnownDependencies, NameId, Requirement, SolvableId, SolverCache,
+    StringId, VersionSetId, VersionSetUnionId,
 };
 
 use super::{Recommends, SolveError};
@@ -187,7 +187,9 @@ impl<'a> Archive<'a> {
         for relation in &relations.conflicts {
             // Policy 7.4: a package never conflicts with itself, also not by what it provides. Unlike other
             // relations these reach all architectures, unless one is named.
-            for other in universe.named(relation.name).filter(|&other| universe.package(other).name() != package.name())
+            for other in universe
+                .named(relation.name)
+                .filter(|&other| universe.package(other).name() != package.name())
             {
                 let of_architecture = self.forbids_architecture(relation, other);
                 let other_version = universe.package(other).version();

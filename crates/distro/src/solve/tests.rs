@@ -20,7 +20,10 @@ fn universe_of(lines: Vec<String>) -> Universe {
         let architecture = head.next().unwrap_or("amd64");
         text += &format!("Package: {name}\nVersion: {version}\nArchitecture: {architecture}\n");
         text += &format!("Filename: pool/{name}_{version}_{architecture}.deb\nSize: 1\n");
-        text += &format!("SHA256: {:x}\n", Sha256::digest(line).iter().fold(0u128, |all, &b| all << 4 ^ u128::from(b)));
+        text += &format!(
+            "SHA256: {:x}\n",
+            Sha256::digest(line).iter().fold(0u128, |all, &b| all << 4 ^ u128::from(b))
+        );
         for field in fields {
             text += field.trim();
             text += "\n";
@@ -77,11 +80,7 @@ fn check(archive: &str, wanted: &str, expected: &str) {
 
 #[test]
 fn dependencies_come_along_and_first() {
-    check(
-        "aa 1; Depends: bb (>= 2), cc\n bb 2; Pre-Depends: cc\n cc 1\n dd 1",
-        "aa",
-        "cc=1 bb=2 aa=1",
-    );
+    check("aa 1; Depends: bb (>= 2), cc\n bb 2; Pre-Depends: cc\n cc 1\n dd 1", "aa", "cc=1 bb=2 aa=1");
 }
 
 #[test]
@@ -117,7 +116,11 @@ fn virtual_packages_are_provided() {
 
 #[test]
 fn versioned_provides_satisfy_versioned_relations() {
-    check("aa 1; Depends: api (>= 2)\n old 1; Provides: api\n new 1; Provides: api (= 3)", "aa", "new=1 aa=1");
+    check(
+        "aa 1; Depends: api (>= 2)\n old 1; Provides: api\n new 1; Provides: api (= 3)",
+        "aa",
+        "new=1 aa=1",
+    );
     check(
         "aa 1; Depends: api (>= 2)\n old 1; Provides: api (= 1)",
         "aa",
@@ -129,16 +132,8 @@ fn versioned_provides_satisfy_versioned_relations() {
 fn conflicts_and_breaks_are_kept() {
     let archive = "aa 1; Depends: bb | cc\n bb 1; Breaks: dd (<< 2)\n cc 1\n dd 1\n ee 3; Conflicts: aa";
     check(archive, "aa dd", "cc=1 aa=1 dd=1");
-    check(
-        archive,
-        "bb dd",
-        "error: quickstart needs bb, bb 1 conflicts with dd (<< 2), quickstart needs dd",
-    );
-    check(
-        archive,
-        "aa ee",
-        "error: quickstart needs ee, ee 3 conflicts with aa, quickstart needs aa",
-    );
+    check(archive, "bb dd", "error: quickstart needs bb, bb 1 conflicts with dd (<< 2), quickstart needs dd");
+    check(archive, "aa ee", "error: quickstart needs ee, ee 3 conflicts with aa, quickstart needs aa");
 }
 
 #[test]
@@ -169,7 +164,8 @@ fn the_chain_is_named() {
 
 #[test]
 fn unknown_names_get_a_suggestion() {
-    let archive = "busybox-static 1\n busybox 1\n libfoo 1 arm64\n mawk 1; Provides: awk\n gawk 1; Provides: awk, only";
+    let archive =
+        "busybox-static 1\n busybox 1\n libfoo 1 arm64\n mawk 1; Provides: awk\n gawk 1; Provides: awk, only";
     check(archive, "busyboy", "error: the archive has no package `busyboy`; did you mean `busybox`?");
     check(archive, "zzz", "error: the archive has no package `zzz`");
     check(archive, "libfoo", "error: the archive has `libfoo` for arm64, not for amd64");
@@ -205,7 +201,8 @@ fn the_same_library_for_two_architectures_has_one_version() {
 
 #[test]
 fn the_base_is_added() {
-    let archive = "base 1; Essential: yes; Depends: libc\n libc 1\n tools 1; Priority: required\n apt 1\n aa 1";
+    let archive =
+        "base 1; Essential: yes; Depends: libc\n libc 1\n tools 1; Priority: required\n apt 1\n aa 1";
     let with = |base| Request { base, ..request("aa") };
     check_request(archive, &with(Base::Nothing), "aa=1");
     check_request(archive, &with(Base::Essential), "aa=1 libc=1 base=1");
@@ -228,7 +225,8 @@ fn relations_can_be_ignored() {
 
 #[test]
 fn reasons_are_the_nearest() {
-    let universe = universe("aa 1; Depends: bb\n bb 1; Depends: cc\n cc 1\n dd 1; Depends: cc; Recommends: ee\n ee 1");
+    let universe =
+        universe("aa 1; Depends: bb\n bb 1; Depends: cc\n cc 1\n dd 1; Depends: cc; Recommends: ee\n ee 1");
     let follow = Request { recommends: Recommends::Follow, ..request("aa dd") };
     let solution = solve(&universe, &follow).unwrap();
     let name = |id| universe.package(id).name();
@@ -275,7 +273,8 @@ fn assert_consistent(universe: &Universe, solution: &Solution) {
         for group in depends::parse(package.depends()).unwrap() {
             let holds = group.iter().any(|relation| {
                 ids.iter().any(|&other| {
-                    universe.package(other).name() == relation.name && universe.is_target(other, relation, "amd64")
+                    universe.package(other).name() == relation.name
+                        && universe.is_target(other, relation, "amd64")
                 })
             });
             assert!(holds, "{} {}: {group:?}", package.name(), package.version());
@@ -292,12 +291,11 @@ fn assert_consistent(universe: &Universe, solution: &Solution) {
 }
 
 fn any_relation() -> impl Strategy<Value = String> {
-    (0..8u8, prop_oneof![Just("<<"), Just("<="), Just("="), Just(">="), Just(">>")], 1..4u8, any::<bool>()).prop_map(
-        |(name, operator, version, bare)| match bare {
+    (0..8u8, prop_oneof![Just("<<"), Just("<="), Just("="), Just(">="), Just(">>")], 1..4u8, any::<bool>())
+        .prop_map(|(name, operator, version, bare)| match bare {
             true => format!("p{name}"),
             false => format!("p{name} ({operator} {version})"),
-        },
-    )
+        })
 }
 
 fn any_package() -> impl Strategy<Value = String> {

@@ -16,11 +16,18 @@ fn keyring(keys: &[&TestKey]) -> Keyring {
 
 fn render(result: Result<(String, Vec<Signer>), SignatureError>) -> String {
     match result {
-        Ok((text, signers)) => format!("{} by {}", if format!("{text}\n") == TEXT { "the text" } else { "another text" }, signers.len()),
+        Ok((text, signers)) => format!(
+            "{} by {}",
+            if format!("{text}\n") == TEXT { "the text" } else { "another text" },
+            signers.len()
+        ),
         Err(error) => {
             let text = error.to_string();
             // Fingerprints differ with the seed only, but say nothing here.
-            text.split(' ').map(|word| if word.len() >= 32 { "…" } else { word }).collect::<Vec<_>>().join(" ")
+            text.split(' ')
+                .map(|word| if word.len() >= 32 { "…" } else { word })
+                .collect::<Vec<_>>()
+                .join(" ")
         }
     }
 }
@@ -65,12 +72,30 @@ fn altered_text_is_refused() {
 fn what_is_not_one_message_and_nothing_else_is_refused() {
     check("", "not a signed message: it does not begin with `-----BEGIN PGP SIGNED MESSAGE-----`");
     check("<html>", "not a signed message: it does not begin with `-----BEGIN PGP SIGNED MESSAGE-----`");
-    check(&format!("x\n{}", good()), "not a signed message: it does not begin with `-----BEGIN PGP SIGNED MESSAGE-----`");
-    check(&format!("\n{}", good()), "not a signed message: it does not begin with `-----BEGIN PGP SIGNED MESSAGE-----`");
-    check(&format!("{}Codename: other\n", good()), "not a signed message: there is text after the signature, which nobody signed");
-    check(&format!("{}{}", good(), good()), "not a signed message: there is text after the signature, which nobody signed");
-    check(&good().replace("Hash: SHA512\n", "Hash: SHA512\nCodename: other\n"), "not a signed message: a header other than `Hash`");
-    check(&good().replace("- - not", "-not"), "not a signed message: a line that begins with a dash and is not escaped");
+    check(
+        &format!("x\n{}", good()),
+        "not a signed message: it does not begin with `-----BEGIN PGP SIGNED MESSAGE-----`",
+    );
+    check(
+        &format!("\n{}", good()),
+        "not a signed message: it does not begin with `-----BEGIN PGP SIGNED MESSAGE-----`",
+    );
+    check(
+        &format!("{}Codename: other\n", good()),
+        "not a signed message: there is text after the signature, which nobody signed",
+    );
+    check(
+        &format!("{}{}", good(), good()),
+        "not a signed message: there is text after the signature, which nobody signed",
+    );
+    check(
+        &good().replace("Hash: SHA512\n", "Hash: SHA512\nCodename: other\n"),
+        "not a signed message: a header other than `Hash`",
+    );
+    check(
+        &good().replace("- - not", "-not"),
+        "not a signed message: a line that begins with a dash and is not escaped",
+    );
     let nested = good().replace("Codename", "-----BEGIN PGP SIGNED MESSAGE-----\nCodename");
     check(&nested, "not a signed message: a line that begins with a dash and is not escaped");
 }
@@ -80,7 +105,10 @@ fn every_truncation_is_refused() {
     let message = good();
     let keyring = keyring(&[&TestKey::new(1)]);
     for length in 0..message.trim_end().len() {
-        assert!(verify(&message.as_bytes()[..length], &keyring, Timestamp(u64::from(CREATED + DAY))).is_err(), "{length}");
+        assert!(
+            verify(&message.as_bytes()[..length], &keyring, Timestamp(u64::from(CREATED + DAY))).is_err(),
+            "{length}"
+        );
     }
 }
 
@@ -137,7 +165,12 @@ fn times_count() {
     let at = |at: u32| key.in_release(TEXT, at);
     check_at(&at(CREATED + DAY), &keys, CREATED + 2 * DAY, "the text by 1");
     check_at(&at(CREATED + DAY), &keys, CREATED + 11 * DAY, &sentence("is by a key that has expired"));
-    check_at(&at(CREATED + 11 * DAY), &keys, CREATED + 12 * DAY, &sentence("was made when the key was not valid"));
+    check_at(
+        &at(CREATED + 11 * DAY),
+        &keys,
+        CREATED + 12 * DAY,
+        &sentence("was made when the key was not valid"),
+    );
     check_at(&at(CREATED - 1), &keys, CREATED + DAY, &sentence("was made when the key was not valid"));
     check_at(&at(CREATED + 2 * DAY), &keys, CREATED + DAY, &sentence("is dated in the future"));
     check_at(&at(CREATED + DAY + 600), &keys, CREATED + DAY, "the text by 1");

@@ -1,0 +1,6 @@
+//! Configures unpacked packages.
+
+mod cleanup;
+mod database;
+mod order;
+mod spec;

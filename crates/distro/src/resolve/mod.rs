@@ -1,0 +1,437 @@
+//! From a distribution to pinned packages, without any I/O of its own.
+//!
+//! The caller drives: [`Resolver::next_fetches`] says what is needed, the caller gets it from somewhere (a
+//! network, a cache) and gives it to [`Resolver::feed`], until nothing more is needed. Then
+//! [`Resolver::finish`] gives the [`Catalog`], from which any number of requests are resolved to pins.
+
+mod pin;
+mod unpack;
+
+use std::collections::BTreeSet;
+
+use crate::depends::DependsError;
+use crate::digest::Sha256;
+use crate::mirror::{Archive, Distribution, Mirrors, Suite};
+use crate::packages::{Index, PackagesError, Part, Universe};
+use crate::release::{self, Asked, Freshness, IndexFile, Keyring, Release, ReleaseError, SignatureError};
+use crate::solve::{self, Request, SolveError, Solution};
+use crate::timestamp::Timestamp;
+
+pub use pin::{Pin, PinError};
+pub use unpack::UnpackError;
+
+/// Changes when [`Resolver::compact`] writes something else than before.
+const COMPACT_FORMAT: u32 = 1;
+
+/// Ten times what the largest suite has.
+const MAX_RELEASE_SIZE: u64 = 32 << 20;
+
+/// Which indexes to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// The release.
+    pub distribution: Distribution,
+    /// The architecture of the system to be made, in Debian's name for it.
+    pub native: String,
+    /// Architectures of which single packages are wanted.
+    pub foreign: BTreeSet<String>,
+    /// `main` and whatever else is needed.
+    pub components: Vec<String>,
+    /// Whether stale indexes are refused.
+    pub freshness: Freshness,
+}
+
+impl Query {
+    /// The component `main` of `distribution` for `native`, no older than it may be.
+    pub fn new(distribution: Distribution, native: &str) -> Query {
+        Query {
+            distribution,
+            native: native.to_owned(),
+            foreign: BTreeSet::new(),
+            components: vec!["main".to_owned()],
+            freshness: Freshness::Required,
+        }
+    }
+
+    /// Adds the architectures that packages of `request` are wanted for.
+    pub fn for_request(mut self, request: &Request) -> Query {
+        let named = request.wanted.iter().filter_map(|wanted| wanted.architecture.clone());
+        self.foreign.extend(named.filter(|architecture| *architecture != self.native && architecture != "all"));
+        self
+    }
+}
+
+/// Names a [`Fetch`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FetchId(usize);
+
+/// Something that a [`Resolver`] needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// To be given back with the bytes.
+    pub id: FetchId,
+    /// For messages, such as `InRelease of bookworm`.
+    pub what: String,
+    /// Where it may be; to be tried in this order, also when [`Resolver::feed`] refuses what one had.
+    pub urls: Vec<String>,
+    /// What it must be, where that is known before.
+    pub sha256: Option<Sha256>,
+    /// More than this need not be read.
+    pub max_size: u64,
+    /// Under what to keep [`Resolver::compact`]; anything with the same key has the same content.
+    pub cache_key: Option<String>,
+}
+
+/// Why what was fetched is not used. The fetch stays open: another mirror may have something better.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// A release that nobody known signed.
+    #[error("the release of `{suite}` cannot be trusted")]
+    Signature {
+        /// Of which suite.
+        suite: String,
+        /// Why.
+        #[source]
+        source: SignatureError,
+    },
+    /// A release that is not what was asked for.
+    #[error("the release of `{suite}` cannot be used")]
+    Release {
+        /// Of which suite.
+        suite: String,
+        /// Why.
+        #[source]
+        source: ReleaseError,
+    },
+    /// An index that the release does not list.
+    #[error("the release of `{suite}` lists no packages of `{component}` for {architecture}")]
+    NoIndex {
+        /// Of which suite.
+        suite: String,
+        /// Of which component.
+        component: String,
+        /// For which architecture.
+        architecture: String,
+    },
+    /// Another content than the release says.
+    #[error("{what} is {found} ({found_size} bytes), the signed release says {expected} ({expected_size} bytes)")]
+    Altered {
+        /// The index.
+        what: String,
+        /// What it is.
+        found: Sha256,
+        /// What it is.
+        found_size: u64,
+        /// What it must be.
+        expected: Sha256,
+        /// What it must be.
+        expected_size: u64,
+    },
+    /// It cannot be decompressed.
+    #[error("could not unpack {what}")]
+    Unpack {
+        /// The index.
+        what: String,
+        /// Why.
+        #[source]
+        source: UnpackError,
+    },
+    /// It is no index.
+    #[error("could not read {what}")]
+    Packages {
+        /// The index.
+        what: String,
+        /// Why.
+        #[source]
+        source: PackagesError,
+    },
+}
+
+impl FeedError {
+    /// What the reader can do about it.
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            FeedError::Signature { source, .. } => source.help(),
+            FeedError::Release { source, .. } => source.help(),
+            FeedError::Altered { .. } => Some("the mirror is being updated, or something altered the file on its way"),
+            _ => None,
+        }
+    }
+}
+
+/// Why there are no pins.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    /// Not everything that is needed was fed.
+    #[error("{what} is missing")]
+    Incomplete {
+        /// The first thing that is missing.
+        what: String,
+    },
+    /// A package whose field `Provides` cannot be read.
+    #[error("could not read what package `{package}` provides")]
+    Provides {
+        /// Its name.
+        package: String,
+        /// Why.
+        #[source]
+        source: DependsError,
+    },
+    /// There is no solution.
+    #[error(transparent)]
+    Solve(#[from] SolveError),
+    /// A package of the solution cannot be pinned.
+    #[error(transparent)]
+    Pin(#[from] PinError),
+}
+
+/// Reads the indexes of a [`Query`].
+#[derive(Debug)]
+pub struct Resolver {
+    query: Query,
+    suites: Vec<Suite>,
+    mirrors: Mirrors,
+    keyring: Keyring,
+    now: Timestamp,
+    needs: Vec<Need>,
+    n_announced: usize,
+    releases: Vec<Option<ReleasePin>>,
+}
+
+#[derive(Debug)]
+struct Need {
+    suite_idx: usize,
+    kind: NeedKind,
+}
+
+#[derive(Debug)]
+enum NeedKind {
+    Release { is_fed: bool },
+    Packages { file: IndexFile, index: Option<Index> },
+}
+
+/// A verified release, as the lock keeps it: says from when the pins are, and which snapshots have them.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleasePin {
+    /// Such as `bookworm-security`.
+    pub suite: String,
+    /// Which archive it is in.
+    pub archive: Archive,
+    /// When it was made.
+    pub date: Timestamp,
+    /// Of the signed `InRelease`.
+    pub sha256: Sha256,
+}
+
+impl Resolver {
+    /// Begins at time `now`, by which validity is judged.
+    pub fn new(query: Query, mirrors: Mirrors, keyring: Keyring, now: Timestamp) -> Resolver {
+        let suites = query.distribution.suites();
+        let needs = (0..suites.len())
+            .map(|suite_idx| Need { suite_idx, kind: NeedKind::Release { is_fed: false } })
+            .collect();
+        let releases = vec![None; suites.len()];
+        Resolver { query, suites, mirrors, keyring, now, needs, n_announced: 0, releases }
+    }
+
+    /// What is needed and was not yet returned here; they do not depend on one another.
+    ///
+    /// Nothing more is needed when this returns nothing and all that it returned before was fed.
+    pub fn next_fetches(&mut self) -> Vec<Fetch> {
+        let fetches = (self.n_announced..self.needs.len()).map(|idx| self.fetch(FetchId(idx))).collect();
+        self.n_announced = self.needs.len();
+        fetches
+    }
+
+    /// Verifies and reads what was fetched for `id`.
+    pub fn feed(&mut self, id: FetchId, bytes: &[u8]) -> Result<(), FeedError> {
+        let suite_idx = self.needs[id.0].suite_idx;
+        match &self.needs[id.0].kind {
+            NeedKind::Release { .. } => {
+                let (release, wanted) = self.read_release(suite_idx, bytes)?;
+                self.releases[suite_idx] = Some(release);
+                self.needs.extend(wanted);
+                self.needs[id.0].kind = NeedKind::Release { is_fed: true };
+            }
+            NeedKind::Packages { file, .. } => {
+                let index = self.read_packages(id, file, bytes)?;
+                self.set_index(id, index);
+            }
+        }
+        Ok(())
+    }
+
+    /// What to keep under the `cache_key` of `id`, once it was fed, for [`Resolver::feed_compact`] to read later
+    /// in a tenth of the time that the original takes.
+    pub fn compact(&self, id: FetchId) -> Option<Vec<u8>> {
+        match &self.needs[id.0].kind {
+            NeedKind::Packages { index: Some(index), .. } => unpack::compress(&index.compact()),
+            _ => None,
+        }
+    }
+
+    /// Takes what [`Resolver::compact`] made, kept under the right key, in the place of the original.
+    pub fn feed_compact(&mut self, id: FetchId, bytes: &[u8]) -> Result<(), FeedError> {
+        const MAX_COMPACT_SIZE: u64 = 1 << 30;
+        let what = self.describe(id);
+        let text = unpack::unpack(bytes, ".zst", MAX_COMPACT_SIZE)
+            .map_err(|source| FeedError::Unpack { what: what.clone(), source })?;
+        let index = Index::parse(text).map_err(|source| FeedError::Packages { what, source })?;
+        self.set_index(id, index);
+        Ok(())
+    }
+
+    /// Merges everything. Fails when something was not fed.
+    pub fn finish(self) -> Result<Catalog, ResolveError> {
+        let missing = self.needs.iter().position(|need| {
+            matches!(&need.kind, NeedKind::Release { is_fed: false } | NeedKind::Packages { index: None, .. })
+        });
+        if let Some(idx) = missing {
+            return Err(ResolveError::Incomplete { what: self.describe(FetchId(idx)) });
+        }
+        let parts = self
+            .needs
+            .into_iter()
+            .filter_map(|need| match need.kind {
+                NeedKind::Packages { index: Some(index), .. } => {
+                    // apt's priority of everything that is neither pinned nor experimental.
+                    Some(Part { index, suite: self.suites[need.suite_idx].name.clone(), priority: 500 })
+                }
+                _ => None,
+            })
+            .collect();
+        let universe = Universe::new(&self.query.native, parts)
+            .map_err(|(package, source)| ResolveError::Provides { package, source })?;
+        Ok(Catalog { universe, releases: self.releases.into_iter().flatten().collect() })
+    }
+
+    fn set_index(&mut self, id: FetchId, read: Index) {
+        if let NeedKind::Packages { index, .. } = &mut self.needs[id.0].kind {
+            *index = Some(read);
+        }
+    }
+
+    fn fetch(&self, id: FetchId) -> Fetch {
+        let need = &self.needs[id.0];
+        let suite = &self.suites[need.suite_idx];
+        let urls = |path: &str| self.mirrors.urls(suite.archive, &format!("dists/{}/{path}", suite.name));
+        let what = self.describe(id);
+        match &need.kind {
+            NeedKind::Release { .. } => Fetch {
+                id,
+                what,
+                urls: urls("InRelease"),
+                sha256: None,
+                max_size: MAX_RELEASE_SIZE,
+                cache_key: None,
+            },
+            NeedKind::Packages { file, .. } => {
+                let by_hash = file.by_hash.iter().flat_map(|path| urls(path));
+                Fetch {
+                    id,
+                    what,
+                    urls: by_hash.chain(urls(&file.path)).collect(),
+                    sha256: Some(file.sha256),
+                    max_size: file.size,
+                    cache_key: Some(format!("packages-{COMPACT_FORMAT}-{}", file.sha256)),
+                }
+            }
+        }
+    }
+
+    fn describe(&self, id: FetchId) -> String {
+        let need = &self.needs[id.0];
+        let suite = &self.suites[need.suite_idx].name;
+        match &need.kind {
+            NeedKind::Release { .. } => format!("InRelease of {suite}"),
+            NeedKind::Packages { file, .. } => format!("{} of {suite}", file.path),
+        }
+    }
+
+    /// The verified release, and which indexes of it are needed.
+    fn read_release(&self, suite_idx: usize, bytes: &[u8]) -> Result<(ReleasePin, Vec<Need>), FeedError> {
+        let Suite { name: suite, archive } = self.suites[suite_idx].clone();
+        let (text, _) = release::verify(bytes, &self.keyring, self.now)
+            .map_err(|source| FeedError::Signature { suite: suite.clone(), source })?;
+        let mut architectures = vec![self.query.native.clone()];
+        architectures.extend(self.query.foreign.iter().cloned());
+        let asked =
+            Asked { suite: suite.clone(), components: self.query.components.clone(), architectures };
+        let release = Release::parse(&text)
+            .and_then(|release| release.check(&asked, self.now, self.query.freshness).map(|()| release))
+            .map_err(|source| FeedError::Release { suite: suite.clone(), source })?;
+        let mut needs = Vec::new();
+        let all = release.separate_all.then(|| "all".to_owned());
+        for component in &asked.components {
+            for architecture in asked.architectures.iter().chain(&all) {
+                let file = release.packages(component, architecture).ok_or_else(|| FeedError::NoIndex {
+                    suite: suite.clone(),
+                    component: component.clone(),
+                    architecture: architecture.clone(),
+                })?;
+                needs.push(Need { suite_idx, kind: NeedKind::Packages { file, index: None } });
+            }
+        }
+        Ok((ReleasePin { suite, archive, date: release.date, sha256: Sha256::of(bytes) }, needs))
+    }
+
+    fn read_packages(&self, id: FetchId, file: &IndexFile, bytes: &[u8]) -> Result<Index, FeedError> {
+        /// Where the release does not say: no index has a tenth of it.
+        const MAX_UNPACKED_SIZE: u64 = 1 << 30;
+        let what = || self.describe(id);
+        let (found, found_size) = (Sha256::of(bytes), bytes.len() as u64);
+        if found != file.sha256 || found_size != file.size {
+            let (expected, expected_size) = (file.sha256, file.size);
+            return Err(FeedError::Altered { what: what(), found, found_size, expected, expected_size });
+        }
+        let max_size = file.unpacked_size.unwrap_or(MAX_UNPACKED_SIZE);
+        let text = unpack::unpack(bytes, &file.path, max_size)
+            .map_err(|source| FeedError::Unpack { what: what(), source })?;
+        Index::parse(text).map_err(|source| FeedError::Packages { what: what(), source })
+    }
+}
+
+/// The verified packages of a distribution.
+#[derive(Debug)]
+pub struct Catalog {
+    universe: Universe,
+    releases: Vec<ReleasePin>,
+}
+
+/// What a request became.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolution {
+    /// In an order in which they can be installed.
+    pub pins: Vec<Pin>,
+    /// The releases that the pins come from, or that were looked through for them.
+    pub releases: Vec<ReleasePin>,
+    /// Why each package is there, in the order of the pins.
+    pub solution: Solution,
+}
+
+impl Catalog {
+    /// Everything there is.
+    pub fn universe(&self) -> &Universe {
+        &self.universe
+    }
+
+    /// The releases, in the order of the distribution's suites.
+    pub fn releases(&self) -> &[ReleasePin] {
+        &self.releases
+    }
+
+    /// Chooses packages and pins them.
+    pub fn resolve(&self, request: &Request) -> Result<Resolution, ResolveError> {
+        let solution = solve::solve(&self.universe, request)?;
+        let pins = solution
+            .packages
+            .iter()
+            .map(|chosen| Pin::new(&self.universe.package(chosen.id), self.universe.suite(chosen.id)))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Resolution { pins, releases: self.releases.clone(), solution })
+    }
+}
+
+#[cfg(test)]
+mod tests;
