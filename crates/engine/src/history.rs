@@ -35,6 +35,8 @@ pub struct Run {
     pub action: Digest,
     /// The exit code of its command.
     pub exit_code: i32,
+    /// The digest of its log. Only the action cache keeps logs alive, so that of a failure may be gone.
+    pub log: Digest,
     /// What it cost.
     #[serde(flatten)]
     pub usage: Usage,
@@ -43,8 +45,8 @@ pub struct Run {
 impl Run {
     /// Returns the run that ended with `event`, if that is what it tells of.
     pub fn of_event(event: &Event) -> Option<Run> {
-        let EventKind::Ended { label, action, exit_code, usage, .. } = &event.kind else { return None };
-        Some(Run { label: label.clone(), action: *action, exit_code: *exit_code, usage: *usage })
+        let EventKind::Ended { label, action, exit_code, log, usage, .. } = &event.kind else { return None };
+        Some(Run { label: label.clone(), action: *action, exit_code: *exit_code, log: *log, usage: *usage })
     }
 
     /// Returns the line of the file, with its line feed. To be appended with one write.

@@ -4,6 +4,7 @@
 //! callback for events. What actions mean and how they are run is left to the callers.
 
 mod action;
+mod assemble;
 mod difference;
 mod estimate;
 mod events;
@@ -26,6 +27,7 @@ mod wire;
 mod worker;
 
 pub use action::{Action, ActionResult, Command, DecodeError, Usage};
+pub use assemble::{AssembleError, Assembled, assemble};
 pub use difference::{Change, DiffError, Difference, PathChange, diff_actions};
 pub use events::{EVENT_VERSION, End, Event, EventKind, EventLogError, parse_event_log};
 pub use executor::{ActionCache, CacheError, Execution, Executor, ExecutorError, Placed, Request};

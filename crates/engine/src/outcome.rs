@@ -140,17 +140,17 @@ pub enum RunError {
 /// Names a step, or a merge by the step that needs it, in messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeName {
-    label: String,
+    label: Box<str>,
     is_merge: bool,
 }
 
 impl NodeName {
     pub(crate) fn of_step(graph: &Graph, step: StepId) -> NodeName {
-        NodeName { label: graph.step(step).label.clone(), is_merge: false }
+        NodeName { label: graph.step(step).label.as_str().into(), is_merge: false }
     }
 
     pub(crate) fn of_merge_for(graph: &Graph, step: StepId) -> NodeName {
-        NodeName { label: graph.step(step).label.clone(), is_merge: true }
+        NodeName { label: graph.step(step).label.as_str().into(), is_merge: true }
     }
 
     /// Returns the label of the step.

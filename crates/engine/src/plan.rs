@@ -178,6 +178,8 @@ pub(crate) struct Survey<'a> {
     pub(crate) needs: Needs,
     pub(crate) keys: Keys<'a>,
     pub(crate) outputs: Outputs,
+    /// What merging in memory made that may not be in the store.
+    pub(crate) unwritten: Vec<Blobs>,
 }
 
 impl<'a> Survey<'a> {
@@ -194,6 +196,7 @@ impl<'a> Survey<'a> {
             needs: Needs::of(graph, wanted),
             keys: Keys::new(graph, Trees::new(known.store)),
             outputs: Outputs::new(graph),
+            unwritten: Vec::new(),
         }
     }
 
@@ -285,6 +288,7 @@ impl<'a> Survey<'a> {
         let mut blobs = Blobs::default();
         let output = merge(&mut self.keys.trees, &parts, &mut blobs).map_err(InputError::Tree)?;
         self.keys.trees.adopt(&blobs);
+        self.unwritten.push(blobs);
         Ok(output)
     }
 
@@ -394,7 +398,7 @@ impl<'a> Survey<'a> {
     }
 
     /// Returns the labels of the steps that keep the inputs of a node from being known.
-    fn unknown_producers(&self, node: u32) -> Vec<String> {
+    pub(crate) fn unknown_producers(&self, node: u32) -> Vec<String> {
         let is_unknown = |node: u32| self.outputs.get(node).is_none();
         self.steps_behind(node, &is_unknown)
     }

@@ -117,7 +117,13 @@ fn run(label: &str, exit_code: i32, seconds: u64) -> Run {
         cpu: Duration::from_secs(2 * seconds),
         peak_memory: seconds << 20,
     };
-    Run { label: label.to_owned(), action: Digest::of(&seconds.to_le_bytes()), exit_code, usage }
+    Run {
+        label: label.to_owned(),
+        action: Digest::of(&seconds.to_le_bytes()),
+        exit_code,
+        log: Digest::of(b""),
+        usage,
+    }
 }
 
 #[test]

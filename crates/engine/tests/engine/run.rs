@@ -140,7 +140,7 @@ fn longest_way_to_the_end_goes_first() {
     let line = |label: &str, seconds: u64| {
         let usage = Usage { wall: Duration::from_secs(seconds), ..Usage::default() };
         let action = cas::Digest::of(b"");
-        engine::Run { label: label.to_owned(), action, exit_code: 0, usage }.to_line()
+        engine::Run { label: label.to_owned(), action, exit_code: 0, log: action, usage }.to_line()
     };
     let lines = [line("short", 1), line("long", 50), line("first-of-chain", 1), line("last-of-chain", 90)];
     let world = TestWorld { history: History::new(lines.concat()), ..TestWorld::default() };
@@ -170,7 +170,7 @@ fn steps_run_side_by_side_as_far_as_memory_allows() {
         let line = |idx: u64| {
             let usage = Usage { peak_memory: 40, ..Usage::default() };
             let action = cas::Digest::of(b"");
-            engine::Run { label: format!("step-{idx}"), action, exit_code: 0, usage }.to_line()
+            engine::Run { label: format!("step-{idx}"), action, exit_code: 0, log: action, usage }.to_line()
         };
         let history = History::new((0..12).map(line).collect());
         let options = Options { jobs: 4, memory, ..Options::default() };
@@ -220,4 +220,28 @@ fn executor_is_told_what_was_placed_and_finds_it_in_the_store() {
     });
     let outcome = world.build_with(&graph, &[only], &executor).unwrap();
     assert_eq!(world.read(&outcome, only), "list bin/sh* sh\nbuild/in/x x\nbuild/out/\n\n");
+}
+
+#[test]
+fn step_is_assembled_without_running_it() {
+    let world = TestWorld::default();
+    let mut graph = Graph::default();
+    let tool = graph.add_step(step("tool", &["const", "1"], vec![]));
+    let merge =
+        graph.add_merge(vec![at("usr/bin", output(tool, "")), at("etc", world.tree(&[("os", "debian")]))]);
+    let fails = graph.add_step(step("fails", &["exit", "1"], vec![at("", Input::Merged(merge))]));
+    let error = engine::assemble(&graph, fails, &world.known()).unwrap_err();
+    assert_eq!(error.to_string(), "`tool` must be built first");
+
+    assert_eq!(graph.producers(fails), [tool]);
+    world.build(&graph, &graph.producers(fails));
+    let assembled = engine::assemble(&graph, fails, &world.known()).unwrap();
+    assert_eq!(
+        testkit::describe_tree(&world.store, &assembled.input_root),
+        "build/out/\netc/os debian\nusr/bin/const 1\n"
+    );
+    let request = assembled.request(graph.step(fails));
+    assert_eq!((request.label, request.placed.len()), ("fails", 1));
+    let outcome = world.build(&graph, &[fails]);
+    assert_eq!(action(&outcome, fails), assembled.action);
 }
