@@ -1,6 +1,7 @@
 //! Collects entries in any order and writes them as a canonical layer.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
@@ -35,7 +36,7 @@ pub enum Content {
 }
 
 /// What a layer is to have at a path.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub enum Declaration {
     /// A directory.
     Directory,
@@ -89,7 +90,7 @@ pub enum BuildError {
 }
 
 /// The declarations of a layer that is not written yet.
-#[derive(Default, Clone)]
+#[derive(Debug, Default, Clone)]
 pub struct Builder {
     /// What is at a path, apart from what is removed there: OCI allows both at once.
     declared: BTreeMap<EntryPath, (Metadata, Declaration)>,
@@ -245,6 +246,16 @@ impl Builder {
 
 fn stored(entry: &Entry) -> Result<EntryPath, BuildError> {
     entry.stored_path().map_err(|error| BuildError::Write(WriteError::Sequence(error.into())))
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Content::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+            Content::Path { path, size } => write!(f, "{size} bytes of {path:?}"),
+            Content::Part { offset, size, .. } => write!(f, "{size} bytes at {offset}"),
+        }
+    }
 }
 
 impl Content {

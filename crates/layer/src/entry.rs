@@ -1,6 +1,7 @@
 //! What a layer says about one path.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -262,6 +263,40 @@ impl Entry {
         // The names and numbers beside the attributes need a little of the extension header, too.
         if total > MAX_PAX - 16384 {
             return Err(EntryError::XattrSize { path: self.path.clone(), size: total });
+        }
+        Ok(())
+    }
+}
+
+/// One line for people: kind, mode, owner, time, path and what the kind has; then a line for each attribute.
+///
+/// Bytes that are not printable ASCII are escaped as in Rust's string literals.
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Metadata { mode, uid, gid, mtime, xattrs } = &self.metadata;
+        let kind = match self.kind {
+            Kind::Directory => "dir",
+            Kind::File { .. } => "file",
+            Kind::Symlink { .. } => "symlink",
+            Kind::HardLink { .. } => "link",
+            Kind::CharDevice { .. } => "char",
+            Kind::BlockDevice { .. } => "block",
+            Kind::Fifo => "fifo",
+            Kind::Whiteout => "removed",
+            Kind::OpaqueDirectory => "opaque",
+        };
+        write!(f, "{kind:<7} {mode:04o} {uid}:{gid} {mtime} {}", self.path.as_bytes().escape_ascii())?;
+        match &self.kind {
+            Kind::File { size } => write!(f, " size={size}")?,
+            Kind::Symlink { target } => write!(f, " -> {}", target.escape_ascii())?,
+            Kind::HardLink { target } => write!(f, " = {}", target.as_bytes().escape_ascii())?,
+            Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor } => {
+                write!(f, " device={major}:{minor}")?;
+            }
+            Kind::Directory | Kind::Fifo | Kind::Whiteout | Kind::OpaqueDirectory => {}
+        }
+        for (name, value) in xattrs {
+            write!(f, "\n        {}=\"{}\"", name.escape_ascii(), value.escape_ascii())?;
         }
         Ok(())
     }

@@ -77,13 +77,12 @@ impl RawHeader {
             return Ok(None);
         }
         let stated = unsigned(&block[148..156], "checksum")?;
-        let (mut sum, mut signed_sum) = (0_u64, 0_i64);
-        for (at, byte) in block.iter().enumerate() {
-            let byte = if (148..156).contains(&at) { b' ' } else { *byte };
-            sum += u64::from(byte);
-            // Some old archivers summed signed characters.
-            signed_sum += i64::from(byte as i8);
-        }
+        // The checksum itself counts as blanks. Some old archivers summed signed characters.
+        let sum_of = |bytes: &[u8]| bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+        let sum = sum_of(block) - sum_of(&block[148..156]) + 8 * u64::from(b' ');
+        let n_negative =
+            block.iter().enumerate().filter(|(at, byte)| **byte >= 128 && !(148..156).contains(at));
+        let signed_sum = sum as i64 - 256 * n_negative.count() as i64;
         if stated != sum && i64::try_from(stated) != Ok(signed_sum) {
             return Err(HeaderError::Checksum);
         }
@@ -417,7 +416,7 @@ mod tests {
     #[test]
     fn lying_records_are_refused() {
         let bad: [&[u8]; 9] = [
-            b"5 a=\n",
+            b"6 a=\n",
             b"7 a=b\n",
             b"6 a=b",
             b"0 a=b\n",

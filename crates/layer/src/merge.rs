@@ -141,7 +141,12 @@ impl Merge {
                 NodeKind::Fifo => "a named pipe",
             };
             let parent = EntryPath::new(ancestor).expect("what is above a path is a path");
-            return Err(TreeError::Parent { path: path.clone(), parent, what, layer: layer.name().to_owned() });
+            return Err(TreeError::Parent {
+                path: path.clone(),
+                parent,
+                what,
+                layer: layer.name().to_owned(),
+            });
         }
         for path in missing {
             let id = self.add(Metadata::with_mode(0o755), NodeKind::Directory);

@@ -1,6 +1,7 @@
 //! What layers are once they are merged: one tree, whose contents stay where they are.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::ops::Bound;
@@ -179,6 +180,13 @@ pub struct Tree {
     /// The first path of each inode.
     pub(crate) firsts: Vec<EntryPath>,
     pub(crate) paths: BTreeMap<EntryPath, NodeId>,
+}
+
+impl fmt::Debug for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let layers: Vec<&str> = self.layers.iter().map(Layer::name).collect();
+        write!(f, "Tree of {} paths from {layers:?}", self.paths.len())
+    }
 }
 
 impl Tree {
