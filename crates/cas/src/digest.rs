@@ -1,7 +1,7 @@
 //! The name of a blob: SHA-256 and size.
 
-use std::fmt;
 use std::str::FromStr;
+use std::{fmt, io};
 
 use sha2::{Digest as _, Sha256};
 
@@ -67,6 +67,47 @@ impl Digest {
     }
 }
 
+/// Computes a digest from bytes that arrive in pieces; as [`io::Write`] it never fails.
+#[derive(Clone, Default)]
+pub struct Hasher {
+    sha256: Sha256,
+    size: u64,
+}
+
+impl Hasher {
+    /// Returns a hasher that has seen nothing.
+    pub fn new() -> Hasher {
+        Hasher::default()
+    }
+
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.sha256.update(bytes);
+        self.size += bytes.len() as u64;
+    }
+
+    /// Returns how many bytes it has seen.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Returns the digest of everything it has seen.
+    pub fn finish(self) -> Digest {
+        Digest { hash: self.sha256.finalize().into(), size: self.size }
+    }
+}
+
+impl io::Write for Hasher {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 impl fmt::Display for Digest {
@@ -114,17 +155,16 @@ mod tests {
     #[test]
     fn empty_blob_has_the_published_name() {
         let digest = Digest::of(b"");
-        assert_eq!(
-            digest.to_string(),
-            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855/0"
-        );
+        assert_eq!(digest.to_string(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855/0");
         assert_eq!(digest.to_string().parse::<Digest>().unwrap(), digest);
     }
 
     #[test]
     fn other_spellings_are_refused() {
         let good = Digest::of(b"x").to_string();
-        for bad in [good.to_uppercase(), good.replace('/', "/+"), good.replace('/', ":"), good[1..].to_owned()] {
+        for bad in
+            [good.to_uppercase(), good.replace('/', "/+"), good.replace('/', ":"), good[1..].to_owned()]
+        {
             assert!(bad.parse::<Digest>().is_err(), "{bad}");
         }
     }

@@ -58,9 +58,9 @@ impl Directory {
                     digest: Some(to_message(digest)),
                     is_executable: *executable,
                 }),
-                Node::Directory { digest } => message
-                    .directories
-                    .push(proto::DirectoryNode { name, digest: Some(to_message(digest)) }),
+                Node::Directory { digest } => {
+                    message.directories.push(proto::DirectoryNode { name, digest: Some(to_message(digest)) })
+                }
                 Node::Symlink { target } => {
                     message.symlinks.push(proto::SymlinkNode { name, target: target.clone() });
                 }

@@ -5,9 +5,17 @@
 
 mod digest;
 mod directory;
+mod files;
+mod ignore;
+mod local;
 mod proto;
+mod source;
 mod store;
 
-pub use digest::{Digest, ParseDigestError};
+pub use digest::{Digest, Hasher, ParseDigestError};
 pub use directory::{Directory, DirectoryError, Node};
+pub use files::{FIXED_MTIME, remove_tree};
+pub use ignore::Ignore;
+pub use local::{Freed, ImportMode, Imported, Keep, LocalStore, Record, Reference, Root, Scrubbed};
+pub use source::StatCache;
 pub use store::{MemoryStore, Store, StoreError};

@@ -48,3 +48,35 @@ pub(crate) struct Directory {
     #[prost(message, repeated, tag = "3")]
     pub(crate) symlinks: Vec<SymlinkNode>,
 }
+
+// The stat cache, which is ours alone.
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct StatEntry {
+    #[prost(string, tag = "1")]
+    pub(crate) path: String,
+    #[prost(uint64, tag = "2")]
+    pub(crate) size: u64,
+    #[prost(int64, tag = "3")]
+    pub(crate) modified_seconds: i64,
+    #[prost(int64, tag = "4")]
+    pub(crate) modified_nanoseconds: i64,
+    #[prost(int64, tag = "5")]
+    pub(crate) changed_seconds: i64,
+    #[prost(int64, tag = "6")]
+    pub(crate) changed_nanoseconds: i64,
+    #[prost(uint64, tag = "7")]
+    pub(crate) inode: u64,
+    #[prost(uint64, tag = "8")]
+    pub(crate) device: u64,
+    #[prost(bytes = "vec", tag = "9")]
+    pub(crate) hash: Vec<u8>,
+    #[prost(uint64, tag = "10")]
+    pub(crate) digest_size: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct StatCache {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) entries: Vec<StatEntry>,
+}

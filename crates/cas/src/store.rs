@@ -1,9 +1,11 @@
 //! Where blobs are kept: the trait, and the store in memory.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use crate::Digest;
+use crate::{Digest, DirectoryError};
 
 /// Keeps blobs by digest. Shared between threads; every method may be called at any time.
 pub trait Store: Send + Sync {
@@ -15,7 +17,8 @@ pub trait Store: Send + Sync {
     /// Fails with [`StoreError::Missing`] when it is not here.
     fn read(&self, digest: &Digest) -> Result<Vec<u8>, StoreError>;
 
-    /// Keeps `bytes` and returns their digest. Afterwards they are here whole and durable.
+    /// Keeps `bytes` and returns their digest. Afterwards they are here whole. When the machine dies they
+    /// may be gone, but never half there (see [`crate::LocalStore`] for how).
     fn write(&self, bytes: &[u8]) -> Result<Digest, StoreError>;
 }
 
@@ -36,14 +39,55 @@ pub enum StoreError {
         /// What its bytes hash to.
         found: Digest,
     },
+    /// The blob was to be the root of a tree, or of a part of one, and is none.
+    #[error("blob {digest} is no directory")]
+    NotADirectory {
+        /// The blob.
+        digest: Digest,
+        /// What is wrong with its bytes.
+        source: DirectoryError,
+    },
+    /// A tree can hold files, directories and symbolic links, and this is none of them.
+    #[error("`{}` is a {kind}, which a tree cannot hold", path.display())]
+    Special {
+        /// Where it is.
+        path: PathBuf,
+        /// What it is: `socket`, `named pipe`, `device` …
+        kind: &'static str,
+    },
+    /// A name or the target of a symbolic link is not UTF-8, which a tree cannot hold.
+    #[error("the name or link `{}` is not UTF-8", path.display())]
+    NotUtf8 {
+        /// Where it is.
+        path: PathBuf,
+    },
     /// The file system did not do it.
     #[error("could not {doing}")]
     Io {
         /// What was being done to what, as in "write `/x/y`".
         doing: String,
         /// What the system said.
-        source: std::io::Error,
+        source: io::Error,
     },
+}
+
+impl StoreError {
+    /// Returns whether the cause is a full disk or an exhausted quota.
+    pub fn is_storage_full(&self) -> bool {
+        let StoreError::Io { source, .. } = self else { return false };
+        matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+}
+
+/// Says what was being done when the system refused.
+pub(crate) trait Doing<T> {
+    fn doing(self, doing: impl FnOnce() -> String) -> Result<T, StoreError>;
+}
+
+impl<T, E: Into<io::Error>> Doing<T> for Result<T, E> {
+    fn doing(self, doing: impl FnOnce() -> String) -> Result<T, StoreError> {
+        self.map_err(|error| StoreError::Io { doing: doing(), source: error.into() })
+    }
 }
 
 /// A store that forgets everything at the end of the process; for tests.

@@ -1,0 +1,183 @@
+//! What the store does to files: fixed times, copies that share extents where they can, removal.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+use std::thread;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+
+use crate::store::Doing as _;
+use crate::{Digest, Hasher, StoreError};
+
+/// The modification time, in seconds since 1970, of every file, directory and link that comes out of a
+/// store for a step to read: 2000-01-01. Later than 1980, before which a ZIP archive cannot go.
+pub const FIXED_MTIME: i64 = 946_684_800;
+
+/// A point in time as the file system tells it: seconds and nanoseconds since 1970.
+pub(crate) type Stamp = (i64, i64);
+
+pub(crate) fn accessed(stat: &Stat) -> Stamp {
+    (stat.st_atime, stat.st_atime_nsec as i64)
+}
+
+pub(crate) fn modified(stat: &Stat) -> Stamp {
+    (stat.st_mtime, stat.st_mtime_nsec as i64)
+}
+
+pub(crate) fn changed(stat: &Stat) -> Stamp {
+    (stat.st_ctime, stat.st_ctime_nsec as i64)
+}
+
+/// The modification time fixed, the access time now: how a blob says that it was just used.
+pub(crate) const USED_NOW: Timestamps = Timestamps { last_access: NOW, last_modification: FIXED };
+/// Only the access time now.
+pub(crate) const TOUCHED: Timestamps =
+    Timestamps { last_access: NOW, last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT } };
+/// Access and modification time fixed.
+pub(crate) const FIXED_TIMES: Timestamps = Timestamps { last_access: FIXED, last_modification: FIXED };
+
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+const FIXED: Timespec = Timespec { tv_sec: FIXED_MTIME, tv_nsec: 0 };
+
+/// Removes the tree at `path`, directories without write permission included; nothing there is fine.
+///
+/// Changes no file's mode: a file in it may be a hard link to one that stays.
+pub fn remove_tree(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(path) {
+        Ok(()) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        Err(error) => return Err(error).doing(|| format!("remove `{}`", path.display())),
+    }
+    unlock_directories(path)
+        .and_then(|()| fs::remove_dir_all(path))
+        .doing(|| format!("remove `{}`", path.display()))
+}
+
+fn unlock_directories(path: &Path) -> io::Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            unlock_directories(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a directory with mode 0755, whatever the umask is.
+pub(crate) fn make_directory(path: &Path) -> Result<(), StoreError> {
+    let made = DirBuilder::new().mode(0o755).create(path);
+    // A umask can only take bits away, and those of a directory in a tree are the same on every machine.
+    made.and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o755)))
+        .doing(|| format!("make directory `{}`", path.display()))
+}
+
+/// Gives the directory or link at `path` the fixed times.
+pub(crate) fn fix_times(path: &Path) -> Result<(), StoreError> {
+    rustix::fs::utimensat(CWD, path, &FIXED_TIMES, AtFlags::SYMLINK_NOFOLLOW)
+        .doing(|| format!("set the time of `{}`", path.display()))
+}
+
+/// Makes the empty file `to` hold what `from` holds, sharing its extents if the file system can.
+pub(crate) fn copy_content(from: &mut File, to: &mut File) -> io::Result<()> {
+    if rustix::fs::ioctl_ficlone(&*to, &*from).is_ok() {
+        return Ok(());
+    }
+    io::copy(from, to).map(drop)
+}
+
+/// As [`copy_content`], and returns the digest of what `to` then holds.
+pub(crate) fn copy_hashing(from: &mut File, to: &mut File) -> io::Result<Digest> {
+    if rustix::fs::ioctl_ficlone(&*to, &*from).is_ok() {
+        return hash(&mut File::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(to)))?);
+    }
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let n_bytes = read_some(from, &mut buffer)?;
+        if n_bytes == 0 {
+            return Ok(hasher.finish());
+        }
+        hasher.update(&buffer[..n_bytes]);
+        to.write_all(&buffer[..n_bytes])?;
+    }
+}
+
+/// Opens a file for reading that does not count as used by that: the access time stays.
+pub(crate) fn open_unused(path: &Path) -> io::Result<File> {
+    let open = |flags| rustix::fs::open(path, flags | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    // Only the owner may ask for it.
+    let file = open(OFlags::NOATIME).or_else(|_| open(OFlags::empty()))?;
+    Ok(File::from(file))
+}
+
+/// Returns the digest of the rest of `file`.
+pub(crate) fn hash(file: &mut File) -> io::Result<Digest> {
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let n_bytes = read_some(file, &mut buffer)?;
+        if n_bytes == 0 {
+            return Ok(hasher.finish());
+        }
+        hasher.update(&buffer[..n_bytes]);
+    }
+}
+
+fn read_some(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match file.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+/// Fits a second-level cache together with what is hashed.
+const BUFFER: usize = 128 * 1024;
+
+/// Calls `work` for every index below `n_items`, on as many threads as there are processors, and returns
+/// the results in order or the first error. After an error no further item is begun.
+pub(crate) fn in_parallel<T: Send>(
+    n_items: usize,
+    work: impl Fn(usize) -> Result<T, StoreError> + Sync,
+) -> Result<Vec<T>, StoreError> {
+    // Below this, starting threads costs more than they bring.
+    const WORTH_A_THREAD: usize = 16;
+    let n_threads = thread::available_parallelism().map_or(2, usize::from).min(n_items / WORTH_A_THREAD + 1);
+    if n_threads <= 1 {
+        return (0..n_items).map(work).collect();
+    }
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let worker = || {
+        let mut results = Vec::new();
+        loop {
+            let idx = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if idx >= n_items {
+                return Ok(results);
+            }
+            match work(idx) {
+                Ok(result) => results.push((idx, result)),
+                Err(error) => {
+                    next.store(n_items, std::sync::atomic::Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
+        }
+    };
+    let mut results = Vec::with_capacity(n_items);
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..n_threads).map(|_| scope.spawn(worker)).collect();
+        results.extend(worker()?);
+        for other in others {
+            // A panic in a worker is our bug, and goes on as one.
+            results.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(())
+    })?;
+    results.sort_unstable_by_key(|(idx, _)| *idx);
+    Ok(results.into_iter().map(|(_, result)| result).collect())
+}

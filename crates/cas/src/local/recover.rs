@@ -1,0 +1,141 @@
+//! After the machine died: nothing is believed that was not durable and is not whole.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use rustix::fs::{AtFlags, FlockOperation};
+
+use super::gc::Marker;
+use super::lease::names_in;
+use super::{LocalStore, lock_file};
+use crate::files::{Stamp, changed, hash, in_parallel, modified, open_unused};
+use crate::store::Doing as _;
+use crate::{Digest, StoreError};
+
+/// What verifying a store found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scrubbed {
+    /// How many files of blobs were read.
+    pub n_checked: usize,
+    /// The blobs that were damaged and are now deleted; each with its size as it was found.
+    pub damaged: Vec<Digest>,
+}
+
+impl LocalStore {
+    /// Verifies every blob, deletes those that are damaged, and every record that relied on one.
+    pub fn scrub(&self) -> Result<Scrubbed, StoreError> {
+        self.scrub_since(None)
+    }
+
+    /// Verifies what was written after the last synchronisation, unless the machine has been running since.
+    /// Returns the start of the last synchronisation.
+    pub(super) fn recover_if_machine_died(&self) -> Result<Stamp, StoreError> {
+        let boot = boot_id()?;
+        if let Some((synced_boot, stamp)) = self.noted_synced()
+            && synced_boot == boot
+        {
+            return Ok(stamp);
+        }
+        let path = self.root().join("recover.lock");
+        let _lock = lock_file(&path, FlockOperation::LockExclusive)?;
+        let since = match self.noted_synced() {
+            Some((synced_boot, stamp)) if synced_boot == boot => return Ok(stamp),
+            noted => noted.map(|(_, stamp)| stamp),
+        };
+        self.scrub_since(since)?;
+        // What was verified came from the disk. The stamp stays, since deletions may not be durable yet.
+        let stamp = since.unwrap_or((0, 0));
+        self.note_synced(stamp)?;
+        Ok(stamp)
+    }
+
+    /// Notes that everything written before `start` is durable. When this note is lost with the machine,
+    /// an older one, or none, makes the next process verify more than it need.
+    pub(super) fn note_synced(&self, start: Stamp) -> Result<(), StoreError> {
+        let path = self.root().join("synced");
+        let mut file = self.new_file()?;
+        writeln!(file, "{} {} {}", boot_id()?, start.0, start.1)
+            .and_then(|()| file.persist(&path).map_err(|error| error.error))
+            .map(drop)
+            .doing(|| format!("write `{}`", path.display()))
+    }
+
+    fn noted_synced(&self) -> Option<(String, Stamp)> {
+        let text = fs::read_to_string(self.root().join("synced")).ok()?;
+        let mut words = text.split_whitespace();
+        let boot = words.next()?.to_owned();
+        Some((boot, (words.next()?.parse().ok()?, words.next()?.parse().ok()?)))
+    }
+
+    fn scrub_since(&self, since: Option<Stamp>) -> Result<Scrubbed, StoreError> {
+        // Clocks of different origin stamp files within this of each other.
+        let since = since.map(|(seconds, nanoseconds)| (seconds - 2, nanoseconds));
+        let suspects = self.blob_files_since(since)?;
+        let found = in_parallel(suspects.len(), |idx| {
+            let path = &suspects[idx].1;
+            open_unused(path)
+                .and_then(|mut file| hash(&mut file))
+                .doing(|| format!("read `{}`", path.display()))
+        })?;
+        let mut damaged = Vec::new();
+        for ((hex, path), found) in suspects.iter().zip(found) {
+            if found.hex() != *hex {
+                fs::remove_file(path).doing(|| format!("remove `{}`", path.display()))?;
+                damaged.extend(Digest::from_hex(hex, found.size()));
+            }
+        }
+        if since.is_some() || !damaged.is_empty() {
+            self.discard_checkouts_since(since)?;
+        }
+        if !damaged.is_empty() {
+            Marker::new(self)?.delete_broken_records()?;
+        }
+        Ok(Scrubbed { n_checked: suspects.len(), damaged })
+    }
+
+    /// Returns hash and path of the blobs' files that changed since then.
+    fn blob_files_since(&self, since: Option<Stamp>) -> Result<Vec<(String, PathBuf)>, StoreError> {
+        let mut files = Vec::new();
+        for shard in names_in(&self.root().join("blobs"))? {
+            let directory = self.root().join("blobs").join(&shard);
+            let stat = rustix::fs::stat(&directory)
+                .doing(|| format!("read the times of `{}`", directory.display()))?;
+            // A rename into a directory changes the directory's time too.
+            if since.is_some_and(|since| modified(&stat) < since) {
+                continue;
+            }
+            for name in names_in(&directory)? {
+                let path = directory.join(&name);
+                let stat = rustix::fs::statat(rustix::fs::CWD, &path, AtFlags::SYMLINK_NOFOLLOW)
+                    .doing(|| format!("read the times of `{}`", path.display()))?;
+                if since.is_none_or(|since| changed(&stat) >= since) {
+                    let name = format!("{}{}", shard.to_string_lossy(), name.to_string_lossy());
+                    files.push((name.trim_end_matches(".x").to_owned(), path));
+                }
+            }
+        }
+        Ok(files)
+    }
+
+    /// Deletes the checkouts that were used, and so perhaps made, since then and that nobody uses now.
+    fn discard_checkouts_since(&self, since: Option<Stamp>) -> Result<(), StoreError> {
+        let threshold = super::lease::sweep(self.root())?.unwrap_or(self.now()?);
+        for name in names_in(&self.root().join("trees"))? {
+            let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".used")) else { continue };
+            let path = self.root().join("trees").join(format!("{name}.used"));
+            let Ok(stat) = rustix::fs::stat(&path) else { continue };
+            if since.is_none_or(|since| modified(&stat) >= since) {
+                self.discard_checkout(name, threshold)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns what names this run of the machine.
+fn boot_id() -> Result<String, StoreError> {
+    let path = "/proc/sys/kernel/random/boot_id";
+    let id = fs::read_to_string(path).doing(|| format!("read `{path}`"))?;
+    Ok(id.trim().to_owned())
+}

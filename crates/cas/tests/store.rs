@@ -1,0 +1,323 @@
+//! One suite that every store passes, and what the one on disk promises beyond it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::Path;
+
+use cas::{Digest, Directory, FIXED_MTIME, ImportMode, LocalStore, MemoryStore, Node, Store, StoreError};
+
+fn check_store(store: &dyn Store) {
+    let empty = store.write(b"").unwrap();
+    assert!(store.contains(&empty).unwrap() && store.read(&empty).unwrap().is_empty());
+    for bytes in [&b"x"[..], &[7; 100_000]] {
+        let digest = Digest::of(bytes);
+        assert!(!store.contains(&digest).unwrap());
+        assert!(
+            matches!(store.read(&digest), Err(StoreError::Missing { digest: missing }) if missing == digest)
+        );
+        assert_eq!(store.write(bytes).unwrap(), digest);
+        assert_eq!(store.write(bytes).unwrap(), digest);
+        assert!(store.contains(&digest).unwrap());
+        assert_eq!(store.read(&digest).unwrap(), bytes);
+        let other_size = Digest::from_parts(*digest.hash(), digest.size() + 1);
+        assert!(!store.contains(&other_size).unwrap());
+    }
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for number in 0..200_u32 {
+                    let digest = store.write(&number.to_le_bytes()).unwrap();
+                    assert_eq!(store.read(&digest).unwrap(), number.to_le_bytes());
+                }
+            });
+        }
+    });
+}
+
+fn open(root: &Path) -> LocalStore {
+    LocalStore::open(root).unwrap()
+}
+
+#[test]
+fn every_store_keeps_the_contract() {
+    check_store(&MemoryStore::default());
+    let root = tempfile::tempdir().unwrap();
+    check_store(&open(root.path()));
+}
+
+#[test]
+fn the_empty_blob_is_always_there() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(&root.path().join("store"));
+    let empty = Digest::of(b"");
+    assert!(store.contains(&empty).unwrap());
+    store.checkout_file(&empty, true, &root.path().join("file")).unwrap();
+    store.checkout(&empty, &root.path().join("directory")).unwrap();
+    assert_eq!(fs::read_dir(root.path().join("directory")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_store_opened_again_has_what_was_written() {
+    let root = tempfile::tempdir().unwrap();
+    let digest = open(root.path()).write(b"kept").unwrap();
+    assert_eq!(open(root.path()).read(&digest).unwrap(), b"kept");
+    assert!(root.path().join("CACHEDIR.TAG").exists());
+}
+
+/// The tree that the tests below import.
+fn make_tree(directory: &Path) {
+    fs::create_dir_all(directory.join("bin/empty")).unwrap();
+    fs::write(directory.join("bin/tool"), "#!/bin/sh\n").unwrap();
+    fs::set_permissions(directory.join("bin/tool"), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(directory.join("readme"), "#!/bin/sh\n").unwrap();
+    for number in 0..50 {
+        fs::write(directory.join(format!("file-{number}")), format!("{number}")).unwrap();
+    }
+    symlink("../readme", directory.join("bin/link")).unwrap();
+    symlink("/nowhere", directory.join("dangling")).unwrap();
+}
+
+#[test]
+fn a_tree_is_imported_and_checked_out_alike_in_every_mode() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(&root.path().join("store"));
+    let mut digests = Vec::new();
+    for mode in [ImportMode::Copy, ImportMode::Link, ImportMode::Move] {
+        let source = root.path().join(format!("{mode:?}"));
+        make_tree(&source);
+        let imported = store.import_tree(&source, mode).unwrap();
+        assert_eq!((imported.n_files, imported.n_bytes), (52, 110));
+        assert_eq!(source.join("readme").exists(), mode != ImportMode::Move);
+        digests.push(imported.digest);
+    }
+    assert!(digests.iter().all(|digest| *digest == digests[0]));
+
+    let checkout = root.path().join("checkout");
+    store.checkout(&digests[0], &checkout).unwrap();
+    let attributes = |path: &str| {
+        let metadata = fs::symlink_metadata(checkout.join(path)).unwrap();
+        assert_eq!(metadata.mtime(), FIXED_MTIME, "{path}");
+        metadata.mode() & 0o7777
+    };
+    assert_eq!(attributes("bin"), 0o755);
+    assert_eq!(attributes("bin/empty"), 0o755);
+    assert_eq!(attributes("bin/tool"), 0o555);
+    assert_eq!(attributes("readme"), 0o444);
+    attributes("dangling");
+    assert_eq!(fs::read_link(checkout.join("bin/link")).unwrap(), Path::new("../readme"));
+    assert_eq!(fs::read_to_string(checkout.join("file-49")).unwrap(), "49");
+    assert_eq!(store.import_tree(&checkout, ImportMode::Copy).unwrap().digest, digests[0]);
+    assert!(fs::metadata(checkout.join("readme")).unwrap().nlink() > 1);
+}
+
+#[test]
+fn both_modes_of_one_content_are_separate_files() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(&root.path().join("store"));
+    let digest = store.write(b"both").unwrap();
+    store.checkout_file(&digest, true, &root.path().join("run")).unwrap();
+    store.checkout_file(&digest, false, &root.path().join("read")).unwrap();
+    let mode = |name: &str| fs::metadata(root.path().join(name)).unwrap().mode() & 0o7777;
+    assert_eq!((mode("run"), mode("read")), (0o555, 0o444));
+
+    // Only the executable one is left: the blob is still here, and the other one is made again.
+    let hex = digest.hex();
+    fs::remove_file(root.path().join("store/blobs").join(&hex[..2]).join(&hex[2..])).unwrap();
+    assert!(store.contains(&digest).unwrap());
+    store.checkout_file(&digest, false, &root.path().join("again")).unwrap();
+    assert_eq!(mode("again"), 0o444);
+}
+
+#[test]
+fn a_file_with_too_many_links_is_copied() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(&root.path().join("store"));
+    let digest = store.write(b"linked").unwrap();
+    let blob = root.path().join("first");
+    store.checkout_file(&digest, false, &blob).unwrap();
+    let full = (0..70_000).any(|number| fs::hard_link(&blob, root.path().join(format!("{number}"))).is_err());
+    let copy = root.path().join("copy");
+    store.checkout_file(&digest, false, &copy).unwrap();
+    assert_eq!(fs::read(&copy).unwrap(), b"linked");
+    let metadata = fs::metadata(&copy).unwrap();
+    assert_eq!((metadata.mode() & 0o7777, metadata.mtime()), (0o444, FIXED_MTIME));
+    assert_eq!(metadata.nlink() == 1, full);
+}
+
+#[test]
+fn a_moved_file_that_has_other_names_is_not_shared_with_them() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(&root.path().join("store"));
+    fs::write(root.path().join("one"), "shared").unwrap();
+    fs::hard_link(root.path().join("one"), root.path().join("two")).unwrap();
+    let Node::File { digest, .. } = store.put_file(&root.path().join("one"), ImportMode::Move).unwrap()
+    else {
+        panic!("not a file")
+    };
+    assert!(!root.path().join("one").exists());
+    fs::write(root.path().join("two"), "edited").unwrap();
+    store.verify(&digest).unwrap();
+}
+
+#[test]
+fn what_a_tree_cannot_hold_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(&root.path().join("store"));
+    let source = root.path().join("source");
+    fs::create_dir(&source).unwrap();
+    let _listener = std::os::unix::net::UnixListener::bind(source.join("socket")).unwrap();
+    let error = store.import_tree(&source, ImportMode::Copy).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("`{}` is a socket, which a tree cannot hold", source.join("socket").display())
+    );
+    fs::remove_file(source.join("socket")).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        source.join("pipe"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    let error = store.import_tree(&source, ImportMode::Move).unwrap_err();
+    assert!(error.to_string().ends_with("is a named pipe, which a tree cannot hold"), "{error}");
+    fs::remove_file(source.join("pipe")).unwrap();
+    let name: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"\xff");
+    fs::write(source.join(name), "").unwrap();
+    let error = store.import_tree(&source, ImportMode::Copy).unwrap_err();
+    assert!(matches!(error, StoreError::NotUtf8 { .. }), "{error}");
+}
+
+#[test]
+fn large_and_growing_files_are_copied_as_they_are_hashed() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(&root.path().join("store"));
+    for size in [(1 << 20) - 1, 1 << 20, (1 << 20) + 1, 3 << 20] {
+        let content: Vec<u8> = (0..size).map(|idx: usize| (idx % 251) as u8).collect();
+        let path = root.path().join("file");
+        fs::write(&path, &content).unwrap();
+        let Node::File { digest, executable } = store.put_file(&path, ImportMode::Copy).unwrap() else {
+            panic!("not a file")
+        };
+        assert_eq!((digest, executable), (Digest::of(&content), false));
+        store.verify(&digest).unwrap();
+    }
+}
+
+#[test]
+fn damage_is_found_and_repaired_by_writing_again() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(root.path());
+    let digest = store.write(b"precious").unwrap();
+    let hex = digest.hex();
+    let path = root.path().join("blobs").join(&hex[..2]).join(&hex[2..]);
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "precxous").unwrap();
+    let found = Digest::of(b"precxous");
+    assert!(matches!(store.verify(&digest), Err(StoreError::Damaged { found: f, .. }) if f == found));
+    assert!(matches!(store.read(&digest), Err(StoreError::Damaged { .. })));
+    assert_eq!(store.scrub().unwrap().damaged, [digest]);
+    assert!(!store.contains(&digest).unwrap());
+    // One that the machine's death has cut short counts as absent.
+    fs::write(&path, "prec").unwrap();
+    assert!(!store.contains(&digest).unwrap());
+    store.write(b"precious").unwrap();
+    store.verify(&digest).unwrap();
+}
+
+#[test]
+fn a_shared_checkout_is_made_once_by_however_many_want_it() {
+    let root = tempfile::tempdir().unwrap();
+    let source = root.path().join("source");
+    make_tree(&source);
+    let tree =
+        open(root.path().join("store").as_path()).import_tree(&source, ImportMode::Copy).unwrap().digest;
+    let inodes: Vec<u64> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    // A store of its own is to the others what another process is.
+                    let store = open(&root.path().join("store"));
+                    let path = store.shared_checkout(&tree).unwrap();
+                    assert_eq!(fs::read_to_string(path.join("file-7")).unwrap(), "7");
+                    fs::metadata(path).unwrap().ino()
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(inodes.iter().all(|inode| *inode == inodes[0]));
+}
+
+#[test]
+fn a_checkout_of_a_tree_that_is_not_whole_leaves_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(root.path());
+    let missing = Digest::of(b"missing");
+    let mut directory = Directory::default();
+    directory.entries.insert("file".to_owned(), Node::File { digest: missing, executable: false });
+    let tree = store.write(&directory.encode()).unwrap();
+    let error = store.shared_checkout(&tree).unwrap_err();
+    assert!(matches!(error, StoreError::Missing { digest } if digest == missing), "{error}");
+    assert_eq!(fs::read_dir(store.scratch()).unwrap().count(), 0);
+    assert!(!root.path().join("trees").join(tree.hex()).exists());
+    let blob = store.write(b"no directory").unwrap();
+    assert!(matches!(store.shared_checkout(&blob), Err(StoreError::NotADirectory { .. })));
+}
+
+#[test]
+fn exports_are_writable_and_replace_what_was_there() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(&root.path().join("store"));
+    let source = root.path().join("source");
+    make_tree(&source);
+    let tree = Node::Directory { digest: store.import_tree(&source, ImportMode::Copy).unwrap().digest };
+    let file = Node::File { digest: store.write(b"file").unwrap(), executable: true };
+    let link = Node::Symlink { target: "elsewhere".to_owned() };
+    let out = root.path().join("out");
+    for node in [&tree, &file, &link, &tree, &tree, &link, &file, &file] {
+        store.export(node, &out).unwrap();
+        let metadata = fs::symlink_metadata(&out).unwrap();
+        match node {
+            Node::File { .. } => {
+                assert_eq!(metadata.mode() & 0o7777, 0o755);
+                fs::File::options().append(true).open(&out).unwrap();
+            }
+            Node::Symlink { .. } => assert!(metadata.is_symlink()),
+            Node::Directory { .. } => {
+                let mode = |name: &str| fs::metadata(out.join(name)).unwrap().mode() & 0o7777;
+                assert_eq!((mode("."), mode("bin/tool"), mode("readme")), (0o755, 0o755, 0o644));
+            }
+        }
+    }
+    let mut text = String::new();
+    fs::File::open(&out).unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(text, "file");
+    // Nothing but the store, the source and the export.
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 3);
+}
+
+#[test]
+fn an_export_that_is_there_already_is_left_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(&root.path().join("store"));
+    let source = root.path().join("source");
+    make_tree(&source);
+    let tree = Node::Directory { digest: store.import_tree(&source, ImportMode::Copy).unwrap().digest };
+    let mut cache = cas::StatCache::load(&root.path().join("cache")).unwrap();
+    let out = root.path().join("out");
+    assert!(store.update_export(&tree, &out, &mut cache).unwrap());
+    assert!(!store.update_export(&tree, &out, &mut cache).unwrap());
+    fs::write(out.join("readme"), "#!/bin/sg\n").unwrap();
+    assert!(store.update_export(&tree, &out, &mut cache).unwrap());
+    fs::write(out.join("extra"), "").unwrap();
+    assert!(store.update_export(&tree, &out, &mut cache).unwrap());
+    assert!(!out.join("extra").exists());
+    fs::set_permissions(out.join("readme"), fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(store.update_export(&tree, &out, &mut cache).unwrap());
+    assert!(!store.update_export(&tree, &out, &mut cache).unwrap());
+}
