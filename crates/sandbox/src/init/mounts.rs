@@ -6,7 +6,10 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat, openat2};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, mkdirat, openat, openat2,
+    readlinkat,
+};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
@@ -60,8 +63,17 @@ pub(super) fn enter_root(sandbox: &Sandbox, world: World) -> Result<(), Failure>
     let what = || "enter the new root".to_owned();
     rustix::process::fchdir(&root).doing(what)?;
     rustix::process::pivot_root(".", ".").doing(what)?;
-    // The old root now lies over the new one, and goes with everything in it.
+    // The old root now lies over the new one, with the scaffold over it; with it goes everything else.
     unmount(".", UnmountFlags::DETACH).doing(what)?;
+    unmount(".", UnmountFlags::DETACH).doing(what)?;
+    let mount_of = |path: &str| {
+        let mount_id = StatxFlags::MNT_ID;
+        rustix::fs::statx(&root, path, AtFlags::EMPTY_PATH, mount_id).map(|stat| stat.stx_mnt_id).doing(what)
+    };
+    // Going up from the root stays there, unless something lies over it.
+    if mount_of("")? != mount_of("/..")? {
+        return Err(Failure::new("leave the old root", Errno::BUSY));
+    }
     rustix::process::chdir("/").doing(what)
 }
 
@@ -143,25 +155,48 @@ fn make_skeleton(
     Ok(())
 }
 
-/// Opens `path` as seen in `root`, making it and the directories above it where they are missing.
+/// Opens `path` as seen in `root`, making it and the directories above it where they are missing, also at
+/// the end of symbolic links.
 pub(super) fn open_target(root: impl AsFd, path: &str, is_file: bool) -> rustix::io::Result<OwnedFd> {
+    open_or_make(root.as_fd(), path, is_file, 0)
+}
+
+/// As many links as the kernel follows in a path.
+const MAX_LINKS: u32 = 40;
+
+fn open_or_make(
+    root: BorrowedFd<'_>,
+    path: &str,
+    is_file: bool,
+    n_links: u32,
+) -> rustix::io::Result<OwnedFd> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let open = |path: &str| openat2(&root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
+    let open = |path: &str| openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
     let path = path.trim_matches('/');
     let path = if path.is_empty() { "." } else { path };
     match open(path) {
         Err(Errno::NOENT) => {}
         result => return result,
     }
-    let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
-    let parent = open_target(&root, parent, false)?;
-    if is_file {
+    let (parent_path, name) = path.rsplit_once('/').unwrap_or((".", path));
+    let parent = open_or_make(root, parent_path, false, n_links)?;
+    let made = if is_file {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        drop(openat(&parent, name, flags, Mode::from_raw_mode(0o644))?);
+        openat(&parent, name, flags, Mode::from_raw_mode(0o644)).map(drop)
     } else {
-        mkdirat(&parent, name, Mode::from_raw_mode(0o755))?;
+        mkdirat(&parent, name, Mode::from_raw_mode(0o755))
+    };
+    match made {
+        Ok(()) => open(path),
+        // A link whose end is missing.
+        Err(Errno::EXIST) if n_links < MAX_LINKS => {
+            let link = readlinkat(&parent, name, Vec::new())?;
+            let link = link.to_str().map_err(|_| Errno::ILSEQ)?;
+            let end = if link.starts_with('/') { link.to_owned() } else { format!("{parent_path}/{link}") };
+            open_or_make(root, &end, is_file, n_links + 1)
+        }
+        Err(errno) => Err(errno),
     }
-    open(path)
 }
 
 /// Makes a file system without a device, mounted nowhere.

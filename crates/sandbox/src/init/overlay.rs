@@ -63,8 +63,12 @@ fn directory(path: &Path) -> Result<OwnedFd, Failure> {
 /// Removes the mark by which the kernel refuses to mount a work directory that an earlier mount did not
 /// sync. That mount's upper directory is whole unless the machine crashed, and then nobody uses it again.
 fn forget_earlier_mount(work: &OwnedFd) -> rustix::io::Result<()> {
-    for path in [c"work/incompat/volatile", c"work/incompat"] {
-        match unlinkat(work, path, AtFlags::REMOVEDIR) {
+    for (path, flags) in [
+        (c"work/incompat/volatile/dirty", AtFlags::empty()),
+        (c"work/incompat/volatile", AtFlags::REMOVEDIR),
+        (c"work/incompat", AtFlags::REMOVEDIR),
+    ] {
+        match unlinkat(work, path, flags) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno),
         }
