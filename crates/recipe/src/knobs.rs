@@ -193,11 +193,13 @@ pub(crate) struct Variables<'a> {
     pub(crate) knobs: &'a Knobs,
     /// `stack.name` and `stack.version`, as far as they are known.
     pub(crate) stack: BTreeMap<String, String>,
+    /// Where strings are that a knob without a value left unfinished: what they come to is nobody's mistake.
+    pub(crate) unfinished: Vec<Place>,
 }
 
 impl Variables<'_> {
     /// Replaces `${…}` and `$$` in every string in `value`.
-    pub(crate) fn interpolate(&self, value: &mut Value, problems: &mut Vec<Problem>) {
+    pub(crate) fn interpolate(&mut self, value: &mut Value, problems: &mut Vec<Problem>) {
         match &mut value.kind {
             Kind::String(text) if text.contains('$') => {
                 value.kind = self.interpolated(text, &value.place, problems);
@@ -216,7 +218,7 @@ impl Variables<'_> {
         }
     }
 
-    fn interpolated(&self, text: &str, place: &Place, problems: &mut Vec<Problem>) -> Kind {
+    fn interpolated(&mut self, text: &str, place: &Place, problems: &mut Vec<Problem>) -> Kind {
         let mut result = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(dollar) = rest.find('$') {
@@ -239,8 +241,11 @@ impl Variables<'_> {
                     result.push_str(&value.to_string());
                 } else if let Some(value) = self.stack.get(name) {
                     result.push_str(value);
-                } else if !self.knobs.declared.contains_key(name) {
-                    problems.push(self.unknown(name, place));
+                } else {
+                    self.unfinished.push(place.clone());
+                    if !self.knobs.declared.contains_key(name) {
+                        problems.push(self.unknown(name, place));
+                    }
                 }
             } else {
                 result.push('$');

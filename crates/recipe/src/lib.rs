@@ -29,7 +29,7 @@ pub use machine::{Accel, Disk, DiskAccess, DiskFormat, End, Machine, Talk, Test}
 pub use needs::{Goal, Needs, PackageRequest, PackageSet, needs};
 pub use place::{Place, SourceFile, Spanned};
 pub use problem::Problem;
-pub use project::{FILE_NAME, LoadError, Stack, load, parse, parse_with};
+pub use project::{FILE_NAME, LoadError, Stack, fuzz, load, parse, parse_with};
 pub use scalar::{
     Arch, Distro, EnvRef, GuestPath, KnobName, MachineRef, Mode, Name, OutputPath, PackageName, ProjectPath,
     Sha256, Size, SourceRef, TargetName, TargetRef, TimeSpan, Url, Uuid,

@@ -80,7 +80,11 @@ impl Pin {
 
 /// What a source must be.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "not a locked `url`, `git` or `debian-source` with all that pins it"
+)]
 pub enum LockedSource {
     /// A file that was downloaded.
     Url {

@@ -13,7 +13,8 @@ pub struct SourceFile {
     pub text: String,
 }
 
-/// A range of bytes of a file, on character boundaries.
+/// A range of bytes of a file, on character boundaries. Places are equal when they are in files of the same
+/// name.
 #[derive(Clone)]
 pub struct Place {
     file: Arc<SourceFile>,
@@ -69,6 +70,14 @@ impl Place {
         }
     }
 }
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Place) -> bool {
+        self.span == other.span && self.file.name == other.file.name
+    }
+}
+
+impl Eq for Place {}
 
 /// `file:line:column`.
 impl fmt::Display for Place {

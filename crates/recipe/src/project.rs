@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::knobs::{Knobs, Settings, Variables};
+use crate::lock::Lock;
+use crate::needs::{Goal, needs};
 use crate::reader::{Read, Reader};
 use crate::scalar::Name;
 use crate::stack::{Environment, KnobValue, Recipe, Source, StackSection};
@@ -242,13 +244,14 @@ fn understand(
     problems: &mut Vec<Problem>,
 ) -> Option<Stack> {
     let knobs = Knobs::read(&top, settings, problems);
-    interpolate(&mut top, &knobs, problems);
+    let unfinished = interpolate(&mut top, &knobs, problems);
     let mut reader = Reader { partial: true, ..Reader::default() };
     read_idle_overlays(&mut top, &knobs, &mut reader);
     // What a damaged text lacks may be in what could not be read.
     reader.partial = is_damaged;
     let names = check::Names::of(&top);
     let recipe = Recipe::read(&Value { place: Place::new(main, 0..0), kind: Kind::Table(top) }, &mut reader);
+    reader.problems.retain(|problem| !problem.place.as_ref().is_some_and(|place| unfinished.contains(place)));
     problems.append(&mut reader.problems);
     if is_damaged {
         return None;
@@ -271,8 +274,9 @@ fn understand(
     })
 }
 
-fn interpolate(top: &mut Table, knobs: &Knobs, problems: &mut Vec<Problem>) {
-    let mut variables = Variables { knobs, stack: BTreeMap::new() };
+/// Returns the places of strings that could not be finished.
+fn interpolate(top: &mut Table, knobs: &Knobs, problems: &mut Vec<Problem>) -> Vec<Place> {
+    let mut variables = Variables { knobs, stack: BTreeMap::new(), unfinished: Vec::new() };
     // The stack's own name and version come first, since everything else may use them.
     if let Some(entry) = top.get_mut("stack") {
         for key in ["name", "version"] {
@@ -299,6 +303,7 @@ fn interpolate(top: &mut Table, knobs: &Knobs, problems: &mut Vec<Problem>) {
             _ => variables.interpolate(&mut entry.value, problems),
         }
     }
+    variables.unfinished
 }
 
 /// Applies all overlays, and reports what is wrong in those that are not in force.
@@ -331,5 +336,32 @@ fn read_idle_overlays(top: &mut Table, knobs: &Knobs, reader: &mut Reader) {
 fn read_all<T: Read>(values: &[Value], name: &str, reader: &mut Reader) {
     for value in values {
         reader.inside(format!("`{name}`"), |reader| T::read(value, reader));
+    }
+}
+
+/// Understands any text, and shows everything that is wrong with it; also as a lock. For fuzzing.
+///
+/// # Panics
+/// Never, or it is a bug.
+pub fn fuzz(text: &str) {
+    let settings = Settings::default();
+    // A file that includes whatever it names, itself among it.
+    let (stack, problems) = parse_with(text, &settings, &mut |_| Ok(text.to_owned()));
+    assert_eq!(stack.is_some(), problems.is_empty(), "there is a stack when there is no problem");
+    for problem in &problems {
+        let _ = problem.render_plain();
+    }
+    if let Some(stack) = &stack {
+        let goals: Vec<Goal> = stack
+            .targets
+            .keys()
+            .map(|name| Goal::Target(name.clone()))
+            .chain(stack.machines.keys().map(|name| Goal::Machine(name.clone())))
+            .chain(stack.tests.keys().map(|name| Goal::Test(name.clone())))
+            .collect();
+        let _ = needs(stack, &goals);
+    }
+    if let Err(problem) = Lock::parse(text) {
+        let _ = problem.render_plain();
     }
 }

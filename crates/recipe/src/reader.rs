@@ -21,10 +21,19 @@ pub(crate) trait Read: Sized {
     fn absent() -> Option<Self> {
         None
     }
+
+    /// Returns whether the default may stand in for a value that was reported, so that what it stands in can
+    /// be looked over for other problems.
+    fn defaults_mislead_nobody() -> bool {
+        true
+    }
 }
 
 /// A type that is written as a string.
 pub(crate) trait FromText: Sized {
+    /// See [`Read::defaults_mislead_nobody`].
+    const DEFAULTS_MISLEAD_NOBODY: bool = true;
+
     /// Returns the value that `text` stands for.
     fn from_text(text: &str) -> Result<Self, Wrong>;
 }
@@ -96,7 +105,10 @@ impl Reader {
         default: Option<Kind>,
     ) -> Option<T> {
         if let Some(entry) = table.get(key) {
-            return self.inside(format!("`{key}`"), |reader| T::read(&entry.value, reader));
+            let read = self.inside(format!("`{key}`"), |reader| T::read(&entry.value, reader));
+            if read.is_some() || default.is_none() || !T::defaults_mislead_nobody() {
+                return read;
+            }
         }
         if let Some(kind) = default {
             return T::read(&Value { place: value.place.clone(), kind }, self);
@@ -194,6 +206,10 @@ impl<T: FromText> Read for T {
             }
         }
     }
+
+    fn defaults_mislead_nobody() -> bool {
+        T::DEFAULTS_MISLEAD_NOBODY
+    }
 }
 
 impl FromText for String {
@@ -256,9 +272,8 @@ impl<T: Read> Read for Vec<T> {
         };
         let list = reader.subjects.last().cloned().unwrap_or_default();
         reader.inside(format!("an entry of {list}"), |reader| {
-            // Collected in two steps, so that every entry is looked at.
-            let read: Vec<Option<T>> = values.iter().map(|value| T::read(value, reader)).collect();
-            read.into_iter().collect()
+            // An entry that could not be read was reported; the others are still looked over.
+            Some(values.iter().filter_map(|value| T::read(value, reader)).collect())
         })
     }
 
@@ -271,17 +286,15 @@ impl<K: FromText + Ord, T: Read> Read for BTreeMap<K, T> {
     fn read(value: &Value, reader: &mut Reader) -> Option<BTreeMap<K, T>> {
         let table = reader.table(value)?;
         let mut map = BTreeMap::new();
-        let mut whole = true;
         for entry in &table.entries {
             let key = reader.text(&entry.key, &entry.key_place);
             let value = reader.inside(format!("`{}`", entry.key), |reader| T::read(&entry.value, reader));
-            match (key, value) {
-                (Some(key), Some(value)) => _ = map.insert(key, value),
-                _ => whole = false,
+            // An entry that could not be read was reported; the others are still looked over.
+            if let (Some(key), Some(value)) = (key, value) {
+                map.insert(key, value);
             }
         }
-        // A recipe with problems is still looked over for others, with the entries that could be read.
-        (whole || reader.subjects.len() <= 1).then_some(map)
+        Some(map)
     }
 
     fn absent() -> Option<BTreeMap<K, T>> {
@@ -293,6 +306,10 @@ impl<T: Read> Read for Spanned<T> {
     fn read(value: &Value, reader: &mut Reader) -> Option<Spanned<T>> {
         let place = value.place.clone();
         T::read(value, reader).map(|value| Spanned { value, place })
+    }
+
+    fn defaults_mislead_nobody() -> bool {
+        T::defaults_mislead_nobody()
     }
 }
 
@@ -436,6 +453,9 @@ macro_rules! words {
         }
 
         impl $crate::reader::FromText for $name {
+            // What is said of one architecture does not hold for another.
+            const DEFAULTS_MISLEAD_NOBODY: bool = false;
+
             fn from_text(text: &str) -> Result<$name, $crate::reader::Wrong> {
                 match text {
                     $($word => Ok($name::$variant),)*

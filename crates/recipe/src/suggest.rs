@@ -26,7 +26,7 @@ pub(crate) fn help<'a>(wrong: &str, what: &str, candidates: impl IntoIterator<It
         return format!("did you mean `{nearest}`?");
     }
     if candidates.is_empty() {
-        return format!("there is no {what}");
+        return format!("the project has no {what}");
     }
     let list: Vec<String> = candidates.iter().map(|candidate| format!("`{candidate}`")).collect();
     format!("known {what}: {}", list.join(", "))

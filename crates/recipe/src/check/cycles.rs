@@ -1,0 +1,92 @@
+//! Who needs whom, and environments and targets that need themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::scalar::Name;
+use crate::stack::Recipe;
+use crate::target::{Content, FileEntry, Target};
+use crate::{Place, Problem, Spanned};
+
+/// Reports environments and targets that need themselves, each cycle once.
+pub(super) fn check(recipe: &Recipe, problems: &mut Vec<Problem>) {
+    let environments: Edges<'_> = recipe
+        .env
+        .iter()
+        .map(|(name, env)| (name, env.extends.iter().map(|parent| (&***parent, &parent.place)).collect()))
+        .collect();
+    let targets: Edges<'_> = recipe.target.iter().map(|(name, target)| (name, references(target))).collect();
+    for (noun, verb, edges) in [("environment", "extend", environments), ("target", "need", targets)] {
+        for cycle in find_cycles(&edges) {
+            let names: Vec<String> = cycle.iter().map(|(name, _)| format!("`{name}`")).collect();
+            let message = match &names[..] {
+                [only] => format!("{noun} {only} {verb}s itself"),
+                _ => format!("{noun}s {verb} each other: {} → {}", names.join(" → "), names[0]),
+            };
+            let (_, closing) = cycle[cycle.len() - 1];
+            let mut problem = Problem::at(closing, message);
+            for (idx, (name, place)) in cycle.iter().enumerate().take(cycle.len() - 1) {
+                problem = problem.related(place, format!("`{name}` {verb}s {} here", names[idx + 1]));
+            }
+            problems.push(problem.help("one of these references has to go"));
+        }
+    }
+}
+
+/// Returns the targets that `target` needs, and where it says so.
+pub(crate) fn references(target: &Target) -> Vec<(&Name, &Place)> {
+    fn files<'a>(files: impl Iterator<Item = &'a Spanned<FileEntry>>) -> Vec<(&'a Name, &'a Place)> {
+        files
+            .filter_map(|file| match &file.content {
+                Content::Target(reference) => Some((&reference.target, &reference.place)),
+                Content::Text(_) | Content::File(_) => None,
+            })
+            .collect()
+    }
+    match target {
+        Target::Command(command) => {
+            command.inputs.values().map(|input| (&input.target, &input.place)).collect()
+        }
+        Target::Rootfs(rootfs) => {
+            let layers = rootfs.layers.iter().map(|layer| (&***layer, &layer.place));
+            layers.chain(files(rootfs.files.values())).collect()
+        }
+        Target::Initramfs(initramfs) => {
+            let layers = initramfs.layers.iter().map(|layer| (&***layer, &layer.place));
+            let kernel = initramfs.modules.iter().map(|modules| (&**modules.kernel, &modules.kernel.place));
+            let contents = files(initramfs.files.values().chain([&initramfs.init]));
+            layers.chain(kernel).chain(contents).collect()
+        }
+        Target::Filesystem(filesystem) => vec![(&**filesystem.rootfs, &filesystem.rootfs.place)],
+        Target::Kernel(_) | Target::Extract(_) => Vec::new(),
+    }
+}
+
+type Edges<'a> = BTreeMap<&'a Name, Vec<(&'a Name, &'a Place)>>;
+
+/// Returns cycles, each as its members with the place where the member refers to the next one. Every member
+/// of a cycle is in one that is returned.
+fn find_cycles<'a>(edges: &Edges<'a>) -> Vec<Vec<(&'a Name, &'a Place)>> {
+    let mut cycles = Vec::new();
+    let mut done: BTreeSet<&Name> = BTreeSet::new();
+    for start in edges.keys() {
+        // The path from `start`, each member with the index of its next reference to follow: a stack of our
+        // own, since a recipe may have chains longer than ours.
+        let mut path: Vec<(&'a Name, usize)> = vec![(start, 0)];
+        while let Some((name, next)) = path.last_mut() {
+            let name = *name;
+            let Some((to, _)) = (!done.contains(name)).then(|| edges.get(name)?.get(*next)).flatten() else {
+                done.insert(name);
+                path.pop();
+                continue;
+            };
+            *next += 1;
+            if let Some(begin) = path.iter().position(|(member, _)| member == to) {
+                let member = |(name, next): &(&'a Name, usize)| (*name, edges[name][next - 1].1);
+                cycles.push(path[begin..].iter().map(member).collect());
+            } else if edges.contains_key(to) {
+                path.push((to, 0));
+            }
+        }
+    }
+    cycles
+}
