@@ -30,7 +30,8 @@ pub struct CacheError {
 pub trait Executor: Send + Sync {
     /// Runs the action and returns its result, also when the command failed or was killed at its timeout.
     ///
-    /// Fails when there was nothing to run it in or no room for its outputs. Returns
+    /// Fails when there was nothing to run it in or no room for its outputs. An input that is not in the store
+    /// should be told as [`StoreError::Missing`]: then what made it is run again. Returns
     /// [`ExecutorError::Cancelled`] soon after `cancel` becomes true, with nothing of it left running.
     fn execute(&self, request: &Request<'_>, cancel: &AtomicBool) -> Result<Execution, ExecutorError>;
 }
@@ -44,9 +45,12 @@ pub struct Request<'a> {
     pub action: Digest,
     /// The command.
     pub command: &'a Command,
-    /// The digest of the root `Directory` of the merged input tree.
+    /// The digest of the root `Directory` of the merged input tree. The working directory and in it the
+    /// output directory, empty, are always part of it.
     pub input_root: Digest,
-    /// The same input tree before it was merged, so that whole trees can be staged once and shared.
+    /// The same input tree before it was merged, so that whole trees can be staged once and shared. What
+    /// [`crate::Placement`] says of whiteouts is left to do. The working and the output directory are here
+    /// only if a placement brings them.
     pub placed: &'a [Placed],
     /// What the step needs.
     pub requirements: &'a Requirements,

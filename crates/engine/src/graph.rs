@@ -44,6 +44,9 @@ pub struct Step {
 /// Puts an input into a tree. Where two placements give the same path, directories are merged and of
 /// anything else the later one wins. An entry named `.wh.NAME` (an OCI whiteout) removes `NAME` of earlier
 /// placements, `.wh..wh..opq` everything earlier in its directory.
+///
+/// A merged tree ([`Graph::add_merge`]) has no whiteouts left. In the inputs of a step they act and vanish in
+/// the directories that placements share; a directory from one placement alone is linked as it is, unread.
 #[derive(Clone, Debug)]
 pub struct Placement {
     /// Where, relative to the tree's root, without leading or trailing slash; empty for the root itself.
@@ -65,7 +68,7 @@ pub enum Input {
         executable: bool,
     },
     /// What an earlier step left in its output directory: the whole of it when `path` is empty, else the
-    /// file or directory at that path in it.
+    /// file or directory at that path in it. Symbolic links on the way are followed, within the output.
     Output {
         /// The step.
         step: StepId,

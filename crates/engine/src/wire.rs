@@ -47,9 +47,11 @@ impl<'b> Writer<'b> {
     pub(crate) fn digest(&mut self, tag: u8, digest: &Digest) {
         self.header(tag, digest_len(digest));
         self.header(1, 64);
-        for byte in digest.hash() {
-            self.buffer.extend_from_slice(&HEX[usize::from(*byte)]);
+        let mut hex = [0; 64];
+        for (digits, byte) in hex.chunks_exact_mut(2).zip(digest.hash()) {
+            digits.copy_from_slice(&HEX[usize::from(*byte)]);
         }
+        self.buffer.extend_from_slice(&hex);
         if digest.size() != 0 {
             self.number(2, digest.size());
         }

@@ -1,6 +1,6 @@
 //! The action cache that forgets everything at the end of the process.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use cas::Digest;
@@ -9,7 +9,7 @@ use engine::{ActionCache, ActionResult, CacheError};
 /// Remembers results until it goes.
 #[derive(Default)]
 pub struct MemoryActionCache {
-    results: Mutex<BTreeMap<Digest, ActionResult>>,
+    results: Mutex<HashMap<Digest, ActionResult>>,
 }
 
 impl MemoryActionCache {

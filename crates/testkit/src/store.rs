@@ -1,6 +1,6 @@
 //! A store in memory that can be made to lose blobs.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cas::{Digest, Store, StoreError};
@@ -13,7 +13,7 @@ pub struct EvictingStore {
 
 #[derive(Default)]
 struct State {
-    blobs: BTreeMap<Digest, Vec<u8>>,
+    blobs: HashMap<Digest, Vec<u8>>,
     n_reads: usize,
     n_writes: usize,
 }

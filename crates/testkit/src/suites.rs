@@ -90,3 +90,22 @@ pub fn check_action_cache(cache: &dyn ActionCache, store: &dyn Store) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use cas::MemoryStore;
+
+    use super::*;
+    use crate::{EvictingStore, MemoryActionCache};
+
+    #[test]
+    fn stores_in_memory_hold_to_the_contract() {
+        check_store(&MemoryStore::default());
+        check_store(&EvictingStore::default());
+    }
+
+    #[test]
+    fn cache_in_memory_holds_to_the_contract() {
+        check_action_cache(&MemoryActionCache::default(), &MemoryStore::default());
+    }
+}
