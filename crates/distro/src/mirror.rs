@@ -121,7 +121,8 @@ impl Default for Mirrors {
 impl Mirrors {
     /// Only the mirrors given; none of them is added to by default ones.
     pub fn only(debian: Vec<String>, security: Vec<String>, snapshots: Vec<String>) -> Self {
-        let trimmed = |urls: Vec<String>| urls.iter().map(|url| url.trim_end_matches('/').to_owned()).collect();
+        let trimmed =
+            |urls: Vec<String>| urls.iter().map(|url| url.trim_end_matches('/').to_owned()).collect();
         Mirrors { debian: trimmed(debian), security: trimmed(security), snapshots: trimmed(snapshots) }
     }
 
@@ -129,7 +130,10 @@ impl Mirrors {
     pub fn prefer_apt(&mut self, sources: &[AptSource]) {
         let of = |archive| {
             let sources = sources.iter().filter(move |source| source.archive() == Some(archive));
-            sources.flat_map(|source| &source.uris).filter(|uri| is_http(uri)).map(|uri| uri.trim_end_matches('/'))
+            sources
+                .flat_map(|source| &source.uris)
+                .filter(|uri| is_http(uri))
+                .map(|uri| uri.trim_end_matches('/'))
         };
         prefer(&mut self.debian, of(Archive::Debian));
         prefer(&mut self.security, of(Archive::DebianSecurity));
@@ -223,8 +227,20 @@ impl AptSource {
 
 fn archive_of_suite(suite: &str) -> Option<Archive> {
     const NAMES: [&str; 14] = [
-        "buster", "bullseye", "bookworm", "trixie", "forky", "duke", "sid", "unstable", "experimental", "testing",
-        "stable", "oldstable", "oldoldstable", "rc-buggy",
+        "buster",
+        "bullseye",
+        "bookworm",
+        "trixie",
+        "forky",
+        "duke",
+        "sid",
+        "unstable",
+        "experimental",
+        "testing",
+        "stable",
+        "oldstable",
+        "oldoldstable",
+        "rc-buggy",
     ];
     let (base, archive) = match suite.strip_suffix("-security").or_else(|| suite.strip_suffix("/updates")) {
         Some(base) => (base, Archive::DebianSecurity),
@@ -280,7 +296,9 @@ pub fn parse_sources(text: &str) -> Vec<AptSource> {
             suites: words(paragraph.get("Suites")),
             components: words(paragraph.get("Components")),
             signed_by: paragraph.get("Signed-By").map(str::to_owned),
-            enabled: paragraph.get("Enabled").is_none_or(|value| !matches!(value, "no" | "false" | "off" | "0")),
+            enabled: paragraph
+                .get("Enabled")
+                .is_none_or(|value| !matches!(value, "no" | "false" | "off" | "0")),
         })
         .collect()
 }
@@ -304,7 +322,8 @@ mod tests {
 
     #[track_caller]
     fn check(sources: &[AptSource], archive: Archive, expected: &[&str]) {
-        let mut mirrors = Mirrors::only(vec!["http://last/debian".into()], vec!["http://last/security/".into()], vec![]);
+        let mut mirrors =
+            Mirrors::only(vec!["http://last/debian".into()], vec!["http://last/security/".into()], vec![]);
         mirrors.prefer_apt(sources);
         assert_eq!(mirrors.urls(archive, "p"), expected);
     }
@@ -313,7 +332,11 @@ mod tests {
     fn mirrors_of_apt_come_first() {
         let sources = parse_sources(SOURCES);
         check(&sources, Archive::Debian, &["http://mirror.example/debian/p", "http://last/debian/p"]);
-        check(&sources, Archive::DebianSecurity, &["http://mirror.example/security/p", "http://last/security/p"]);
+        check(
+            &sources,
+            Archive::DebianSecurity,
+            &["http://mirror.example/security/p", "http://last/security/p"],
+        );
     }
 
     #[test]
@@ -321,7 +344,11 @@ mod tests {
         let sources = parse_sources_list(LIST);
         assert_eq!(sources.len(), 5);
         check(&sources, Archive::Debian, &["http://one.example/debian/p", "http://last/debian/p"]);
-        check(&sources, Archive::DebianSecurity, &["https://two.example/debian-security/p", "http://last/security/p"]);
+        check(
+            &sources,
+            Archive::DebianSecurity,
+            &["https://two.example/debian-security/p", "http://last/security/p"],
+        );
     }
 
     #[test]

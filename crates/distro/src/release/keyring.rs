@@ -1,5 +1,7 @@
 //! The public keys that may sign an archive.
 
+use std::cmp::Reverse;
+
 use pgp::composed::{Deserializable, SignedPublicKey, SignedPublicSubKey};
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{PublicKey, PublicSubkey, Signature, SignatureType, SubpacketData, UserId};
@@ -183,24 +185,26 @@ pub(super) fn is_strong(hash: Option<HashAlgorithm>) -> bool {
 fn user_binding(certificate: &SignedPublicKey) -> Option<(&Signature, &UserId)> {
     let primary = &certificate.primary_key;
     let of_users = certificate.details.users.iter().flat_map(|user| {
-        let holds = move |signature: &&Signature| {
-            signature.is_certification()
-                && is_strong(signature.hash_alg())
-                && signature.verify_certification(primary, Tag::UserId, &user.id).is_ok()
-        };
-        user.signatures.iter().filter(holds).map(|signature| (signature, &user.id))
+        let could_bind =
+            |signature: &&Signature| signature.is_certification() && is_strong(signature.hash_alg());
+        user.signatures.iter().filter(could_bind).map(|signature| (signature, &user.id))
     });
-    of_users.max_by_key(|(signature, _)| signature.created())
+    let mut newest_first: Vec<_> = of_users.collect();
+    newest_first.sort_by_key(|(signature, _)| Reverse(signature.created()));
+    newest_first
+        .into_iter()
+        .find(|(signature, user)| signature.verify_certification(primary, Tag::UserId, user).is_ok())
 }
 
 /// The newest self-signature over the key itself. Debian's only name who else may revoke it.
 fn key_binding(certificate: &SignedPublicKey) -> Option<&Signature> {
-    let holds = |signature: &&Signature| {
-        signature.typ() == Some(SignatureType::Key)
-            && is_strong(signature.hash_alg())
-            && signature.verify_key(&certificate.primary_key).is_ok()
+    let could_bind = |signature: &&Signature| {
+        signature.typ() == Some(SignatureType::Key) && is_strong(signature.hash_alg())
     };
-    certificate.details.direct_signatures.iter().filter(holds).max_by_key(|signature| signature.created())
+    let mut newest_first: Vec<&Signature> =
+        certificate.details.direct_signatures.iter().filter(could_bind).collect();
+    newest_first.sort_by_key(|signature| Reverse(signature.created()));
+    newest_first.into_iter().find(|signature| signature.verify_key(&certificate.primary_key).is_ok())
 }
 
 /// The newest signature that makes a subkey one that signs, checked in both directions.
@@ -209,12 +213,14 @@ fn subkey_binding<'a>(
     subkey: &'a SignedPublicSubKey,
 ) -> Option<&'a Signature> {
     let primary = &certificate.primary_key;
-    let newest = subkey
-        .signatures
-        .iter()
-        .filter(|sig| sig.typ() == Some(SignatureType::SubkeyBinding) && is_strong(sig.hash_alg()))
-        .filter(|sig| sig.verify_subkey_binding(primary, &subkey.key).is_ok())
-        .max_by_key(|sig| sig.created())?;
+    let could_bind = |signature: &&Signature| {
+        signature.typ() == Some(SignatureType::SubkeyBinding) && is_strong(signature.hash_alg())
+    };
+    let mut newest_first: Vec<&Signature> = subkey.signatures.iter().filter(could_bind).collect();
+    newest_first.sort_by_key(|signature| Reverse(signature.created()));
+    let newest = newest_first
+        .into_iter()
+        .find(|signature| signature.verify_subkey_binding(primary, &subkey.key).is_ok())?;
     let back = newest.embedded_signature()?;
     let signs = newest.key_flags().sign()
         && is_strong(back.hash_alg())

@@ -14,7 +14,7 @@ use crate::digest::Sha256;
 use crate::mirror::{Archive, Distribution, Mirrors, Suite};
 use crate::packages::{Index, PackagesError, Part, Universe};
 use crate::release::{self, Asked, Freshness, IndexFile, Keyring, Release, ReleaseError, SignatureError};
-use crate::solve::{self, Request, SolveError, Solution};
+use crate::solve::{self, Request, Solution, SolveError};
 use crate::timestamp::Timestamp;
 
 pub use pin::{Pin, PinError};
@@ -56,7 +56,8 @@ impl Query {
     /// Adds the architectures that packages of `request` are wanted for.
     pub fn for_request(mut self, request: &Request) -> Query {
         let named = request.wanted.iter().filter_map(|wanted| wanted.architecture.clone());
-        self.foreign.extend(named.filter(|architecture| *architecture != self.native && architecture != "all"));
+        self.foreign
+            .extend(named.filter(|architecture| *architecture != self.native && architecture != "all"));
         self
     }
 }
@@ -114,7 +115,9 @@ pub enum FeedError {
         architecture: String,
     },
     /// Another content than the release says.
-    #[error("{what} is {found} ({found_size} bytes), the signed release says {expected} ({expected_size} bytes)")]
+    #[error(
+        "{what} is {found} ({found_size} bytes), the signed release says {expected} ({expected_size} bytes)"
+    )]
     Altered {
         /// The index.
         what: String,
@@ -153,7 +156,9 @@ impl FeedError {
         match self {
             FeedError::Signature { source, .. } => source.help(),
             FeedError::Release { source, .. } => source.help(),
-            FeedError::Altered { .. } => Some("the mirror is being updated, or something altered the file on its way"),
+            FeedError::Altered { .. } => {
+                Some("the mirror is being updated, or something altered the file on its way")
+            }
             _ => None,
         }
     }
@@ -356,8 +361,7 @@ impl Resolver {
             .map_err(|source| FeedError::Signature { suite: suite.clone(), source })?;
         let mut architectures = vec![self.query.native.clone()];
         architectures.extend(self.query.foreign.iter().cloned());
-        let asked =
-            Asked { suite: suite.clone(), components: self.query.components.clone(), architectures };
+        let asked = Asked { suite: suite.clone(), components: self.query.components.clone(), architectures };
         let release = Release::parse(&text)
             .and_then(|release| release.check(&asked, self.now, self.query.freshness).map(|()| release))
             .map_err(|source| FeedError::Release { suite: suite.clone(), source })?;

@@ -141,7 +141,9 @@ impl TryFrom<Fields> for Pin {
             None
         };
         match wrong {
-            Some((field, value)) => Err(PinError { package: fields.name.clone(), field, value: value.clone() }),
+            Some((field, value)) => {
+                Err(PinError { package: fields.name.clone(), field, value: value.clone() })
+            }
             None => Ok(Pin { fields }),
         }
     }
@@ -155,7 +157,9 @@ fn is_suite(suite: &str) -> bool {
 fn is_safe_path(path: &str) -> bool {
     let is_safe_name = |name: &str| {
         !matches!(name, "" | "." | "..")
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'+' | b'-' | b'~' | b'_' | b':' | b'%'))
+            && name.bytes().all(|b| {
+                b.is_ascii_alphanumeric() || matches!(b, b'.' | b'+' | b'-' | b'~' | b'_' | b':' | b'%')
+            })
     };
     path.split('/').all(is_safe_name)
 }
@@ -189,11 +193,27 @@ mod tests {
     fn what_could_do_harm_is_refused() {
         check_refused("pool/main", "/etc", "package `bash` cannot be pinned: its file name is `/etc/b/bash");
         check_refused("pool/main", "../x", "package `bash` cannot be pinned: its file name is `../x/b/bash");
-        check_refused("pool/main", "pool//main", "package `bash` cannot be pinned: its file name is `pool//main");
-        check_refused("pool/main", "pool?main", "package `bash` cannot be pinned: its file name is `pool?main");
-        check_refused(r#""bash""#, r#""../bash""#, "package `../bash` cannot be pinned: its name is `../bash`");
+        check_refused(
+            "pool/main",
+            "pool//main",
+            "package `bash` cannot be pinned: its file name is `pool//main",
+        );
+        check_refused(
+            "pool/main",
+            "pool?main",
+            "package `bash` cannot be pinned: its file name is `pool?main",
+        );
+        check_refused(
+            r#""bash""#,
+            r#""../bash""#,
+            "package `../bash` cannot be pinned: its name is `../bash`",
+        );
         check_refused("1:5.2-2+b7", "1/2", "package `bash` cannot be pinned: its version is `1/2`");
-        check_refused(r#""amd64""#, r#""am d""#, "package `bash` cannot be pinned: its architecture is `am d`");
+        check_refused(
+            r#""amd64""#,
+            r#""am d""#,
+            "package `bash` cannot be pinned: its architecture is `am d`",
+        );
         check_refused(r#""bookworm""#, r#""a/b""#, "package `bash` cannot be pinned: its suite is `a/b`");
         check_refused("0000", "zzzz", "`zzzz");
         check_refused(r#""size""#, r#""extra":1,"size""#, "unknown field `extra`");

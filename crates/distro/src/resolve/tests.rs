@@ -27,7 +27,11 @@ impl Site {
     fn new() -> Site {
         let mut site = Site { files: BTreeMap::new(), key: TestKey::new(7) };
         let base = package("base", "1", "Essential: yes\nDepends: libc (>= 2)\n");
-        site.add("debian", "test", &format!("{base}{}{}", package("libc", "2", ""), package("tool", "1", "Depends: libc\n")));
+        site.add(
+            "debian",
+            "test",
+            &format!("{base}{}{}", package("libc", "2", ""), package("tool", "1", "Depends: libc\n")),
+        );
         site.add("debian", "test-updates", "");
         site.add("debian-security", "test-security", &package("libc", "2+sec", ""));
         site
@@ -54,8 +58,11 @@ impl Site {
 
     fn resolver(&self) -> Resolver {
         let query = Query::new("debian:test".parse().unwrap(), "amd64");
-        let mirrors =
-            Mirrors::only(vec!["http://m/debian".into()], vec!["http://m/debian-security".into()], vec!["http://s".into()]);
+        let mirrors = Mirrors::only(
+            vec!["http://m/debian".into()],
+            vec!["http://m/debian-security".into()],
+            vec!["http://s".into()],
+        );
         let keyring = Keyring::parse(self.key.public().as_bytes()).unwrap();
         Resolver::new(query, mirrors, keyring, NOW)
     }
@@ -109,8 +116,11 @@ fn an_archive_becomes_pins() {
     assert_eq!(fetches[3].urls[1], "http://m/debian/dists/test/main/binary-amd64/Packages.xz");
     let catalog = resolver.finish().unwrap();
     let resolution = catalog.resolve(&request("tool")).unwrap();
-    let pins: Vec<String> =
-        resolution.pins.iter().map(|pin| format!("{}={} {}", pin.name(), pin.version(), pin.suite())).collect();
+    let pins: Vec<String> = resolution
+        .pins
+        .iter()
+        .map(|pin| format!("{}={} {}", pin.name(), pin.version(), pin.suite()))
+        .collect();
     assert_eq!(pins, ["libc=2+sec test-security", "base=1 test", "tool=1 test"]);
     let libc = &resolution.pins[0];
     assert_eq!(libc.sha256(), Sha256::of(b"libc 2+sec"));
@@ -152,7 +162,10 @@ fn what_was_not_fed_is_missed() {
     for fetch in resolver.next_fetches() {
         resolver.feed(fetch.id, &site.files[&fetch.urls[0]]).unwrap();
     }
-    assert_eq!(resolver.finish().unwrap_err().to_string(), "main/binary-amd64/Packages.xz of test is missing");
+    assert_eq!(
+        resolver.finish().unwrap_err().to_string(),
+        "main/binary-amd64/Packages.xz of test is missing"
+    );
 }
 
 #[track_caller]
