@@ -30,7 +30,7 @@ pub enum Goal {
 pub struct Needs {
     /// Package sets to resolve and fetch, by the name that the lock gives them: `env.tools`, `target.rootfs`.
     pub packages: BTreeMap<String, PackageSet>,
-    /// Sources to lock and fetch, or to import.
+    /// Sources to lock and fetch, or to import. Those from a Debian package always name the distribution.
     pub sources: BTreeMap<Name, Spanned<Source>>,
     /// Files and directories of the project to import, and where each is asked for.
     pub paths: BTreeMap<ProjectPath, Place>,
@@ -186,7 +186,7 @@ pub fn needs(stack: &Stack, goals: &[Goal]) -> Needs {
             Target::Command(command) => {
                 for source in &command.sources {
                     let source: &Name = source;
-                    needs.sources.insert(source.clone(), stack.sources[source].clone());
+                    needs.sources.insert(source.clone(), with_distro(stack, stack.sources[source].clone()));
                 }
             }
             Target::Rootfs(rootfs) => {
@@ -202,6 +202,16 @@ pub fn needs(stack: &Stack, goals: &[Goal]) -> Needs {
         }
     }
     needs
+}
+
+/// Returns the source with the distribution that it leaves out: the one that all environments have.
+fn with_distro(stack: &Stack, mut source: Spanned<Source>) -> Spanned<Source> {
+    if let Source::Debian(debian) = &mut source.value
+        && debian.distro.is_none()
+    {
+        debian.distro = stack.environments.values().find_map(|env| env.distro.clone());
+    }
+    source
 }
 
 fn add_files<'a>(files: impl Iterator<Item = &'a Spanned<FileEntry>>, needs: &mut Needs) {
