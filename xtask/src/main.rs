@@ -1,19 +1,28 @@
 //! Chores of the project: `cargo xtask tidy`, `cargo xtask ci`, `cargo xtask bench NAME`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "chores talk to whoever runs them")]
 
+mod reference;
 mod tidy;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: cargo xtask tidy     check the rules that no compiler checks
-       cargo xtask ci       everything that must hold before a change lands";
+const USAGE: &str = "usage: cargo xtask tidy       check the rules that no compiler checks
+       cargo xtask reference  write the pages of the docs that are made from the code
+       cargo xtask ci         everything that must hold before a change lands";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["tidy"] => tidy(),
+        ["reference"] => match reference::write(&root()) {
+            Ok(()) => true,
+            Err(error) => {
+                eprintln!("{error}");
+                false
+            }
+        },
         ["ci"] => ci(),
         _ => {
             eprintln!("{USAGE}");

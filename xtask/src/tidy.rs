@@ -53,6 +53,7 @@ pub(crate) fn problems(root: &Path) -> Vec<String> {
     sources(root, &mut problems);
     lock(root, &mut problems);
     licences(root, &mut problems);
+    problems.extend(crate::reference::problem(root));
     problems
 }
 

@@ -1,0 +1,11 @@
+//! The lock: what is read is written back to the same.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use recipe::Lock;
+
+fuzz_target!(|text: &str| {
+    if let Ok(lock) = Lock::parse(text) {
+        assert_eq!(Lock::parse(&lock.to_text()).expect("our own text is a lock"), lock);
+    }
+});
