@@ -10,7 +10,7 @@ use crate::graph::{Graph, Step, StepId};
 use crate::key::{InputError, command_of, placed};
 use crate::needs::producers;
 use crate::outcome::RunError;
-use crate::plan::{Known, Survey};
+use crate::plan::{Known, Reason, Survey};
 use crate::run::Options;
 
 /// An action that could be run.
@@ -49,7 +49,15 @@ pub enum AssembleError {
         /// Their labels.
         steps: Vec<String>,
     },
-    /// The inputs do not go together.
+    /// Its inputs do not go together.
+    #[error("`{label}` cannot run: {problem}")]
+    Unready {
+        /// The step.
+        label: String,
+        /// Why.
+        problem: String,
+    },
+    /// The inputs could not be read or written.
     #[error("could not put together the inputs of `{label}`")]
     Inputs {
         /// The step.
@@ -94,10 +102,11 @@ impl Graph {
 pub fn assemble(graph: &Graph, step: StepId, known: &Known<'_>) -> Result<Assembled, AssembleError> {
     let options = Options::default();
     let mut survey = Survey::new(graph, &[step], known, &options);
-    survey.steps()?;
-    let steps = survey.unknown_producers(step.0);
-    if !steps.is_empty() {
-        return Err(AssembleError::NotBuilt { steps });
+    let planned = survey.steps()?.pop().expect("the step itself comes last");
+    match planned.reason {
+        Reason::After { steps } => return Err(AssembleError::NotBuilt { steps }),
+        Reason::Unready { problem } => return Err(AssembleError::Unready { label: planned.label, problem }),
+        _ => {}
     }
     let label = || graph.step(step).label.clone();
     let inputs = |source| AssembleError::Inputs { label: label(), source };

@@ -1,6 +1,6 @@
 //! What a build would run and why, found out without running anything.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use cas::{Digest, Node, Store};
@@ -180,6 +180,8 @@ pub(crate) struct Survey<'a> {
     pub(crate) outputs: Outputs,
     /// What merging in memory made that may not be in the store.
     pub(crate) unwritten: Vec<Blobs>,
+    /// Why merged trees cannot be.
+    problems: BTreeMap<u32, String>,
 }
 
 impl<'a> Survey<'a> {
@@ -197,6 +199,7 @@ impl<'a> Survey<'a> {
             keys: Keys::new(graph, Trees::new(known.store)),
             outputs: Outputs::new(graph),
             unwritten: Vec::new(),
+            problems: BTreeMap::new(),
         }
     }
 
@@ -217,8 +220,14 @@ impl<'a> Survey<'a> {
         let expected = self.known.history.expected(label);
         let planned =
             |fate, reason, action| Planned { step, label: label.clone(), fate, reason, action, expected };
-        let unknown = self.unknown_producers(step.0);
-        if !unknown.is_empty() {
+        if let Some(problem) = self.problem_of_producers(step.0) {
+            return Ok(planned(Fate::Unready, Reason::Unready { problem }, None));
+        }
+        if producers(self.graph, step.0).any(|producer| self.outputs.get(producer).is_none()) {
+            let mut unknown = self.unknown_producers(step.0);
+            if unknown.is_empty() {
+                unknown = self.producing_steps(step.0);
+            }
             return Ok(planned(Fate::MayRun, Reason::After { steps: unknown }, None));
         }
         let key = match self.key(step) {
@@ -256,6 +265,10 @@ impl<'a> Survey<'a> {
 
     /// Finds out the output of a merge whose parts are known: what is not remembered is merged in memory.
     fn merge(&mut self, node: u32) -> Result<(), RunError> {
+        if let Some(problem) = self.problem_of_producers(node) {
+            self.problems.insert(node, problem);
+            return Ok(());
+        }
         if producers(self.graph, node).any(|producer| self.outputs.get(producer).is_none()) {
             return Ok(());
         }
@@ -270,8 +283,11 @@ impl<'a> Survey<'a> {
             {
                 return Err(RunError::Inputs { node: name(), source });
             }
-            // Whoever reads it is told that it is not known.
-            Err(MergeError::Inputs(_)) => {}
+            // A part has gone: whoever reads the merged tree is told to wait for what made it.
+            Err(MergeError::Inputs(InputError::Tree(source))) if source.is_missing() => {}
+            Err(MergeError::Inputs(problem)) => {
+                self.problems.insert(node, problem.to_string());
+            }
         }
         Ok(())
     }
@@ -397,8 +413,12 @@ impl<'a> Survey<'a> {
         matches!(self.keys.trees.lookup(root, path), Ok(Some(_)))
     }
 
+    fn problem_of_producers(&self, node: u32) -> Option<String> {
+        producers(self.graph, node).find_map(|producer| self.problems.get(&producer)).cloned()
+    }
+
     /// Returns the labels of the steps that keep the inputs of a node from being known.
-    pub(crate) fn unknown_producers(&self, node: u32) -> Vec<String> {
+    fn unknown_producers(&self, node: u32) -> Vec<String> {
         let is_unknown = |node: u32| self.outputs.get(node).is_none();
         self.steps_behind(node, &is_unknown)
     }

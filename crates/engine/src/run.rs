@@ -440,6 +440,13 @@ impl<'a> Build<'a, '_> {
                     self.revive_producers(node, faults::missing_again(&error));
                 }
             }
+            JobEnd::Failed(JobError::Tree(problem)) if !matches!(problem, TreeError::Store(_)) => {
+                for other in self.same_action(node, &action).into_iter().skip(1) {
+                    self.status[other as usize] = Status::Waiting;
+                    self.ready.push_back(other);
+                }
+                self.unready(node, InputError::Tree(problem));
+            }
             JobEnd::Failed(error) => self.retry(node, action, error),
             JobEnd::Panicked => unreachable!("the loop ends at a panic"),
         }

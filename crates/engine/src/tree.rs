@@ -9,9 +9,9 @@ use cas::{Digest, Directory, DirectoryError, Node, Store, StoreError};
 /// A map by digest.
 pub(crate) type DigestMap<V> = HashMap<Digest, V, BuildHasherDefault<DigestHasher>>;
 
-/// Trees that go deeper are refused, so that recursion over them is bounded. No file system that we write
-/// or read from can hold a path of so many names.
-pub(crate) const MAX_DEPTH: usize = 2048;
+/// Trees that go deeper are refused, so that recursion over them fits any stack. Real trees have a few dozen
+/// levels.
+pub(crate) const MAX_DEPTH: usize = 1024;
 
 /// How many symbolic links are followed before we take them for a loop, as in Linux.
 const MAX_LINKS: usize = 40;

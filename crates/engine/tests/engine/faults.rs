@@ -148,6 +148,13 @@ fn missing_output_names_who_should_have_left_it() {
         ]
     );
     assert_eq!([image, disk, iso].map(|step| word(&outcome, step)), ["unready", "unready", "skipped"]);
+    for (step, missing) in [(image, "bzImage"), (iso, "vmlinux")] {
+        let error = engine::assemble(&graph, step, &world.known()).unwrap_err();
+        let label = &graph.step(step).label;
+        let expected =
+            format!("`{label}` cannot run: `kernel` left nothing at `{missing}` in its output directory");
+        assert_eq!(error.to_string(), expected);
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cas::{Directory, Node, Store};
 use engine::{Graph, Input, Options, Placement, StepId};
 use proptest::prelude::*;
 use testkit::{describe_tree, make_tree};
@@ -250,4 +251,44 @@ fn merged_trees_are_remembered_across_processes() {
     // The root of the merged tree, to put `build/out` into it. (The listings above read, too.)
     assert!(world.store.n_reads() - n_reads <= 5, "{}", world.store.n_reads() - n_reads);
     assert_eq!(world.store.n_writes(), n_writes);
+}
+
+/// Returns a tree that has one file, `n_levels` directories deep.
+fn deep_tree(world: &TestWorld, n_levels: usize, content: &str) -> Input {
+    let mut node = Node::File { digest: world.store.write(content.as_bytes()).unwrap(), executable: false };
+    for _ in 0..n_levels {
+        let directory = Directory { entries: [("d".to_owned(), node)].into() };
+        node = Node::Directory { digest: world.store.write(&directory.encode()).unwrap() };
+    }
+    let Node::Directory { digest } = node else { panic!("there is at least one level") };
+    Input::Tree(digest)
+}
+
+#[test]
+fn deep_trees_are_merged_and_deeper_ones_refused() {
+    #[track_caller]
+    fn check(n_levels: usize, expected: &[&str]) {
+        let mut world = TestWorld::default();
+        let build = |world: &TestWorld, content: &str| {
+            let parts = || {
+                vec![at("", deep_tree(world, n_levels, "below")), at("", deep_tree(world, n_levels, content))]
+            };
+            let mut graph = Graph::default();
+            let whole = graph.add_merge(parts());
+            let merged = graph.add_step(step("merged", &["const", "1"], vec![at("", Input::Merged(whole))]));
+            let direct = graph.add_step(step("direct", &["const", "2"], parts()));
+            (graph, [merged, direct])
+        };
+        let (graph, wanted) = build(&world, "1");
+        world.options.keep_going = true;
+        world.build_and_record(&graph, &wanted);
+        assert_eq!(world.told(), expected);
+        let (graph, wanted) = build(&world, "2");
+        for step in wanted {
+            engine::explain(&graph, step, &world.known(), &world.options).unwrap();
+        }
+    }
+    check(1000, &["ran direct", "ran merged", "Done"]);
+    let refused = "directories are nested more than 1024 levels deep";
+    check(1100, &[&format!("unready direct: {refused}"), &format!("unready merged: {refused}"), "Failed"]);
 }
