@@ -74,8 +74,8 @@ mod tests {
         for mode in [0o000, 0o500] {
             fs::set_permissions(tree.join("closed/inner"), fs::Permissions::from_mode(mode)).unwrap();
         }
-        fs::set_permissions(tree.join("closed"), fs::Permissions::from_mode(0)).unwrap();
-        fs::DirBuilder::new().mode(0).create(tree.join("empty")).unwrap();
+        fs::set_permissions(tree.join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
+        fs::DirBuilder::new().mode(0o000).create(tree.join("empty")).unwrap();
         remove_tree(&tree).unwrap();
         assert!(!tree.exists() && scratch.path().join("kept").exists());
         remove_tree(&tree).unwrap();

@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::Instant;
 
 use sandbox::{
     Child, Ended, Error, Files, Mount, Overlay, Root, Sandbox, Standard, Stream, User, Writable, remove_tree,
@@ -52,8 +53,10 @@ pub(crate) fn run(tests: &[Test], arguments: &[&str]) -> ExitCode {
     println!("\nrunning {} tests as {who}", chosen.len());
     let mut failed = Vec::new();
     for (name, test) in chosen {
+        let start = Instant::now();
         let passed = catch_unwind(test).is_ok();
-        println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });
+        let took = start.elapsed().as_millis();
+        println!("test {name} ... {} ({took} ms)", if passed { "ok" } else { "FAILED" });
         if !passed {
             failed.push(*name);
         }

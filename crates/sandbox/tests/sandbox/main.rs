@@ -3,6 +3,13 @@
 //! This program is its own init, and what is run in the sandboxes (`--inside`), so it has no libtest
 //! harness: [`harness`] runs the tests one after another, and once more as an ordinary user when we are root.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test, without the harness that clippy knows tests by"
+)]
+
 mod attempts;
 mod emulation;
 mod escapes;
