@@ -34,7 +34,7 @@ impl Ignore {
     }
 
     /// Returns whether the entry is left out; `path` is relative to the source, its parts apart.
-    pub(crate) fn matches(&self, path: &[&str], is_directory: bool) -> bool {
+    pub(crate) fn matches(&self, path: &[String], is_directory: bool) -> bool {
         self.patterns.iter().any(|pattern| {
             if pattern.parts.is_empty() || pattern.only_directories && !is_directory {
                 return false;
@@ -47,7 +47,7 @@ impl Ignore {
     }
 }
 
-fn match_path(pattern: &[String], path: &[&str]) -> bool {
+fn match_path(pattern: &[String], path: &[String]) -> bool {
     match pattern.split_first() {
         None => path.is_empty(),
         Some((part, rest)) if part == "**" => {
@@ -94,7 +94,7 @@ mod tests {
     #[track_caller]
     fn check(pattern: &str, path: &str, expected: bool) {
         let (path, is_directory) = path.strip_suffix('/').map_or((path, false), |path| (path, true));
-        let parts: Vec<_> = path.split('/').collect();
+        let parts: Vec<_> = path.split('/').map(str::to_owned).collect();
         assert_eq!(Ignore::new([pattern]).matches(&parts, is_directory), expected, "{pattern} {path}");
     }
 

@@ -1,6 +1,7 @@
 //! Local sources into the store, without reading again what has not changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -24,7 +25,8 @@ use crate::{Digest, Ignore, Node, Store as _, StoreError, proto};
 #[derive(Debug)]
 pub struct StatCache {
     path: PathBuf,
-    entries: BTreeMap<PathBuf, Entry>,
+    /// By path, as text: paths themselves are compared name by name, which is several times slower.
+    entries: BTreeMap<OsString, Entry>,
     changed: bool,
 }
 
@@ -69,7 +71,7 @@ impl StatCache {
 
     /// Returns the digest of the file at `path` if it has not changed since it was remembered.
     pub fn get(&self, path: &Path, metadata: &fs::Metadata) -> Option<Digest> {
-        let entry = self.entries.get(path)?;
+        let entry = self.entries.get(path.as_os_str())?;
         (*entry == Entry::new(metadata, entry.digest)).then_some(entry.digest)
     }
 
@@ -80,9 +82,9 @@ impl StatCache {
         let latest = entry.modified.max(entry.changed);
         self.changed = true;
         if latest.0 + QUIET < now {
-            self.entries.insert(path.to_owned(), entry);
+            self.entries.insert(path.as_os_str().to_owned(), entry);
         } else {
-            self.entries.remove(path);
+            self.entries.remove(path.as_os_str());
         }
     }
 }
@@ -168,12 +170,26 @@ impl LocalStore {
 const SOURCES: &str = "sources";
 
 impl StatCache {
-    /// Forgets the files below `directory` that are not in the sorted list.
+    /// Forgets the files below `directory` that are not in the list.
     fn forget_others(&mut self, directory: &Path, files: &[(PathBuf, fs::Metadata)]) {
-        let known: std::collections::BTreeSet<&Path> = files.iter().map(|(path, _)| path.as_path()).collect();
-        let before = self.entries.len();
-        self.entries.retain(|path, _| !path.starts_with(directory) || known.contains(path.as_path()));
-        self.changed |= self.entries.len() != before;
+        let mut first = directory.as_os_str().to_owned();
+        first.push("/");
+        let below = || {
+            self.entries
+                .range(first.clone()..)
+                .take_while(|(path, _)| path.as_encoded_bytes().starts_with(first.as_encoded_bytes()))
+        };
+        let n_known = files.iter().filter(|(path, _)| self.entries.contains_key(path.as_os_str())).count();
+        if below().count() == n_known {
+            return;
+        }
+        let known: HashSet<&OsStr> = files.iter().map(|(path, _)| path.as_os_str()).collect();
+        let gone: Vec<_> =
+            below().map(|(path, _)| path.clone()).filter(|path| !known.contains(path.as_os_str())).collect();
+        for path in gone {
+            self.entries.remove(&path);
+            self.changed = true;
+        }
     }
 }
 
@@ -192,8 +208,7 @@ impl Walk<'_> {
             let kind = entry.file_type().doing(|| format!("read the type of `{}`", path.display()))?;
             let name = utf8_name(&path, entry.file_name())?;
             parts.push(name.clone());
-            let relative: Vec<&str> = parts.iter().map(String::as_str).collect();
-            let found = if self.ignore.matches(&relative, kind.is_dir()) {
+            let found = if self.ignore.matches(parts, kind.is_dir()) {
                 None
             } else if kind.is_dir() {
                 Some(Found::Directory(self.read(&path, parts)?))
@@ -212,7 +227,7 @@ impl Walk<'_> {
     }
 }
 
-fn encode(entries: &BTreeMap<PathBuf, Entry>) -> Vec<u8> {
+fn encode(entries: &BTreeMap<OsString, Entry>) -> Vec<u8> {
     let entries = entries.iter().filter_map(|(path, entry)| {
         Some(proto::StatEntry {
             path: path.to_str()?.to_owned(),
@@ -233,7 +248,7 @@ fn encode(entries: &BTreeMap<PathBuf, Entry>) -> Vec<u8> {
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Option<BTreeMap<PathBuf, Entry>> {
+fn decode(bytes: &[u8]) -> Option<BTreeMap<OsString, Entry>> {
     let (hash, body) = bytes.split_at_checked(32)?;
     if Digest::of(body).hash() != hash {
         return None;
@@ -242,7 +257,7 @@ fn decode(bytes: &[u8]) -> Option<BTreeMap<PathBuf, Entry>> {
     let entries = message.entries.into_iter().map(|entry| {
         let digest = Digest::from_parts(entry.hash.try_into().ok()?, entry.digest_size);
         Some((
-            PathBuf::from(entry.path),
+            OsString::from(entry.path),
             Entry {
                 size: entry.size,
                 modified: (entry.modified_seconds, entry.modified_nanoseconds),
