@@ -305,7 +305,7 @@ table! {
 }
 
 table! {
-    /// Kernel modules for an initramfs. Their order for `insmod` is in `/lib/modules/load-order`.
+    /// Kernel modules for an initramfs, with a `modules.dep` so that `modprobe` finds what each needs.
     pub struct Modules {
         /// The kernel: a target of that kind.
         kernel: Spanned<TargetName>,
