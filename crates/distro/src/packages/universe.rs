@@ -244,25 +244,24 @@ impl Universe {
     }
 
     fn fill_entries(&mut self) {
-        let mut entries: Vec<Entry> =
+        // The names beside the entries: almost every comparison is decided by them.
+        let mut entries: Vec<(&str, Entry)> =
             Vec::with_capacity(self.parts.iter().map(|part| part.index.len()).sum());
         for (part_idx, part) in self.parts.iter().enumerate() {
-            for record_idx in 0..part.index.len() {
+            for (record_idx, package) in part.index.packages().enumerate() {
                 let fits = "each index is shorter than 4 GiB, so it has fewer packages";
-                entries.push(Entry {
-                    part_idx: u32::try_from(part_idx).expect(fits),
-                    record_idx: u32::try_from(record_idx).expect(fits),
-                    slot: Slot(0),
-                });
+                let part_idx = u32::try_from(part_idx).expect(fits);
+                let record_idx = u32::try_from(record_idx).expect(fits);
+                entries.push((package.name(), Entry { part_idx, record_idx, slot: Slot(0) }));
             }
         }
         let package = |entry: &Entry| {
             let part = &self.parts[entry.part_idx as usize];
             (part, part.index.package(entry.record_idx as usize))
         };
-        entries.sort_by(|left, right| {
-            let ((left_part, left), (right_part, right)) = (package(left), package(right));
-            left.name().cmp(right.name()).then_with(|| {
+        entries.sort_by(|(left_name, left), (right_name, right)| {
+            left_name.cmp(right_name).then_with(|| {
+                let ((left_part, left), (right_part, right)) = (package(left), package(right));
                 place(left, &self.native)
                     .cmp(&place(right, &self.native))
                     .then_with(|| right_part.priority.cmp(&left_part.priority))
@@ -274,14 +273,14 @@ impl Universe {
                     .then_with(|| left.filename().cmp(right.filename()))
             })
         });
-        entries.dedup_by(|later, earlier| {
+        entries.dedup_by(|(later_name, later), (earlier_name, earlier)| {
             let ((_, later), (_, earlier)) = (package(later), package(earlier));
-            later.name() == earlier.name()
+            later_name == earlier_name
                 && later.version() == earlier.version()
                 && later.architecture() == earlier.architecture()
                 && later.sha256() == earlier.sha256()
         });
-        self.entries = entries;
+        self.entries = entries.into_iter().map(|(_, entry)| entry).collect();
     }
 
     fn fill_slots(&mut self) {
@@ -307,7 +306,7 @@ impl Universe {
     }
 
     fn fill_provides(&mut self) -> Result<(), (String, DependsError)> {
-        let mut provides = Vec::new();
+        let mut provides: Vec<(&str, PackageId, Option<&str>)> = Vec::new();
         for id in self.ids() {
             let package = self.package(id);
             if package.provides().is_empty() {
@@ -316,23 +315,24 @@ impl Universe {
             let groups =
                 depends::parse(package.provides()).map_err(|error| (package.name().to_owned(), error))?;
             for relation in groups.into_iter().flatten() {
-                // Only `=` says which version is provided (Policy 7.5); dpkg ignores other operators.
-                let version = match relation.version {
-                    Some((Operator::Equal, version)) => Some(Span::of(version, package.text())),
-                    None => None,
-                    Some(_) => continue,
-                };
-                provides.push(Provide {
-                    package: id,
-                    name: Span::of(relation.name, package.text()),
-                    version,
-                });
+                match relation.version {
+                    None => provides.push((relation.name, id, None)),
+                    Some((Operator::Equal, version)) => provides.push((relation.name, id, Some(version))),
+                    // Only `=` says which version is provided (Policy 7.5); dpkg ignores other operators.
+                    Some(_) => {}
+                }
             }
         }
-        provides.sort_by(|left, right| {
-            self.provided_name(left).cmp(self.provided_name(right)).then(left.package.cmp(&right.package))
+        provides.sort_unstable();
+        let spans = provides.into_iter().map(|(name, id, version)| {
+            let text = self.package(id).text();
+            Provide {
+                package: id,
+                name: Span::of(name, text),
+                version: version.map(|version| Span::of(version, text)),
+            }
         });
-        self.provides = provides;
+        self.provides = spans.collect();
         Ok(())
     }
 
