@@ -1,1 +1,3 @@
-//! …
+//! Runs things on this machine: sandboxed steps, downloads.
+
+pub mod fetch;

@@ -1,0 +1,1 @@
+//! Downloads: the only code that opens connections.
