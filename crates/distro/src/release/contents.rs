@@ -236,6 +236,7 @@ fn files(value: &str) -> Result<BTreeMap<String, (Sha256, u64)>, ReleaseError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Keyring, verify};
     use super::*;
 
     const TEXT: &str = "Origin: Debian\nSuite: oldstable-security\nCodename: bookworm-security\n\
@@ -348,5 +349,27 @@ mod tests {
             )
         );
         assert_eq!(release.packages("main", "arm64"), None);
+    }
+
+    /// As Debian's security archive served it on 2026-11-20.
+    const REAL: &str = include_str!("testdata/bookworm-security.InRelease");
+
+    #[test]
+    fn a_real_release_is_verified_with_the_shipped_keys() {
+        let now = Timestamp::parse_release(NOW).unwrap();
+        let (text, signers) = verify(REAL.as_bytes(), &Keyring::debian(), now).unwrap();
+        let fingerprints: Vec<&str> = signers.iter().map(|signer| signer.fingerprint.as_str()).collect();
+        assert_eq!(
+            fingerprints,
+            ["ED541312A33F1128F10B1C6C54404762BBB6E853", "B0CAB9266E8C3929798B3EEEBDE6D2B9216EC7A8"]
+        );
+        let release = Release::parse(&text).unwrap();
+        release.check(&asked("bookworm-security", "main", "arm64"), now, Freshness::Required).unwrap();
+        assert_eq!(release.packages("main", "arm64").unwrap().unpacked_size, Some(2_519_056));
+        assert!(release.by_hash && !release.separate_all);
+        // Keys that end in 2031 do not sign in 2036.
+        let late = Timestamp::parse_release("Tue, 01 Jan 2036 00:00:00 UTC").unwrap();
+        let error = verify(REAL.as_bytes(), &Keyring::debian(), late).unwrap_err();
+        assert!(error.to_string().contains("is by a key that has expired"), "{error}");
     }
 }
