@@ -1,19 +1,27 @@
 //! `pkgroot unpack PACKAGE` and `pkgroot configure SPEC`: packages become layers, and a root that works.
 //!
-//! Both write below `out` in the working directory, and nowhere else but into scratch space.
+//! Both write below `out` in the working directory. What they need on the way, `configure` keeps in `/tmp`.
 
 use std::error::Error;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use distro::configure::{self, ConfigureError, Places, Spec, SpecError};
 use distro::deb;
 
-const USAGE: &str = "usage: pkgroot unpack PACKAGE | pkgroot configure SPEC";
+const USAGE: &str = "usage: pkgroot unpack PACKAGE\n       pkgroot configure SPEC";
+
+/// Where the build's scratch space is: on a real file system, as an overlay needs it.
+const SCRATCH: &str = "/tmp";
 
 fn main() -> ExitCode {
+    // The sandboxes of maintainer scripts are made by executing this program again.
+    sandbox::init::run_if_requested();
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     match &arguments[..] {
         [command, package] if command == "unpack" => unpack(Path::new(package)),
+        [command, spec] if command == "configure" => configure(Path::new(spec)),
         _ => {
             report(USAGE);
             ExitCode::from(2)
@@ -29,6 +37,47 @@ fn unpack(package: &Path) -> ExitCode {
             ExitCode::from(if error.is_machine() { 3 } else { 1 })
         }
     }
+}
+
+fn configure(spec: &Path) -> ExitCode {
+    let spec = match Spec::load(spec) {
+        Ok(spec) => spec,
+        Err(error) => {
+            report_error(&error);
+            return ExitCode::from(if matches!(error, SpecError::Read { .. }) { 3 } else { 1 });
+        }
+    };
+    let scratch = Path::new(SCRATCH).join(format!("pkgroot-{}", std::process::id()));
+    let result = configure_in(&spec, &scratch);
+    if scratch.exists() {
+        // What is left of it goes with the sandbox that we run in.
+        let _not_ours_to_report = fs::remove_dir(&scratch);
+    }
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report_error(&error);
+            if let ConfigureError::Script(failure) = &error {
+                failure.output.lines().for_each(|line| report(&format!("  | {line}")));
+            }
+            if let Some(help) = error.help() {
+                report(&format!("  help: {help}"));
+            }
+            ExitCode::from(if error.is_machine() { 3 } else { 1 })
+        }
+    }
+}
+
+fn configure_in(spec: &Spec, scratch: &Path) -> Result<(), ConfigureError> {
+    let place_error = |doing, path: &Path| {
+        let path = path.to_owned();
+        move |source| ConfigureError::Place { doing, path, source }
+    };
+    fs::create_dir(scratch).map_err(place_error("make", scratch))?;
+    let itself = Path::new("/proc/self/exe");
+    let init = std::env::current_exe().map_err(place_error("find", itself))?;
+    let places = Places { scratch: scratch.to_owned(), out: PathBuf::from("out"), init };
+    configure::configure(spec, &places, &mut std::io::stderr())
 }
 
 fn report_error(error: &dyn Error) {

@@ -1,6 +1,277 @@
-//! Configures unpacked packages.
+//! Configures unpacked packages: runs their maintainer scripts, and finds out what that changed.
+//!
+//! The packages' merged tree is the lower, read-only tree of an overlay. In it run the `preinst` scripts and
+//! `dpkg --configure`, as a root that `sandbox::emulate` pretends to be: owners, devices and capabilities
+//! that they ask for are recorded. What the overlay then has beyond the packages, without what differs from
+//! run to run (`cleanup`), becomes a layer. It has the same bytes whoever runs this, and wherever.
 
 mod cleanup;
 mod database;
+mod difference;
+mod diversions;
 mod order;
+mod packages;
+mod plain;
+mod prepare;
+mod root;
+mod scripts;
 mod spec;
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use layer::{BuildError, EntryPath};
+use sandbox::emulate::Records;
+use sandbox::{Overlay, Writable, mount_overlay};
+
+pub use diversions::ConflictError;
+pub use packages::PackagesError;
+pub use scripts::Failure;
+pub use spec::{Spec, SpecError};
+
+use difference::Difference;
+use order::Step;
+use packages::Packages;
+use root::Root;
+use scripts::Scripts;
+
+/// Where configuring happens.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// An empty directory on a file system that is not an overlay.
+    pub scratch: PathBuf,
+    /// The directory that gets `layer.tar`, the changes as a layer, and `tree`, the same as plain files.
+    pub out: PathBuf,
+    /// An executable that calls [`sandbox::init::run_if_requested`] first thing: our own.
+    pub init: PathBuf,
+}
+
+/// Why packages could not be configured.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigureError {
+    /// The layers are not those of packages that can be configured together.
+    #[error("could not read the packages")]
+    Packages(#[from] PackagesError),
+    /// Two packages have a file of the same name.
+    #[error("the packages cannot be installed together")]
+    Conflict(#[from] ConflictError),
+    /// Nobody there who could configure.
+    #[error("dpkg is not among the packages")]
+    NoDpkg,
+    /// A script failed.
+    #[error("{0}")]
+    Script(Failure),
+    /// There was no world to run a script in.
+    #[error("could not run the maintainer scripts")]
+    Sandbox(#[from] sandbox::Error),
+    /// Something in the root, or about what was changed there.
+    #[error("could not {doing} `/{path}` in the root")]
+    Root {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Something in the scratch or output directory.
+    #[error("could not {doing} `{path}`")]
+    Place {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The changes do not make a layer.
+    #[error("could not write what was changed as a layer")]
+    Layer(#[from] BuildError),
+}
+
+impl ConfigureError {
+    pub(self) fn root(doing: &'static str, path: &EntryPath, source: io::Error) -> ConfigureError {
+        ConfigureError::Root { doing, path: path.to_string(), source }
+    }
+
+    pub(self) fn place(doing: &'static str, path: &Path, source: io::Error) -> ConfigureError {
+        ConfigureError::Place { doing, path: path.to_owned(), source }
+    }
+
+    /// Says whether this machine is to blame and not the packages.
+    pub fn is_machine(&self) -> bool {
+        matches!(self, Self::Sandbox(_) | Self::Root { .. } | Self::Place { .. } | Self::Layer(_))
+    }
+
+    /// Returns what the reader can do about it.
+    pub fn help(&self) -> Option<&str> {
+        match self {
+            Self::NoDpkg => Some("add `dpkg` and the packages that are Essential"),
+            Self::Sandbox(error) => error.help(),
+            _ => None,
+        }
+    }
+}
+
+/// Configures packages as `spec` says. What the scripts print goes to `log`.
+///
+/// The caller must be root of a single-user namespace, see [`sandbox::emulate::run`].
+pub fn configure(spec: &Spec, places: &Places, log: &mut (dyn Write + Send)) -> Result<(), ConfigureError> {
+    let packages = Packages::read(&spec.layers)?;
+    if packages.get(b"usr/bin/dpkg").is_none() {
+        return Err(ConfigureError::NoDpkg);
+    }
+    let mount = Mounted::new(spec, &places.scratch)?;
+    let open_error = |source| ConfigureError::place("open", &mount.root, source);
+    let mut root = Root::open(&mount.root).map_err(open_error)?;
+    prepare::prepare(&mut root, &packages, spec)?;
+    let mut records = Records::default();
+    let mut scripts = Scripts {
+        root: &mount.root,
+        init: &places.init,
+        environment: scripts::environment(spec.epoch),
+        records: &mut records,
+        log,
+    };
+    run_scripts(spec, &packages, &mut root, &mut scripts)?;
+
+    let difference = Difference {
+        packages: &packages,
+        root: &root,
+        records: &records,
+        lower: &spec.root,
+        upper: &mount.writable.upper,
+        mount: &mount.root,
+        epoch: spec.epoch,
+    };
+    let path = places.out.join("layer.tar");
+    let write_error = |source| ConfigureError::place("write", &path, source);
+    let file = fs::File::create_new(&path).map_err(write_error)?;
+    let sink = difference.layer()?.write(io::BufWriter::with_capacity(256 << 10, file))?;
+    sink.into_inner().map_err(|error| write_error(error.into_error()))?;
+    plain::write_tree(&path, &places.out.join("tree"))
+}
+
+/// The overlay in which everything happens, unmounted and removed when dropped.
+struct Mounted {
+    root: PathBuf,
+    writable: Writable,
+}
+
+impl Mounted {
+    fn new(spec: &Spec, scratch: &Path) -> Result<Mounted, ConfigureError> {
+        let writable = Writable { upper: scratch.join("upper"), work: scratch.join("work") };
+        let root = scratch.join("root");
+        for path in [&root, &writable.upper, &writable.work] {
+            fs::create_dir(path).map_err(|source| ConfigureError::place("make", path, source))?;
+        }
+        let overlay = Overlay { lowers: vec![spec.root.clone()], writable: Some(writable.clone()) };
+        mount_overlay(&overlay, &root)?;
+        Ok(Mounted { root, writable })
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed with the world that this runs in.
+        let _still_used = rustix::mount::unmount(&self.root, rustix::mount::UnmountFlags::DETACH);
+        for path in [&self.writable.upper, &self.writable.work, &self.root] {
+            let _still_used = sandbox::remove_tree(path);
+        }
+    }
+}
+
+fn run_scripts(
+    spec: &Spec,
+    packages: &Packages,
+    root: &mut Root,
+    scripts: &mut Scripts<'_>,
+) -> Result<(), ConfigureError> {
+    if !spec.preseed.is_empty() {
+        let input = scripts::input(&spec.preseed)
+            .map_err(|source| ConfigureError::place("write", Path::new("preseed"), source))?;
+        if let Some(failure) = scripts.attempt(&["debconf-set-selections"], &[], Some(&input))? {
+            return Err(ConfigureError::Script(failure));
+        }
+    }
+    let mut diversions = Vec::new();
+    for step in order::steps(&packages.candidates()) {
+        match step {
+            Step::Preinst(idx) => {
+                run_preinst(packages, idx, scripts)?;
+                follow_diversions(packages, root, &mut diversions)?;
+            }
+            Step::Configure(set) => {
+                let names: Vec<String> =
+                    set.iter().map(|idx| packages.all[*idx].identity.info_name()).collect();
+                let mut arguments = vec!["--no-triggers", "--configure"];
+                arguments.extend(names.iter().map(String::as_str));
+                run_dpkg(scripts, &arguments)?;
+            }
+            Step::ConfigureAll => {
+                if let Some(conflict) = root.conflicts.first() {
+                    return Err(conflict.clone().into());
+                }
+                run_dpkg(scripts, &["--configure", "--pending"])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn run_preinst(packages: &Packages, idx: usize, scripts: &mut Scripts<'_>) -> Result<(), ConfigureError> {
+    let package = &packages.all[idx].identity;
+    let dpkg = packages.all.iter().find(|package| package.identity.name == "dpkg");
+    let script = format!("/{}", package.info_path("preinst"));
+    let environment = [
+        // debconf knows this only of scripts that dpkg runs from its own directory.
+        ("DEBCONF_PACKAGE", package.name.as_str()),
+        ("DPKG_ADMINDIR", "/var/lib/dpkg"),
+        ("DPKG_MAINTSCRIPT_ARCH", &package.architecture),
+        ("DPKG_MAINTSCRIPT_DEBUG", "0"),
+        ("DPKG_MAINTSCRIPT_NAME", "preinst"),
+        ("DPKG_MAINTSCRIPT_PACKAGE", &package.name),
+        ("DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT", "1"),
+        ("DPKG_RUNNING_VERSION", dpkg.map_or("", |dpkg| &dpkg.identity.version)),
+    ];
+    match scripts.attempt(&[&script, "install"], &environment, None)? {
+        None => Ok(()),
+        Some(failure) => {
+            let package = Some(package.info_name());
+            Err(ConfigureError::Script(Failure { package, script: "preinst".to_owned(), ..failure }))
+        }
+    }
+}
+
+fn run_dpkg(scripts: &mut Scripts<'_>, arguments: &[&str]) -> Result<(), ConfigureError> {
+    // Questions about changed conffiles, if there are any, are answered without asking; the first failure ends
+    // it, so that what is shown last is what failed.
+    let mut all = vec!["dpkg", "--force-confdef", "--force-confold", "--abort-after=1", "--log=/dev/null"];
+    all.extend_from_slice(arguments);
+    let (exit, output) = scripts.run(&all, &[], None)?;
+    match scripts::failure("dpkg", exit, &output) {
+        None => Ok(()),
+        Some(failure) => Err(ConfigureError::Script(scripts::blame(failure, &output))),
+    }
+}
+
+/// Puts files where diversions that are new since the last call want them.
+fn follow_diversions(
+    packages: &Packages,
+    root: &mut Root,
+    known: &mut Vec<diversions::Diversion>,
+) -> Result<(), ConfigureError> {
+    let path = "var/lib/dpkg/diversions";
+    let read_error = |source| ConfigureError::Root { doing: "read", path: path.to_owned(), source };
+    let text = root.read(path).map_err(read_error)?.unwrap_or_default();
+    let now = diversions::parse(&String::from_utf8_lossy(&text));
+    for diversion in now.iter().filter(|diversion| !known.contains(diversion)) {
+        for placement in diversion.placements(packages) {
+            root.place(packages, &placement)?;
+            root.conflicts.retain(|conflict| conflict.path != placement.path);
+        }
+    }
+    *known = now;
+    Ok(())
+}

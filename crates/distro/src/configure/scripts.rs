@@ -89,18 +89,14 @@ impl Scripts<'_> {
         let set_up =
             |source| sandbox::Error::SetUp { doing: "make a pipe for the output".to_owned(), source };
         let (reader, writer) = io::pipe().map_err(set_up)?;
-        let streams = Standard::Streams {
-            stdin: input.map_or(Stream::Null, |input| Stream::File(input.as_fd())),
-            stdout: Stream::File(writer.as_fd()),
-            stderr: Stream::File(writer.as_fd()),
-        };
-        let files = Files { standard: streams, inherited: Vec::new() };
         let (init, records, log) = (self.init, &mut *self.records, &mut *self.log);
         let (ended, tail) = std::thread::scope(|scope| {
             let copying = scope.spawn(|| copy_output(reader, log));
-            let ended = emulate::run(&sandbox, &files, init, records);
+            let stdin = input.map_or(Stream::Null, |input| Stream::File(input.as_fd()));
+            let output = Stream::File(writer.as_fd());
+            let standard = Standard::Streams { stdin, stdout: output, stderr: output };
+            let ended = emulate::run(&sandbox, &Files { standard, inherited: Vec::new() }, init, records);
             // Now that nothing is left of the sandbox, ours is the last end that keeps the pipe open.
-            drop(files);
             drop(writer);
             (ended, copying.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
@@ -115,10 +111,15 @@ impl Scripts<'_> {
         input: Option<&File>,
     ) -> Result<Option<Failure>, sandbox::Error> {
         let (exit, output) = self.run(arguments, more, input)?;
-        let script = arguments[0].rsplit('/').next().unwrap_or_default().to_owned();
-        let failure = Failure { package: None, script, status: status(exit), output: last_lines(&output) };
-        Ok((exit != Exit::Code(0)).then_some(failure))
+        Ok(failure(arguments[0], exit, &output))
     }
+}
+
+/// Returns the failure of a program that ended like this, unless it succeeded.
+pub(super) fn failure(program: &str, exit: Exit, output: &str) -> Option<Failure> {
+    let script = program.rsplit('/').next().unwrap_or_default().to_owned();
+    let failure = Failure { package: None, script, status: status(exit), output: last_lines(output) };
+    (exit != Exit::Code(0)).then_some(failure)
 }
 
 /// Returns a file in memory with `text`, ready to be read.

@@ -1,0 +1,228 @@
+//! The unpacked packages: what their layers say about them, and which files they dispute.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+
+use layer::{Entry, EntryPath, Extent, Item, Kind, Metadata, ReadError, Tree, TreeError};
+
+use super::database::{Conffile, conffiles};
+use super::order::{self, Candidate};
+use crate::deb::{ControlError, INFO_DIRECTORY, Identity, STATUS_DIRECTORY};
+use crate::deb822;
+
+/// One unpacked package.
+pub(super) struct Package {
+    pub(super) identity: Identity,
+    /// The control stanza.
+    pub(super) control: String,
+    /// The conffiles, with their contents as far as the package has them.
+    pub(super) conffiles: Vec<(Conffile, Option<Vec<u8>>)>,
+    /// The control file `triggers`, or nothing.
+    pub(super) triggers: String,
+    has_preinst: bool,
+}
+
+/// All packages, and the tree that their layers make.
+pub(super) struct Packages {
+    pub(super) all: Vec<Package>,
+    pub(super) tree: Tree,
+    /// What has a path without being a directory, by path: the package and where its contents are.
+    files: BTreeMap<EntryPath, Vec<PackagedFile>>,
+    /// What the first package says of a directory that several have; a later one does not change it.
+    pub(super) directories: BTreeMap<EntryPath, Metadata>,
+}
+
+/// What one package has at a path that is not a directory.
+#[derive(Clone)]
+pub(super) struct PackagedFile {
+    /// The package's index.
+    pub(super) package: usize,
+    pub(super) entry: Entry,
+    /// Where a file's contents are; nothing for what has none of its own.
+    pub(super) extent: Extent,
+}
+
+/// The layers are not those of packages that can be configured together.
+#[derive(Debug, thiserror::Error)]
+pub enum PackagesError {
+    /// The layers do not make a tree.
+    #[error("the packages' files do not make a tree")]
+    Tree(#[from] TreeError),
+    /// A layer could not be read.
+    #[error("could not read the layer `{layer}`")]
+    Layer {
+        /// The layer.
+        layer: String,
+        /// What is wrong with it.
+        source: ReadError,
+    },
+    /// The contents of a file could not be read.
+    #[error("could not read `{path}` in the layer `{layer}`")]
+    Content {
+        /// The file.
+        path: EntryPath,
+        /// The layer.
+        layer: String,
+        /// What reading said.
+        source: io::Error,
+    },
+    /// A layer that is not that of one package.
+    #[error("the layer `{layer}` has {found} control stanzas and not one")]
+    NotPackage {
+        /// The layer.
+        layer: String,
+        /// How many it has.
+        found: usize,
+    },
+    /// A layer with a control stanza that says not enough.
+    #[error("the control stanza in the layer `{layer}` cannot be used")]
+    Control {
+        /// The layer.
+        layer: String,
+        /// What is wrong with it.
+        source: ControlError,
+    },
+}
+
+impl Packages {
+    /// Reads the layers, which come in an order in which the packages can be installed.
+    pub(super) fn read(layers: &[PathBuf]) -> Result<Packages, PackagesError> {
+        let tree = Tree::open(layers)?;
+        let mut packages =
+            Packages { all: Vec::new(), tree, files: BTreeMap::new(), directories: BTreeMap::new() };
+        for layer_idx in 0..layers.len() {
+            packages.add(layer_idx)?;
+        }
+        Ok(packages)
+    }
+
+    fn add(&mut self, layer_idx: usize) -> Result<(), PackagesError> {
+        let layer = &self.tree.layers()[layer_idx];
+        let layer_error = |source| PackagesError::Layer { layer: layer.name().to_owned(), source };
+        let (mut stanzas, mut info) = (Vec::new(), BTreeMap::new());
+        for located in layer.entries().map_err(layer_error)? {
+            let located = located.map_err(layer_error)?;
+            let entry = located.entry;
+            if entry.kind == Kind::Directory {
+                self.directories.entry(entry.path).or_insert(entry.metadata);
+                continue;
+            }
+            let extent = Extent { layer: layer_idx, offset: located.offset, size: entry.size() };
+            match entry.path.parent_bytes() {
+                Some(parent) if parent == STATUS_DIRECTORY.as_bytes() => {
+                    stanzas.push((entry.path.clone(), extent))
+                }
+                Some(parent) if parent == INFO_DIRECTORY.as_bytes() => {
+                    info.insert(entry.path.clone(), extent);
+                }
+                _ => {}
+            }
+            let file = PackagedFile { package: layer_idx, entry, extent };
+            self.files.entry(file.entry.path.clone()).or_default().push(file);
+        }
+        let [(stanza_path, stanza)] = &stanzas[..] else {
+            return Err(PackagesError::NotPackage { layer: layer.name().to_owned(), found: stanzas.len() });
+        };
+        let control = self.text(stanza_path, *stanza)?;
+        let identity = Identity::parse(&control)
+            .map_err(|source| PackagesError::Control { layer: layer.name().to_owned(), source })?;
+        let read = |extension| {
+            let path = identity.info_path(extension);
+            info.get(&path).map_or(Ok(String::new()), |extent| self.text(&path, *extent))
+        };
+        let (conffile_list, triggers) = (read("conffiles")?, read("triggers")?);
+        let has_preinst = info.contains_key(&identity.info_path("preinst"));
+        let mut contents = Vec::new();
+        for conffile in conffiles(&conffile_list) {
+            let content = self.conffile_content(layer_idx, &conffile)?;
+            contents.push((conffile, content));
+        }
+        self.all.push(Package { identity, control, conffiles: contents, triggers, has_preinst });
+        Ok(())
+    }
+
+    fn conffile_content(
+        &self,
+        package: usize,
+        conffile: &Conffile,
+    ) -> Result<Option<Vec<u8>>, PackagesError> {
+        let path = EntryPath::tolerant(conffile.path.trim_start_matches('/').as_bytes()).ok().flatten();
+        let path = path.map(|path| crate::deb::usr_merge::real_path(&path).unwrap_or(path));
+        let file = path.and_then(|path| self.file_of(package, &path));
+        let Some(file) = file.filter(|file| matches!(file.entry.kind, Kind::File { .. })) else {
+            return Ok(None);
+        };
+        self.bytes(&file.entry.path, file.extent).map(Some)
+    }
+
+    fn text(&self, path: &EntryPath, extent: Extent) -> Result<String, PackagesError> {
+        self.bytes(path, extent).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Reads the contents of a packaged file.
+    pub(super) fn bytes(&self, path: &EntryPath, extent: Extent) -> Result<Vec<u8>, PackagesError> {
+        self.tree.read_content(extent).map_err(|source| PackagesError::Content {
+            path: path.clone(),
+            layer: self.tree.layers()[extent.layer].name().to_owned(),
+            source,
+        })
+    }
+
+    /// Returns what the package has at `path`, unless that is a directory.
+    pub(super) fn file_of(&self, package: usize, path: &EntryPath) -> Option<&PackagedFile> {
+        self.files_at(path).iter().find(|file| file.package == package)
+    }
+
+    /// Returns what packages have at `path`, directories apart, in the order of the packages.
+    pub(super) fn files_at(&self, path: &EntryPath) -> &[PackagedFile] {
+        self.files.get(path).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Returns the paths that several packages have, directories apart.
+    pub(super) fn disputed(&self) -> impl Iterator<Item = (&EntryPath, &[PackagedFile])> {
+        self.files.iter().filter(|(_, files)| files.len() > 1).map(|(path, files)| (path, &files[..]))
+    }
+
+    /// Returns the paths that `package` has under their own names, one per line, as dpkg lists them.
+    pub(super) fn list(&self, package: usize) -> Result<Vec<u8>, PackagesError> {
+        let path = self.all[package].identity.info_path("list");
+        match self.file_of(package, &path) {
+            Some(file) => self.bytes(&path, file.extent),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Returns what the order of scripts depends on.
+    pub(super) fn candidates(&self) -> Vec<Candidate> {
+        self.all.iter().map(Package::candidate).collect()
+    }
+
+    /// Returns what a path is in the packages' tree.
+    pub(super) fn get(&self, path: &[u8]) -> Option<Item<'_>> {
+        self.tree.get(path)
+    }
+}
+
+impl Package {
+    fn field(&self, name: &str) -> String {
+        let fields = deb822::single(&self.control).unwrap_or_default();
+        fields.get(name).unwrap_or_default().to_owned()
+    }
+
+    fn candidate(&self) -> Candidate {
+        Candidate {
+            name: self.identity.name.clone(),
+            provides: order::names(&self.field("Provides")).concat(),
+            is_essential: self.field("Essential") == "yes",
+            has_preinst: self.has_preinst,
+            pre_depends: order::names(&self.field("Pre-Depends")),
+            depends: order::names(&self.field("Depends")),
+        }
+    }
+
+    /// Says whether this package may take over files of `other`.
+    pub(super) fn replaces(&self, other: &Package) -> bool {
+        order::names(&self.field("Replaces")).concat().contains(&other.identity.name)
+    }
+}

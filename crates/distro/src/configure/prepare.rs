@@ -1,0 +1,164 @@
+//! What must be in the root before the first script runs.
+
+use layer::{EntryPath, NodeKind};
+
+use super::database::{trigger_interests, unpacked_stanza};
+use super::diversions::{Placement, decide, list_without};
+use super::packages::{PackagedFile, Packages};
+use super::root::Root;
+use super::{ConfigureError, Spec};
+use crate::deb::usr_merge;
+
+/// Keeps invoke-rc.d(8) and deb-systemd-invoke(1) from starting anything.
+const POLICY: (&str, &str) = ("usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n");
+
+/// Makes the links of a merged /usr, permissions, dpkg's database and what else scripts rely on.
+pub(super) fn prepare(root: &mut Root, packages: &Packages, spec: &Spec) -> Result<(), ConfigureError> {
+    if spec.merged_usr {
+        link_directories(root, &spec.architecture)?;
+    }
+    set_modes(root, packages)?;
+    settle_disputes(root, packages)?;
+    write_database(root, packages, spec)?;
+    write(root, POLICY.0, 0o755, POLICY.1.as_bytes())?;
+    if let Some(hostname) = &spec.hostname {
+        write(root, "etc/hostname", 0o644, format!("{hostname}\n").as_bytes())?;
+    }
+    write_first_users(root, packages)
+}
+
+fn path(path: &str) -> EntryPath {
+    EntryPath::new(path).expect("paths written here are paths, and names from packages were checked")
+}
+
+fn write(root: &Root, at: &str, mode: u32, content: &[u8]) -> Result<(), ConfigureError> {
+    let at = path(at);
+    root.write(&at, mode, content).map_err(|source| ConfigureError::root("write", &at, source))
+}
+
+fn link_directories(root: &Root, architecture: &str) -> Result<(), ConfigureError> {
+    for name in usr_merge::links(architecture) {
+        let (link, target) = (path(name), format!("usr/{name}"));
+        let error = |source| ConfigureError::root("link", &link, source);
+        root.make_directory(&path(&target)).map_err(error)?;
+        if !root.has(&link).map_err(error)? {
+            root.link(&link, target.as_bytes()).map_err(error)?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives files the permissions that matter: a tree of plain files only knows what is executable, and may have
+/// nothing writable.
+fn set_modes(root: &Root, packages: &Packages) -> Result<(), ConfigureError> {
+    for item in packages.tree.items() {
+        let mode = item.node.metadata.mode;
+        let is_usual = match &item.node.kind {
+            NodeKind::Directory => mode == 0o755,
+            NodeKind::File(_) => matches!(mode, 0o444 | 0o555 | 0o644 | 0o755),
+            _ => true,
+        };
+        if !is_usual {
+            let error = |source| ConfigureError::root("set the mode of", item.path, source);
+            root.set_mode(item.path, mode).map_err(error)?;
+        }
+    }
+    // The first package that has a directory says what it is like.
+    for (at, metadata) in &packages.directories {
+        let is_other = packages.get(at.as_bytes()).is_some_and(|item| {
+            item.node.kind == NodeKind::Directory && item.node.metadata.mode != metadata.mode
+        });
+        if is_other {
+            let error = |source| ConfigureError::root("set the mode of", at, source);
+            root.set_mode(at, metadata.mode).map_err(error)?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts the right one of several packages' files at each path, as far as no diversion is needed for that.
+fn settle_disputes(root: &mut Root, packages: &Packages) -> Result<(), ConfigureError> {
+    for (at, files) in packages.disputed() {
+        let is_same = |left: &PackagedFile, right: &PackagedFile| is_same(packages, left, right);
+        let mut aliased = Vec::new();
+        for file in files {
+            let list = packages.list(file.package)?;
+            let own_name = [b"/", at.as_bytes()].concat();
+            if !list.split(|byte| *byte == b'\n').any(|line| line == own_name) {
+                aliased.push(file.package);
+            }
+        }
+        let decided = decide(at, files, is_same, |package| aliased.contains(&package), packages);
+        let decision = match decided {
+            Ok(None) => continue,
+            Ok(Some(decision)) => decision,
+            // One of them may yet divert the other's.
+            Err(conflict) => {
+                root.conflicts.push(conflict);
+                continue;
+            }
+        };
+        root.place(packages, &Placement { path: at.clone(), file: Some(decision.winner) })?;
+        for loser in decision.losers {
+            let list_path = packages.all[loser].identity.info_path("list");
+            let error = |source| ConfigureError::root("write", &list_path, source);
+            let list = root.read(&list_path.to_string()).map_err(error)?.unwrap_or_default();
+            root.write(&list_path, 0o644, &list_without(&list, at)[..]).map_err(error)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_same(packages: &Packages, left: &PackagedFile, right: &PackagedFile) -> bool {
+    let (one, other) = (&left.entry, &right.entry);
+    if one.kind != other.kind || one.metadata.mode != other.metadata.mode {
+        return false;
+    }
+    let bytes = |file: &PackagedFile| packages.bytes(&file.entry.path, file.extent).ok();
+    left.extent.size == 0 || bytes(left).is_some_and(|left| Some(left) == bytes(right))
+}
+
+fn write_database(root: &Root, packages: &Packages, spec: &Spec) -> Result<(), ConfigureError> {
+    let stanzas: Vec<String> =
+        packages.all.iter().map(|package| unpacked_stanza(&package.control, &package.conffiles)).collect();
+    let mut architectures = vec![spec.architecture.as_str()];
+    architectures.extend(spec.foreign_architectures.iter().map(String::as_str));
+    let database = [
+        ("status", stanzas.join("\n")),
+        ("available", String::new()),
+        ("arch", architectures.join("\n") + "\n"),
+        ("info/format", "1\n".to_owned()),
+    ];
+    for (name, content) in database {
+        write(root, &format!("var/lib/dpkg/{name}"), 0o644, content.as_bytes())?;
+    }
+    let names: Vec<String> = packages.all.iter().map(|package| package.identity.info_name()).collect();
+    let triggers = packages.all.iter().map(|package| package.triggers.as_str());
+    for (name, content) in trigger_interests(names.iter().map(String::as_str).zip(triggers)) {
+        write(root, &format!("var/lib/dpkg/triggers/{name}"), 0o644, content.as_bytes())?;
+    }
+    for directory in ["updates", "parts", "alternatives"] {
+        let directory = path(&format!("var/lib/dpkg/{directory}"));
+        let error = |source| ConfigureError::root("make", &directory, source);
+        root.make_directory(&directory).map_err(error)?;
+    }
+    Ok(())
+}
+
+/// Where base-passwd has no `preinst` that does it, writes the users and groups that scripts give files to
+/// before base-passwd is configured.
+fn write_first_users(root: &Root, packages: &Packages) -> Result<(), ConfigureError> {
+    let candidates = packages.candidates();
+    if candidates.iter().any(|candidate| candidate.name == "base-passwd" && candidate.has_preinst) {
+        return Ok(());
+    }
+    for name in ["passwd", "group"] {
+        let at = path(&format!("etc/{name}"));
+        let error = |source| ConfigureError::root("write", &at, source);
+        let master = root.read(&format!("usr/share/base-passwd/{name}.master")).map_err(error)?;
+        if let (Some(master), false) = (master, root.has(&at).map_err(error)?) {
+            root.write(&at, 0o644, &master[..]).map_err(error)?;
+        }
+    }
+    Ok(())
+}
