@@ -80,17 +80,19 @@ impl Distribution {
         &self.codename
     }
 
+    /// The suite of that name, in the archive that has it.
+    pub fn suite(&self, name: &str) -> Suite {
+        let archive = if name.ends_with("-security") { Archive::DebianSecurity } else { Archive::Debian };
+        Suite { name: name.to_owned(), archive }
+    }
+
     /// The suites that make up the release: itself, its updates and its security fixes.
     pub fn suites(&self) -> Vec<Suite> {
-        let suite = |suffix, archive| Suite { name: format!("{}{suffix}", self.codename), archive };
+        let suite = |suffix: &str| self.suite(&format!("{}{suffix}", self.codename));
         match self.codename.as_str() {
             // These are never released, so nothing is added to them.
-            "sid" | "unstable" | "experimental" => vec![suite("", Archive::Debian)],
-            _ => vec![
-                suite("", Archive::Debian),
-                suite("-updates", Archive::Debian),
-                suite("-security", Archive::DebianSecurity),
-            ],
+            "sid" | "unstable" | "experimental" => vec![suite("")],
+            _ => vec![suite(""), suite("-updates"), suite("-security")],
         }
     }
 }

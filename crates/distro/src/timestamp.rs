@@ -32,6 +32,17 @@ impl Timestamp {
         text.chars().filter(|c| !matches!(c, '-' | ':')).collect()
     }
 
+    /// Reads the form that [`Timestamp::compact`] writes.
+    pub fn parse_compact(text: &str) -> Result<Timestamp, TimestampError> {
+        let part = |range: std::ops::Range<usize>| text.get(range).unwrap_or_default();
+        let spelt_out = format!(
+            "{}-{}-{}T{}:{}:{}Z",
+            part(0..4), part(4..6), part(6..8), part(9..11), part(11..13), part(13..15)
+        );
+        let timestamp = spelt_out.parse::<Timestamp>().ok().filter(|timestamp| timestamp.compact() == text);
+        timestamp.ok_or_else(|| TimestampError(text.to_owned()))
+    }
+
     /// This many seconds later.
     pub fn plus(self, seconds: u64) -> Timestamp {
         Timestamp(self.0.saturating_add(seconds))
@@ -122,6 +133,15 @@ fn days_of_month(year: u64, month: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_compact_form_is_read_back() {
+        let timestamp = Timestamp(1_783_764_997);
+        assert_eq!(Timestamp::parse_compact(&timestamp.compact()), Ok(timestamp));
+        for wrong in ["", "20260711", "20260711T101637", "20260711x101637Z", "2026071\u{e9}T101637Z"] {
+            assert!(Timestamp::parse_compact(wrong).is_err(), "{wrong}");
+        }
+    }
     use proptest::prelude::*;
 
     #[test]

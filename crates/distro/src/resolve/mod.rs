@@ -35,6 +35,8 @@ pub struct Query {
     pub native: String,
     /// Architectures of which single packages are wanted.
     pub foreign: BTreeSet<String>,
+    /// The suites to choose from; none means those that make up the release.
+    pub suites: Vec<String>,
     /// `main` and whatever else is needed.
     pub components: Vec<String>,
     /// Whether stale indexes are refused.
@@ -48,6 +50,7 @@ impl Query {
             distribution,
             native: native.to_owned(),
             foreign: BTreeSet::new(),
+            suites: Vec::new(),
             components: vec!["main".to_owned()],
             freshness: Freshness::Required,
         }
@@ -232,7 +235,10 @@ pub struct ReleasePin {
 impl Resolver {
     /// Begins at time `now`, by which validity is judged.
     pub fn new(query: Query, mirrors: Mirrors, keyring: Keyring, now: Timestamp) -> Resolver {
-        let suites = query.distribution.suites();
+        let suites = match query.suites.as_slice() {
+            [] => query.distribution.suites(),
+            named => named.iter().map(|name| query.distribution.suite(name)).collect(),
+        };
         let needs = (0..suites.len())
             .map(|suite_idx| Need { suite_idx, kind: NeedKind::Release { is_fed: false } })
             .collect();
