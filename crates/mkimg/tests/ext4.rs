@@ -2,5 +2,17 @@
 
 #[path = "ext4/foreign.rs"]
 mod foreign;
+#[path = "ext4/hostile.rs"]
+mod hostile;
+#[path = "ext4/large.rs"]
+mod large;
+#[path = "ext4/random.rs"]
+mod random;
+#[path = "ext4/sizes.rs"]
+mod sizes;
+#[path = "ext4/snapshot.rs"]
+mod snapshot;
 #[path = "ext4/support.rs"]
 mod support;
+#[path = "ext4/wrong.rs"]
+mod wrong;

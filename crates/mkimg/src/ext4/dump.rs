@@ -140,7 +140,7 @@ impl<R: ReadAt> Reader<R> {
             text += &format!(" sha256 {}", self.digest(inode)?);
         }
         for (name, value) in self.xattrs(inode)? {
-            text += &format!(" {}={}", name.escape_ascii(), hex(&value));
+            text += &format!(" {}={}", name.escape_ascii(), shown(&value)?);
         }
         Ok(text)
     }
@@ -191,6 +191,17 @@ fn time(time: Timestamp) -> String {
         0 => time.seconds().to_string(),
         nanoseconds => format!("{}+{nanoseconds:09}", time.seconds()),
     }
+}
+
+/// Shows a value: short ones whole, long ones by their length and digest.
+fn shown(value: &[u8]) -> Result<String, ReadError> {
+    if value.len() <= 64 {
+        return Ok(hex(value));
+    }
+    let mut hash = HashSink::default();
+    let length = value.len();
+    hash.data(0, value).map_err(|source| ReadError::Io { offset: 0, length, source })?;
+    Ok(format!("({length} bytes, sha256 {})", hash.finish().0))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -49,8 +49,10 @@ pub(super) struct Location {
 pub(super) struct Request {
     pub(super) block_size: BlockSize,
     pub(super) blocks: u64,
-    /// How many inodes there should be at least.
+    /// How many inodes there have to be.
     pub(super) inodes: u64,
+    /// How many there should be if groups can hold them.
+    pub(super) wanted_inodes: u64,
     pub(super) growth: Growth,
     /// What to do with a last group that is too small: drop it, or make it larger.
     pub(super) may_grow: bool,
@@ -104,7 +106,8 @@ impl Geometry {
         }
         let descriptor_blocks = (groups * DESCRIPTOR_LEN as u64).div_ceil(block_len);
         let reserved = reserved_descriptor_blocks(block_size, blocks, descriptor_blocks, request.growth);
-        let inodes_per_group = inodes_per_group(request.inodes, groups, block_size);
+        let inodes_per_group =
+            inodes_per_group(request.inodes.max(request.wanted_inodes), groups, block_size);
         let inode_table_blocks = inodes_per_group * INODE_LEN as u64 / block_len;
 
         let rest = (blocks - first) % per_group;
@@ -280,7 +283,8 @@ mod tests {
 
     #[track_caller]
     fn check(block_size: BlockSize, blocks: u64, inodes: u64) -> Geometry {
-        let request = Request { block_size, blocks, inodes, growth: Growth::Auto, may_grow: false };
+        let request =
+            Request { block_size, blocks, inodes, wanted_inodes: 0, growth: Growth::Auto, may_grow: false };
         let geometry = Geometry::new(request).unwrap();
         assert_eq!(geometry.missing, 0);
         assert!(geometry.fixed.windows(2).all(|pair| pair[0].start + pair[0].length <= pair[1].start));
@@ -316,6 +320,7 @@ mod tests {
             block_size: BlockSize::B4096,
             blocks,
             inodes: 1000,
+            wanted_inodes: 0,
             growth: Growth::Auto,
             may_grow: true,
         };

@@ -439,19 +439,17 @@ impl Sizing<'_> {
         let block_size = self.options.block_size;
         match self.options.size {
             Size::Fit { slack } => {
-                let inodes = self.inodes(slack, self.needed)?;
-                self.smallest(|_| inodes, block_size.blocks_for(slack))
+                let wanted = self.needed + inodes_for(slack);
+                self.smallest(|_| wanted, block_size.blocks_for(slack))
             }
             Size::Fixed(size) => {
                 let blocks = size / u64::from(block_size.bytes());
-                let (geometry, allocation) = self.attempt(blocks, self.inodes(size, 0)?, false)?;
+                let (geometry, allocation) = self.attempt(blocks, inodes_for(size), false)?;
                 if allocation.missing == 0 {
                     return Ok((geometry, allocation));
                 }
-                let inodes = |blocks: u64| {
-                    self.inodes(blocks * u64::from(block_size.bytes()), 0).unwrap_or(self.needed)
-                };
-                let (enough, _) = self.smallest(inodes, 0)?;
+                let wanted = |blocks: u64| inodes_for(blocks.saturating_mul(block_size.bytes().into()));
+                let (enough, _) = self.smallest(wanted, 0)?;
                 let needed = enough.blocks * u64::from(block_size.bytes());
                 let largest: Largest = self.tree.largest();
                 Err(Error::DoesNotFit { size, short_by: needed.saturating_sub(size), largest })
@@ -459,29 +457,15 @@ impl Sizing<'_> {
         }
     }
 
-    /// Returns how many inodes there should be for this much room: as many as are needed, or `base` and some for the
-    /// room.
-    fn inodes(&self, room: u64, base: u64) -> Result<u64, Error> {
-        let ratio = match room {
-            0..0x2000_0000 => 4096,
-            0x2000_0000..0x400_0000_0000 => 16384,
-            0x400_0000_0000..0x1000_0000_0000 => 32768,
-            _ => 65536,
-        };
-        match self.options.inodes {
-            Inodes::Auto => Ok(self.needed.max(base + room / ratio)),
-            Inodes::Count(count) if u64::from(count) < self.needed => {
-                Err(Error::TooFewInodes { needed: self.needed, available: count.into() })
-            }
-            Inodes::Count(count) => Ok(count.into()),
-        }
-    }
-
     /// Returns the smallest layout with `slack` free blocks.
-    fn smallest(&self, inodes: impl Fn(u64) -> u64, slack: u64) -> Result<(Geometry, Allocation), Error> {
+    fn smallest(
+        &self,
+        wanted_inodes: impl Fn(u64) -> u64,
+        slack: u64,
+    ) -> Result<(Geometry, Allocation), Error> {
         let mut blocks = 0;
         loop {
-            let (geometry, allocation) = self.attempt(blocks, inodes(blocks), true)?;
+            let (geometry, allocation) = self.attempt(blocks, wanted_inodes(blocks), true)?;
             let missing = allocation.missing + slack.saturating_sub(allocation.free);
             if missing == 0 {
                 return Ok((geometry, allocation));
@@ -491,9 +475,23 @@ impl Sizing<'_> {
         }
     }
 
-    fn attempt(&self, blocks: u64, inodes: u64, may_grow: bool) -> Result<(Geometry, Allocation), Error> {
+    /// Lays everything out in `blocks` blocks, or more if `may_grow`.
+    fn attempt(
+        &self,
+        blocks: u64,
+        wanted_inodes: u64,
+        may_grow: bool,
+    ) -> Result<(Geometry, Allocation), Error> {
         let Options { block_size, growth, .. } = *self.options;
-        let geometry = Geometry::new(Request { block_size, blocks, inodes, growth, may_grow })?;
+        let (inodes, wanted_inodes) = match self.options.inodes {
+            Inodes::Auto => (self.needed, wanted_inodes),
+            Inodes::Count(count) if u64::from(count) < self.needed => {
+                return Err(Error::TooFewInodes { needed: self.needed, available: count.into() });
+            }
+            Inodes::Count(count) => (count.into(), 0),
+        };
+        let geometry =
+            Geometry::new(Request { block_size, blocks, inodes, wanted_inodes, growth, may_grow })?;
         let demand = Demand {
             tree: self.tree,
             numbers: &self.contents.numbers,
@@ -503,6 +501,17 @@ impl Sizing<'_> {
         let allocation = Allocation::new(&demand, &geometry)?;
         Ok((geometry, allocation))
     }
+}
+
+/// Returns how many inodes there should be for this many bytes of room.
+fn inodes_for(room: u64) -> u64 {
+    let bytes_per_inode = match room {
+        0..0x2000_0000 => 4096,
+        0x2000_0000..0x400_0000_0000 => 16384,
+        0x400_0000_0000..0x1000_0000_0000 => 32768,
+        _ => 65536,
+    };
+    room / bytes_per_inode
 }
 
 fn superblock(

@@ -40,7 +40,7 @@ pub(super) const FLAG_EXTENTS: u32 = 0x8_0000;
 /// `i_flags`: the data is in the inode.
 pub(super) const FLAG_INLINE_DATA: u32 = 0x1000_0000;
 
-/// A moment between 1901 and 2446, to the nanosecond.
+/// A moment between 1901 and 2310, to the nanosecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp {
     seconds: i64,
@@ -50,8 +50,9 @@ pub struct Timestamp {
 impl Timestamp {
     /// The earliest second that an inode can hold.
     pub const MIN_SECONDS: i64 = -(1 << 31);
-    /// The latest second that an inode can hold.
-    pub const MAX_SECONDS: i64 = (1 << 34) - (1 << 31) - 1;
+    /// The latest second that an inode should hold. The format goes on until 2446, but `e2fsck` takes what is later
+    /// than this for a mistake of old kernels with times before 1970.
+    pub const MAX_SECONDS: i64 = (3 << 32) - (1 << 31) - 1;
 
     /// Returns the moment `seconds` and `nanoseconds` after 1970, if ext4 can store it.
     pub fn new(seconds: i64, nanoseconds: u32) -> Option<Timestamp> {
@@ -246,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_from_1901_to_2446_survive() {
+    fn times_from_1901_to_2310_survive() {
         for seconds in
             [Timestamp::MIN_SECONDS, -1, 0, 1, (1 << 31) - 1, 1 << 31, 1 << 32, Timestamp::MAX_SECONDS]
         {

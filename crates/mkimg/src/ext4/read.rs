@@ -374,6 +374,7 @@ impl<R: ReadAt> Reader<R> {
     /// Visits everything below the root, and the root first: the names of a directory in order, and directories depth
     /// first. An inode with several names is visited for each.
     pub fn walk(&self, visit: &mut dyn FnMut(&Visit<'_>) -> Result<(), ReadError>) -> Result<(), ReadError> {
+        self.root()?;
         let mut seen = std::collections::BTreeSet::new();
         let mut n_read = 0;
         let mut pending = vec![(Vec::new(), inode::ROOT, inode::ROOT, 2, 0)];

@@ -54,14 +54,34 @@ impl Tree {
     }
 
     pub(crate) fn file(&mut self, parent: Node, name: &str, content: Vec<u8>) -> Node {
-        let node = self.builder.file(parent, name.as_bytes(), mode(0o644), content.len() as u64).unwrap();
+        self.file_with(parent, name.as_bytes(), mode(0o644), content)
+    }
+
+    pub(crate) fn file_with(
+        &mut self,
+        parent: Node,
+        name: &[u8],
+        metadata: Metadata,
+        content: Vec<u8>,
+    ) -> Node {
+        let node = self.builder.file(parent, name, metadata, content.len() as u64).unwrap();
         self.contents.insert(node, content);
         node
     }
 
     pub(crate) fn sparse(&mut self, parent: Node, name: &str, content: Vec<u8>, data: &[Range<u64>]) -> Node {
-        let size = content.len() as u64;
-        let node = self.builder.sparse_file(parent, name.as_bytes(), mode(0o644), size, data).unwrap();
+        self.sparse_with(parent, name.as_bytes(), mode(0o644), content, data)
+    }
+
+    pub(crate) fn sparse_with(
+        &mut self,
+        parent: Node,
+        name: &[u8],
+        metadata: Metadata,
+        content: Vec<u8>,
+        data: &[Range<u64>],
+    ) -> Node {
+        let node = self.builder.sparse_file(parent, name, metadata, content.len() as u64, data).unwrap();
         self.contents.insert(node, content);
         node
     }
@@ -202,14 +222,8 @@ pub(crate) fn everything(block_size: BlockSize) -> Tree {
     tree.builder.symlink(ROOT, b"short", mode(0o777), b"etc/passwd").unwrap();
     tree.builder.symlink(ROOT, b"edge59", mode(0o777), &[b'a'; 59]).unwrap();
     tree.builder.symlink(ROOT, b"edge60", mode(0o777), &[b'b'; 60]).unwrap();
-    tree.builder
-        .symlink(
-            ROOT,
-            b"long",
-            mode(0o777),
-            &noise(block - 1, 3).into_iter().map(|byte| byte | 1).collect::<Vec<_>>(),
-        )
-        .unwrap();
+    let target = b"../".iter().cycle().take(block - 1).copied().collect::<Vec<u8>>();
+    tree.builder.symlink(ROOT, b"long", mode(0o777), &target).unwrap();
     let dev = tree.directory(ROOT, "dev");
     let device = Metadata { uid: 70_000, gid: 80_000, ..mode(0o620) };
     tree.builder.char_device(dev, b"console", device, (5, 1)).unwrap();
