@@ -1,7 +1,6 @@
 //! From a stack, its lock and what was fetched to the graph of actions. Pure: the same in, the same out.
 
 mod boot;
-mod images;
 mod packages;
 mod targets;
 

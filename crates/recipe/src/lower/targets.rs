@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use engine::{Input, Placement, Requirements, Step, StepId};
+use mkimg::spec::{
+    AccountsSpec, EntryPath, EntrySpec, Ext4Spec, ExtractSpec, ExtractedSpec, GroupSpec, InitramfsSpec,
+    LayerSpec, ModulesSpec, NodeSpec, Spec, UserSpec,
+};
 
-use super::images::{self, Entry, Extracted, Node, Spec};
 use super::{
     INPUTS, Imported, Layer, Lowering, OUT, SOURCES, TargetOutput, command_environment, place_layers, timeout,
 };
@@ -12,8 +15,8 @@ use crate::Spanned;
 use crate::check;
 use crate::scalar::{GuestPath, Name, Uuid};
 use crate::target::{
-    Command, Content, DirectoryEntry, Extract, FileEntry, Filesystem, Initramfs, Kernel, Modules, Rootfs,
-    Run, Target,
+    Command, Compression, Content, DirectoryEntry, Extract, FileEntry, Filesystem, Initramfs, Kernel,
+    Modules, Rootfs, Run, Target,
 };
 
 /// Runs the script or program it is given and then looks for the outputs it was to leave.
@@ -143,9 +146,9 @@ impl<'a> Lowering<'a> {
         for (name, user) in &rootfs.users {
             let home = user.home.as_ref().map_or("/nonexistent", |home| home.as_str());
             if let Some(home) = &user.home {
-                changes.entry(home.in_layer(), Node::Directory, 0o755, (user.uid, user.uid));
+                changes.entry(home.in_layer(), NodeSpec::Directory, 0o755, (user.uid, user.uid));
             }
-            changes.users.push(images::User {
+            changes.users.push(UserSpec {
                 name: name.to_string(),
                 uid: user.uid,
                 home: home.to_owned(),
@@ -156,7 +159,7 @@ impl<'a> Lowering<'a> {
         }
         let groups = rootfs.groups.iter();
         changes.groups =
-            groups.map(|(name, group)| images::Group { name: name.to_string(), gid: group.gid }).collect();
+            groups.map(|(name, group)| GroupSpec { name: name.to_string(), gid: group.gid }).collect();
         if !changes.is_empty() {
             // Accounts are added to the files that the layers below have, so these are read then.
             if changes.has_accounts() {
@@ -181,14 +184,14 @@ impl<'a> Lowering<'a> {
         }
         let mut changes = Changes::default();
         for (path, mode) in INITRAMFS_DIRECTORIES {
-            changes.entry(path, Node::Directory, mode, (0, 0));
+            changes.entry(path, NodeSpec::Directory, mode, (0, 0));
         }
         for (path, target) in INITRAMFS_LINKS {
-            changes.entry(path, Node::Symlink { target: target.to_owned() }, 0o777, (0, 0));
+            changes.entry(path, NodeSpec::Symlink { target: target.to_owned() }, 0o777, (0, 0));
         }
         for applet in &initramfs.busybox {
             let path = format!("usr/bin/{}", applet.0);
-            changes.entry(&path, Node::Symlink { target: "busybox".to_owned() }, 0o777, (0, 0));
+            changes.entry(&path, NodeSpec::Symlink { target: "busybox".to_owned() }, 0o777, (0, 0));
         }
         self.files(&initramfs.files, &mut changes);
         self.links_and_directories(&initramfs.symlinks, &initramfs.directories, &mut changes);
@@ -199,12 +202,18 @@ impl<'a> Lowering<'a> {
         layers.push(layer("files".to_owned(), step));
 
         let (inputs, layers) = place_layers("layers", &layers);
-        let spec = Spec::Initramfs {
+        let spec = Spec::Initramfs(InitramfsSpec {
             output: "out/initramfs.img".to_owned(),
             epoch: self.stack.epoch,
             layers,
-            compression: initramfs.compression.as_str(),
-        };
+            compression: match initramfs.compression {
+                Compression::None => mkimg::spec::Compression::None,
+                Compression::Gzip => mkimg::spec::Compression::Gzip,
+                Compression::Zstd => mkimg::spec::Compression::Zstd,
+                Compression::Xz => mkimg::spec::Compression::Xz,
+            },
+            ..InitramfsSpec::default()
+        });
         self.image(name.to_string(), &spec, inputs)
     }
 
@@ -214,8 +223,13 @@ impl<'a> Lowering<'a> {
         let layers: Vec<Layer> = pins.iter().map(|pin| self.package_layer(pin)).collect();
         let (inputs, layers) = place_layers("layers", &layers);
         let names = modules.names.iter().map(|name| name.value.clone()).collect();
-        let spec =
-            Spec::Modules { output: "out/layer.tar".to_owned(), epoch: self.stack.epoch, layers, names };
+        let spec = Spec::Modules(ModulesSpec {
+            output: "out/layer.tar".to_owned(),
+            epoch: self.stack.epoch,
+            layers,
+            names,
+            ..ModulesSpec::default()
+        });
         self.image(format!("{name}/modules"), &spec, inputs)
     }
 
@@ -225,7 +239,7 @@ impl<'a> Lowering<'a> {
         let derived = |what: &str| Uuid::derived(&self.stack.name, what).to_string();
         let uuid =
             filesystem.uuid.as_ref().map_or_else(|| derived(name.as_str()), |uuid| uuid.value.to_string());
-        let spec = Spec::Ext4 {
+        let spec = Spec::Ext4(Ext4Spec {
             output: format!("out/{name}.{}", filesystem.r#type.as_str()),
             epoch: self.stack.epoch,
             layers,
@@ -233,7 +247,8 @@ impl<'a> Lowering<'a> {
             label: filesystem.label.as_ref().map(|label| label.value.clone()),
             uuid,
             hash_seed: derived(&format!("{name}/hash-seed")),
-        };
+            ..Ext4Spec::default()
+        });
         self.image(name.to_string(), &spec, inputs)
     }
 
@@ -254,8 +269,8 @@ impl<'a> Lowering<'a> {
         let layers: Vec<Layer> = pins.iter().map(|pin| self.package_layer(pin)).collect();
         let (inputs, layers) = place_layers("layers", &layers);
         let files =
-            files.into_iter().map(|(path, output)| Extracted { path, output: format!("out/{output}") });
-        let spec = Spec::Extract { layers, files: files.collect() };
+            files.into_iter().map(|(path, output)| ExtractedSpec { path, output: format!("out/{output}") });
+        let spec = Spec::Extract(ExtractSpec { layers, files: files.collect() });
         self.image(name.to_string(), &spec, inputs)
     }
 
@@ -278,14 +293,14 @@ impl<'a> Lowering<'a> {
         for (idx, file) in changes.contents.into_iter().enumerate() {
             inputs.push(Placement { path: format!("{INPUTS}/files/{idx}"), input: file });
         }
-        let spec = Spec::Layer {
+        let spec = Spec::Layer(LayerSpec {
             output: format!("out/{output}"),
             epoch: self.stack.epoch,
             layers,
             trees,
             entries: changes.entries.into_values().collect(),
-            accounts: images::Accounts { below, groups: changes.groups, users: changes.users },
-        };
+            accounts: AccountsSpec { below, groups: changes.groups, users: changes.users },
+        });
         self.image(label, &spec, inputs)
     }
 
@@ -313,12 +328,12 @@ impl<'a> Lowering<'a> {
         changes: &mut Changes,
     ) {
         for (path, target) in symlinks {
-            changes.entry(path.in_layer(), Node::Symlink { target: target.value.clone() }, 0o777, (0, 0));
+            changes.entry(path.in_layer(), NodeSpec::Symlink { target: target.value.clone() }, 0o777, (0, 0));
         }
         for (path, directory) in directories {
             changes.entry(
                 path.in_layer(),
-                Node::Directory,
+                NodeSpec::Directory,
                 directory.mode.bits(),
                 (directory.uid, directory.gid),
             );
@@ -334,23 +349,26 @@ fn layer(name: String, step: StepId) -> Layer {
 #[derive(Default)]
 struct Changes {
     trees: Vec<Input>,
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<EntryPath, EntrySpec>,
     contents: Vec<Input>,
     /// The layers whose account files groups and users are added to.
     below: Vec<Layer>,
-    groups: Vec<images::Group>,
-    users: Vec<images::User>,
+    groups: Vec<GroupSpec>,
+    users: Vec<UserSpec>,
 }
 
 impl Changes {
-    fn entry(&mut self, path: &str, node: Node, mode: u32, (uid, gid): (u32, u32)) {
-        self.entries.insert(path.to_owned(), Entry { path: path.to_owned(), mode, uid, gid, node });
+    fn entry(&mut self, path: &str, node: NodeSpec, mode: u32, (uid, gid): (u32, u32)) {
+        let path = EntryPath::new(path).expect("paths in a guest were checked when they were read");
+        let entry =
+            EntrySpec { path: path.clone(), mode, uid, gid, mtime: None, xattrs: BTreeMap::new(), node };
+        self.entries.insert(path, entry);
     }
 
     fn file(&mut self, path: &str, content: Input, mode: u32, owner: (u32, u32)) {
         let source = format!("in/files/{}", self.contents.len());
         self.contents.push(content);
-        self.entry(path, Node::File { source }, mode, owner);
+        self.entry(path, NodeSpec::File { source }, mode, owner);
     }
 
     fn has_accounts(&self) -> bool {
