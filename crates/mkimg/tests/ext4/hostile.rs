@@ -215,8 +215,8 @@ fn no_byte_of_metadata_makes_the_reader_panic() {
     let mut refused = 0;
     let mut tried = 0;
     for structure in &target.structures {
-        for at in (0..structure.length).step_by(3) {
-            for value in [0x01, 0x80, 0xff] {
+        for at in (0..structure.length).step_by(7) {
+            for value in [0x01, 0xff] {
                 let mut image = target.bytes.clone();
                 image[structure.offset + at] ^= value;
                 target.seal(&mut image, *structure);

@@ -3,7 +3,7 @@
 use mkimg::ext4::{BlockSize, Journal, ROOT, Size};
 use mkimg::{CountingSink, SparseFile};
 
-use crate::support::{MIB, Tree, fsck, judge, mode, options, read, scratch};
+use crate::support::{MIB, Tree, fsck, judge, mode, options, scratch};
 
 fn small_blocks() -> Tree {
     let mut options = options(BlockSize::B1024, Size::Fit { slack: 0 });
@@ -19,7 +19,7 @@ fn a_directory_can_have_more_than_65000_subdirectories() {
         for index in 0..n_directories {
             tree.directory(many, &index.to_string());
         }
-        let reader = read(judge(tree));
+        let reader = judge(tree);
         let links = reader.resolve(b"/many").unwrap().links;
         assert_eq!(links, if n_directories == 64_998 { 65_000 } else { 1 });
         assert!(reader.dump().unwrap().contains("/many/64997 directory 0755"));
@@ -35,7 +35,7 @@ fn a_file_can_have_65000_names() {
     }
     let error = tree.builder.link(ROOT, b"one too many", file).unwrap_err();
     assert_eq!(error.to_string(), "`/file` has more than 65000 hard links");
-    let reader = read(judge(tree));
+    let reader = judge(tree);
     assert_eq!(reader.resolve(b"/link 64999").unwrap().links, 65_000);
     // 65000 names of 1024-byte blocks need an index with a level below the root.
     assert!(!reader.superblock().feature_names().contains(&"large_dir"));
@@ -50,7 +50,7 @@ fn an_index_can_have_three_levels() {
     for index in 1..50_000 {
         tree.builder.link(many, format!("{index:0>253}").as_bytes(), file).unwrap();
     }
-    let reader = read(judge(tree));
+    let reader = judge(tree);
     assert!(reader.superblock().feature_names().contains(&"large_dir"));
     assert_eq!(reader.resolve(format!("/many/{:0>253}", 49_999).as_bytes()).unwrap().links, 50_000);
 }
@@ -62,7 +62,7 @@ fn attributes_are_shared_by_1024_inodes_at_most() {
         let node = tree.file(ROOT, &format!("{index}"), vec![]);
         tree.xattrs(node, &[("user.large", &[7; 500])]);
     }
-    let reader = read(judge(tree));
+    let reader = judge(tree);
     let inodes = (0..2500).map(|index| reader.resolve(format!("/{index}").as_bytes()).unwrap());
     let mut blocks: Vec<u64> = inodes.map(|inode| inode.xattr_block).collect();
     blocks.sort_unstable();

@@ -175,16 +175,16 @@ pub(crate) fn fsck(path: &Path) {
     }
 }
 
-/// Saves an image, checks it with our reader and with `e2fsck`, and returns its bytes.
+/// Saves an image, checks it with our reader and with `e2fsck`, and returns its reader.
 #[track_caller]
-pub(crate) fn judge(tree: Tree) -> Vec<u8> {
-    let bytes = tree.bytes();
-    read(bytes.clone());
+pub(crate) fn judge(tree: Tree) -> Reader<File> {
     let directory = scratch();
     let path = directory.path().join("image");
-    std::fs::write(&path, &bytes).unwrap();
+    let file = tree.seal().unwrap().save(&path);
     fsck(&path);
-    bytes
+    let reader = Reader::open(file).unwrap();
+    reader.check().unwrap();
+    reader
 }
 
 /// A tree with one of everything.
