@@ -13,7 +13,7 @@ use crate::entry::{Entry, Kind, Metadata};
 use crate::merge::{Merge, TreeError};
 use crate::path::EntryPath;
 use crate::read_at::ReadAt;
-use crate::reader::{ReadError, Reader};
+use crate::reader::{Located, ReadError, Reader};
 use crate::writer::{WriteError, Writer};
 
 /// A canonical layer that can be read.
@@ -42,6 +42,12 @@ impl Layer {
     /// Returns the entries of this layer alone.
     pub fn entries(&self) -> Result<Reader<'_>, ReadError> {
         Reader::new(self.source.as_ref())
+    }
+
+    /// Returns a reader of an entry's contents, which should be read in large pieces.
+    pub fn open_content(&self, located: &Located) -> ContentReader<'_> {
+        let (offset, left) = (located.offset, located.entry.size());
+        ContentReader { part: Part { source: self.source.as_ref(), offset, left } }
     }
 }
 

@@ -4,7 +4,28 @@
 //! byte are now fixed. *Stream*: contents go into a [`Sink`], each byte once. Sizes, UUIDs and times are
 //! options; there is no clock, randomness or environment, so the same declarations are always the same bytes.
 
+mod accounts;
+mod compress;
+pub mod cpio;
+mod dump;
+mod error;
 pub mod ext4;
+mod extract;
+mod files;
+mod filesystem;
+mod glob;
+mod modules;
+mod overlay;
+mod run;
 mod sink;
+pub mod spec;
+mod unpack;
 
+pub use accounts::Error as AccountsError;
+pub use compress::{Compressor, Gzip};
+pub use dump::dump;
+pub use error::{Error, ExtractProblem};
+pub use filesystem::write_ext4;
+pub use modules::Error as ModulesError;
+pub use run::{read_spec, run};
 pub use sink::{CountingSink, HashSink, MemorySink, Sink, SparseFile};

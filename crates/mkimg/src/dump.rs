@@ -1,0 +1,110 @@
+//! Images as text, for people and for tests that compare.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use layer::Layer;
+use sha2::{Digest, Sha256};
+
+use crate::error::Error;
+use crate::{cpio, ext4};
+
+/// Writes a description of the layer, cpio archive (compressed or not) or ext4 image at `path`.
+///
+/// Contents appear as the first sixteen digits of their SHA-256.
+pub fn dump(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
+    let read_error = |source| Error::Read { path: path.to_path_buf(), source };
+    let file = File::open(path).map_err(read_error)?;
+    let mut start = [0; 2048];
+    let length = file.read_at(&mut start, 0).map_err(read_error)?;
+    let start = &start[..length];
+    if start.get(1080..1082) == Some(&[0x53, 0xef]) {
+        return dump_ext4(path, file, out);
+    }
+    if start.get(257..262) == Some(b"ustar") || start.iter().all(|byte| *byte == 0) {
+        return dump_layer(path, out);
+    }
+    let input = BufReader::with_capacity(64 * 1024, file);
+    let input: Box<dyn BufRead> = if start.starts_with(b"070701") {
+        Box::new(input)
+    } else if start.starts_with(&[0x1f, 0x8b]) {
+        Box::new(BufReader::new(flate2::bufread::MultiGzDecoder::new(input)))
+    } else if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        let decoder = zstd::stream::read::Decoder::with_buffer(input).map_err(read_error)?;
+        Box::new(BufReader::new(decoder))
+    } else if start.starts_with(b"\xfd7zXZ\0") {
+        Box::new(BufReader::new(liblzma::bufread::XzDecoder::new(input)))
+    } else {
+        return Err(Error::UnknownFormat { path: path.to_path_buf() });
+    };
+    dump_cpio(path, input, out)
+}
+
+fn print(out: &mut dyn Write, line: &str) -> Result<(), Error> {
+    writeln!(out, "{line}").map_err(|source| Error::Write { path: "standard output".into(), source })
+}
+
+/// Returns the first digits of a hash, enough to tell contents apart.
+fn short(hash: Sha256) -> String {
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn dump_layer(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
+    let read_error = |source| Error::Read { path: path.to_path_buf(), source };
+    let layer = Layer::open(path).map_err(read_error)?;
+    let layer_error = |source| Error::Layer { path: path.to_path_buf(), source };
+    let mut buffer = vec![0; 256 * 1024];
+    for located in layer.entries().map_err(layer_error)? {
+        let located = located.map_err(layer_error)?;
+        let mut line = located.entry.to_string();
+        if located.entry.size() > 0 {
+            let mut hash = Sha256::new();
+            let mut content = layer.open_content(&located);
+            loop {
+                match content.read(&mut buffer).map_err(read_error)? {
+                    0 => break,
+                    n => hash.update(&buffer[..n]),
+                }
+            }
+            // The first line describes the entry, those after it its attributes.
+            let end = line.find('\n').unwrap_or(line.len());
+            line.insert_str(end, &format!(" sha256={}", short(hash)));
+        }
+        print(out, &line)?;
+    }
+    Ok(())
+}
+
+fn dump_cpio(path: &Path, input: impl Read, out: &mut dyn Write) -> Result<(), Error> {
+    let mut reader = cpio::Reader::new(input);
+    loop {
+        let mut hash = Sha256::new();
+        let mut target = Vec::new();
+        let mut content = |record: &cpio::Record, bytes: &[u8]| {
+            hash.update(bytes);
+            if record.is_symlink() && target.len() <= 4096 {
+                target.extend_from_slice(bytes);
+            }
+        };
+        let record = reader
+            .next_record(&mut content)
+            .map_err(|source| Error::ReadCpio { path: path.to_path_buf(), source })?;
+        let Some(record) = record else { return Ok(()) };
+        let detail = match record.size {
+            0 => String::new(),
+            _ if record.is_symlink() => format!(" -> {}", target.escape_ascii()),
+            _ => format!(" sha256={}", short(hash)),
+        };
+        print(out, &format!("{record}{detail}"))?;
+    }
+}
+
+fn dump_ext4(path: &Path, file: File, out: &mut dyn Write) -> Result<(), Error> {
+    let image_error = |source| Error::ReadExt4 { path: path.to_path_buf(), source };
+    let reader = ext4::Reader::open(file).map_err(image_error)?;
+    let text = reader.dump().map_err(image_error)?;
+    out.write_all(text.as_bytes())
+        .map_err(|source: io::Error| Error::Write { path: "standard output".into(), source })
+}

@@ -1,0 +1,233 @@
+//! Why `mkimg` could not do what its specification says.
+
+use std::io;
+use std::path::PathBuf;
+
+use layer::{BuildError, EntryPath, ReadError, ResolveError, TreeError, WriteError};
+
+use crate::{accounts, cpio, ext4, modules};
+
+/// A specification could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read.
+    #[error("could not read `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What reading said.
+        source: io::Error,
+    },
+    /// A file could not be written.
+    #[error("could not write `{path}`")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What writing said.
+        source: io::Error,
+    },
+    /// The specification is not JSON, or says what nobody understands.
+    #[error("could not understand the specification `{path}`")]
+    Spec {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The layers do not make a tree.
+    #[error("could not merge the layers")]
+    Tree(#[from] TreeError),
+    /// A layer is damaged.
+    #[error("could not read layer `{path}`")]
+    Layer {
+        /// The layer's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ReadError,
+    },
+    /// The declared layer cannot be made.
+    #[error("could not make the layer `{path}`")]
+    Build {
+        /// The layer's file.
+        path: PathBuf,
+        /// Why.
+        source: BuildError,
+    },
+    /// The layer could not be written.
+    #[error("could not make the layer `{path}`")]
+    WriteLayer {
+        /// The layer's file.
+        path: PathBuf,
+        /// Why.
+        source: WriteError,
+    },
+    /// A directory that is laid over layers has something that no layer can hold.
+    #[error("`{path}` cannot become part of a layer: {problem}")]
+    Overlay {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        problem: String,
+    },
+    /// Users or groups cannot be added.
+    #[error("could not add users and groups")]
+    Accounts(#[from] accounts::Error),
+    /// The archive cannot be made.
+    #[error("could not make the archive `{path}`")]
+    Cpio {
+        /// The archive's file.
+        path: PathBuf,
+        /// Why.
+        source: cpio::Error,
+    },
+    /// The modules cannot be collected.
+    #[error("could not collect kernel modules")]
+    Modules(#[from] modules::Error),
+    /// The image cannot be made.
+    #[error("could not make the file system `{path}`")]
+    Ext4 {
+        /// The image's file.
+        path: PathBuf,
+        /// Why.
+        source: ext4::Error,
+    },
+    /// Not 32 hexadecimal digits.
+    #[error("`{text}` is not a UUID")]
+    Uuid {
+        /// What was given.
+        text: String,
+    },
+    /// Not a size that ext4 has.
+    #[error("a block cannot have {size} bytes")]
+    BlockSize {
+        /// What was given.
+        size: u32,
+    },
+    /// The time is beyond what the format can say.
+    #[error("the epoch {epoch} is too far in the future")]
+    Epoch {
+        /// What was given.
+        epoch: u64,
+    },
+    /// No file of the layers, or not a regular one.
+    #[error("could not extract `{path}`")]
+    Extract {
+        /// What was asked for.
+        path: String,
+        /// Why not.
+        source: ExtractProblem,
+    },
+    /// A tree of a step cannot have such a name.
+    #[error("`{path}` is not UTF-8, which the names of a step's files must be")]
+    NotUtf8 {
+        /// The path.
+        path: EntryPath,
+    },
+    /// Nobody knows what this is.
+    #[error("`{path}` is no layer, archive or file system")]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What looked like an archive is damaged.
+    #[error("could not read the archive `{path}`")]
+    ReadCpio {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: cpio::ReadError,
+    },
+    /// What looked like a file system is damaged.
+    #[error("could not read the file system `{path}`")]
+    ReadExt4 {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ext4::ReadError,
+    },
+}
+
+/// Why a file could not be extracted.
+#[derive(Debug, thiserror::Error)]
+pub enum ExtractProblem {
+    /// The path leads to nothing.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// No path matches.
+    #[error("nothing in the layers matches")]
+    NoMatch {
+        /// The most similar paths.
+        similar: Vec<String>,
+    },
+    /// Several files match.
+    #[error("several files match: {}", .matches.join(", "))]
+    Ambiguous {
+        /// Some of them.
+        matches: Vec<String>,
+    },
+    /// It is a directory or a device.
+    #[error("`{path}` is not a regular file")]
+    NotFile {
+        /// What the path led to.
+        path: EntryPath,
+    },
+}
+
+impl Error {
+    /// Returns what the reader of the message can do about it, if we know.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Error::Extract { source: ExtractProblem::NoMatch { similar }, .. } if !similar.is_empty() => {
+                Some(format!("there is {}", quoted(similar)))
+            }
+            Error::Extract { source: ExtractProblem::Ambiguous { .. }, .. } => {
+                Some("write a longer part of the name that is wanted".to_owned())
+            }
+            Error::Modules(error) => error.help(),
+            Error::Accounts(error) => error.help(),
+            Error::BlockSize { .. } => Some("ext4 has blocks of 1024, 2048 and 4096 bytes".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Says whether this machine is to blame: a disk that is full or broken, too little memory.
+    pub fn is_machine(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<io::Error>() {
+                use io::ErrorKind;
+                return matches!(
+                    error.kind(),
+                    ErrorKind::StorageFull
+                        | ErrorKind::QuotaExceeded
+                        | ErrorKind::ReadOnlyFilesystem
+                        | ErrorKind::PermissionDenied
+                        | ErrorKind::OutOfMemory
+                ) || error.raw_os_error().is_some_and(|code| {
+                    use rustix::io::Errno;
+                    [Errno::IO, Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error).contains(&code)
+                });
+            }
+            cause = error.source();
+        }
+        false
+    }
+}
+
+/// Returns the names in backticks with commas between them.
+pub(crate) fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the names most similar to `wanted`, at most three, the most similar first.
+pub(crate) fn similar<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut scored: Vec<(f64, &str)> = names
+        .map(|name| (strsim::jaro_winkler(wanted, name), name))
+        .filter(|(score, _)| *score > 0.85)
+        .collect();
+    scored.sort_by(|(a, a_name), (b, b_name)| b.total_cmp(a).then(a_name.cmp(b_name)));
+    // What is far behind the best is not what was meant.
+    let best = scored.first().map_or(0.0, |(score, _)| *score);
+    let near = scored.into_iter().filter(|(score, _)| *score > best - 0.06);
+    near.take(3).map(|(_, name)| name.to_owned()).collect()
+}

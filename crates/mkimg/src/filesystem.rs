@@ -1,0 +1,133 @@
+//! Makes ext4 images of merged layers.
+
+use std::collections::BTreeMap;
+
+use layer::{Extent, NodeId, NodeKind, Tree};
+
+use crate::Sink;
+use crate::error::Error;
+use crate::ext4::{self, BlockSize, Inodes, Journal, Node, Options, ROOT, Size, Timestamp};
+use crate::files::Directory;
+use crate::sink::SparseFile;
+use crate::spec::Ext4Spec;
+
+/// Writes the image that `spec` describes.
+pub(crate) fn write(spec: &Ext4Spec, directory: &Directory<'_>) -> Result<(), Error> {
+    let tree = directory.merge(&spec.layers)?;
+    let options = options(spec, &tree)?;
+    let output = directory.create(&spec.output)?;
+    let mut sink = SparseFile::new(&output.file);
+    write_ext4(&tree, options, &mut sink)
+        .map_err(|source| Error::Ext4 { path: output.path.clone(), source })?;
+    sink.finish().map(drop).map_err(|source| output.error(source))
+}
+
+/// Without a size, an image has this much free space at least.
+const MIN_SLACK: u64 = 8 << 20;
+
+fn options(spec: &Ext4Spec, tree: &Tree) -> Result<Options, Error> {
+    let seconds = i64::try_from(spec.epoch).map_err(|_| Error::Epoch { epoch: spec.epoch })?;
+    let epoch = Timestamp::new(seconds, 0).ok_or(Error::Epoch { epoch: spec.epoch })?;
+    let size = match (spec.size, spec.slack) {
+        (Some(size), _) => Size::Fixed(size),
+        (None, Some(slack)) => Size::Fit { slack },
+        (None, None) => Size::Fit { slack: (tree.statistics().bytes / 4).max(MIN_SLACK) },
+    };
+    let mut options = Options::new(size, uuid(&spec.uuid)?, uuid(&spec.hash_seed)?, epoch);
+    if let Some(size) = spec.block_size {
+        options.block_size = BlockSize::from_bytes(size).ok_or(Error::BlockSize { size })?;
+    }
+    options.label = spec.label.clone().unwrap_or_default().into_bytes();
+    options.inodes = spec.inodes.map_or(Inodes::Auto, Inodes::Count);
+    if spec.journal == Some(false) {
+        options.journal = Journal::None;
+    }
+    options.reserved_percent = spec.reserved_percent.unwrap_or(0);
+    Ok(options)
+}
+
+/// Reads 32 hexadecimal digits, with or without the usual hyphens.
+fn uuid(text: &str) -> Result<[u8; 16], Error> {
+    let wrong = || Error::Uuid { text: text.to_owned() };
+    let digits: Option<Vec<u8>> = text
+        .chars()
+        .filter(|char| *char != '-')
+        .map(|char| char.to_digit(16).map(|digit| digit as u8))
+        .collect();
+    let digits = digits.filter(|digits| digits.len() == 32).ok_or_else(wrong)?;
+    let mut bytes = [0; 16];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = pair[0] << 4 | pair[1];
+    }
+    Ok(bytes)
+}
+
+/// Writes the file system that has everything in `tree`. The root belongs to root, has mode 755 and the
+/// file system's time.
+pub fn write_ext4(tree: &Tree, options: Options, sink: &mut dyn Sink) -> Result<(), ext4::Error> {
+    let mut builder = ext4::Builder::new(options)?;
+    let mut directories: BTreeMap<&[u8], Node> = BTreeMap::new();
+    let mut nodes: BTreeMap<NodeId, Node> = BTreeMap::new();
+    let mut extents: BTreeMap<Node, Extent> = BTreeMap::new();
+    for item in tree.items() {
+        let parent = match item.path.parent_bytes() {
+            Some(parent) => directories[parent],
+            None => ROOT,
+        };
+        let name = item.path.file_name();
+        if item.is_further_link() {
+            builder.link(parent, name, nodes[&item.id])?;
+            continue;
+        }
+        let metadata = &item.node.metadata;
+        let mode = u16::try_from(metadata.mode).expect("a tree's modes have twelve bits");
+        let mtime = Timestamp::saturating(metadata.mtime);
+        let inode = ext4::Metadata { mode, uid: metadata.uid, gid: metadata.gid, mtime };
+        let node = match &item.node.kind {
+            NodeKind::Directory => {
+                let node = builder.directory(parent, name, inode)?;
+                directories.insert(item.path.as_bytes(), node);
+                node
+            }
+            NodeKind::File(extent) => {
+                let node = builder.file(parent, name, inode, extent.size)?;
+                extents.insert(node, *extent);
+                node
+            }
+            NodeKind::Symlink { target } => builder.symlink(parent, name, inode, target)?,
+            NodeKind::CharDevice { major, minor } => {
+                builder.char_device(parent, name, inode, (*major, *minor))?
+            }
+            NodeKind::BlockDevice { major, minor } => {
+                builder.block_device(parent, name, inode, (*major, *minor))?
+            }
+            NodeKind::Fifo => builder.fifo(parent, name, inode)?,
+        };
+        if !metadata.xattrs.is_empty() {
+            builder.set_xattrs(node, &metadata.xattrs)?;
+        }
+        if item.node.links > 1 {
+            nodes.insert(item.id, node);
+        }
+    }
+    let image = builder.seal()?;
+    let mut read =
+        |node: Node, offset: u64, buffer: &mut [u8]| tree.read_content_at(extents[&node], buffer, offset);
+    image.write(&mut read, sink)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uuids_with_and_without_hyphens() {
+        let expected: [u8; 16] = std::array::from_fn(|idx| idx as u8 * 0x11);
+        assert_eq!(uuid("00112233-4455-6677-8899-aabbccddeeff").unwrap(), expected);
+        assert_eq!(uuid("00112233445566778899AABBCCDDEEFF").unwrap(), expected);
+        for bad in ["", "0011", "00112233-4455-6677-8899-aabbccddeefg", "00112233445566778899aabbccddeeff00"]
+        {
+            assert!(uuid(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Finds kernel modules with everything that they need.
+//!
+//! What a module needs is read from the module itself (`depends=`, `softdep=pre:`), so that a kernel package
+//! on which nobody ran `depmod` will do.
+
+mod elf;
+mod index;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use layer::{Content, Declaration, EntryPath, Metadata, Tree};
+
+use crate::error::{quoted, similar};
+use crate::spec::ModulesSpec;
+use index::{Index, Module};
+
+/// The list of modules in the order in which `insmod` wants them.
+pub(crate) const LOAD_ORDER: &str = "etc/modules-load.order";
+
+/// The modules cannot be collected.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No directory of modules.
+    #[error("the layers have no kernel modules below `usr/lib/modules`")]
+    NoKernel,
+    /// Several kernels, and nobody said which.
+    #[error("the layers have modules of several kernels: {}", quoted(.releases))]
+    SeveralKernels {
+        /// Their releases.
+        releases: Vec<String>,
+    },
+    /// Another kernel than the one that was asked for.
+    #[error("the layers have no modules of the kernel `{wanted}`")]
+    OtherKernel {
+        /// What was asked for.
+        wanted: String,
+        /// Which there are.
+        releases: Vec<String>,
+    },
+    /// Neither a module nor built in nor an alias.
+    #[error("the kernel `{release}` has no module `{name}`")]
+    Unknown {
+        /// The module.
+        name: String,
+        /// The kernel's release.
+        release: String,
+        /// Modules with similar names.
+        similar: Vec<String>,
+    },
+    /// A module needs one that is not there.
+    #[error("module `{needed_by}` needs `{name}`, which the kernel `{release}` does not have")]
+    Missing {
+        /// What is needed.
+        name: String,
+        /// By whom.
+        needed_by: String,
+        /// The kernel's release.
+        release: String,
+    },
+    /// The module could not be read.
+    #[error("could not read module `{path}`")]
+    Read {
+        /// Its path.
+        path: EntryPath,
+        /// What reading or decompressing said.
+        source: io::Error,
+    },
+    /// The file is not a kernel module.
+    #[error("`{path}` is no kernel module: {problem}")]
+    NotModule {
+        /// Its path.
+        path: EntryPath,
+        /// Why not.
+        problem: &'static str,
+    },
+}
+
+impl Error {
+    /// Returns what can be done about it, if we know.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Error::Unknown { similar, .. } if !similar.is_empty() => {
+                Some(format!("did you mean {}?", quoted(similar)))
+            }
+            Error::SeveralKernels { .. } => Some("choose one with `release`".to_owned()),
+            Error::OtherKernel { releases, .. } => Some(format!("there is {}", quoted(releases))),
+            _ => None,
+        }
+    }
+}
+
+/// Declares the modules that `spec` names, those that they need, and the lists that say so.
+pub(crate) fn collect(tree: &Tree, spec: &ModulesSpec, mtime: i64) -> Result<layer::Builder, Error> {
+    let index = Index::new(tree, spec.release.as_deref())?;
+    let mut resolver = Resolver { index, state: BTreeMap::new(), order: Vec::new() };
+    for name in &spec.names {
+        resolver.want(name)?;
+    }
+    let Resolver { index, order, .. } = resolver;
+
+    let mut builder = layer::Builder::default();
+    let mut declare = |path: EntryPath, bytes: Vec<u8>| {
+        let metadata = Metadata { mtime, ..Metadata::with_mode(0o644) };
+        let declared = builder.declare(path, metadata, Declaration::File(Content::Bytes(bytes)));
+        declared.expect("every module is in the order once, and the lists have names of their own");
+    };
+    let mut load_order = String::new();
+    let mut dependencies = String::new();
+    let needs: BTreeMap<&str, &BTreeSet<String>> =
+        order.iter().map(|module| (&module.name[..], &module.needs)).collect();
+    for (idx, module) in order.iter().enumerate() {
+        let path = &module.uncompressed;
+        load_order.push_str(&format!("/{path}\n"));
+        // As by `depmod`: what must be loaded first comes last.
+        let closure = closure_of(&module.name, &needs);
+        let lines = order[..idx].iter().rev().filter(|other| closure.contains(&other.name[..]));
+        let lines: String = lines.map(|other| format!(" {}", index.relative(&other.uncompressed))).collect();
+        dependencies.push_str(&format!("{}:{lines}\n", index.relative(path)));
+    }
+    declare(index.file("modules.dep"), dependencies.into_bytes());
+    if let Some(path) = &spec.order {
+        declare(path.clone(), load_order.into_bytes());
+    }
+    for module in order {
+        declare(module.uncompressed, module.bytes);
+    }
+    Ok(builder)
+}
+
+fn closure_of<'a>(name: &'a str, needs: &BTreeMap<&'a str, &'a BTreeSet<String>>) -> BTreeSet<&'a str> {
+    let mut closure = BTreeSet::new();
+    let mut todo = vec![name];
+    while let Some(name) = todo.pop() {
+        for needed in needs.get(name).into_iter().copied().flatten() {
+            if closure.insert(&needed[..]) {
+                todo.push(needed);
+            }
+        }
+    }
+    closure
+}
+
+/// Where a module is on its way into the order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// What it needs is being looked at.
+    Open,
+    /// In the order.
+    Done,
+}
+
+struct Resolver<'a> {
+    index: Index<'a>,
+    state: BTreeMap<String, State>,
+    order: Vec<Module>,
+}
+
+impl Resolver<'_> {
+    /// Puts the module or modules called `name` into the order.
+    fn want(&mut self, name: &str) -> Result<(), Error> {
+        let normal = index::normal(name);
+        if self.index.has(&normal) {
+            return self.add(&normal);
+        }
+        if self.index.is_built_in(&normal) {
+            return Ok(());
+        }
+        let providers = self.index.providers(name)?;
+        if providers.is_empty() && !self.index.is_built_in_alias(name) {
+            let similar = similar(&normal, self.index.names());
+            return Err(Error::Unknown {
+                name: name.to_owned(),
+                release: self.index.release().to_owned(),
+                similar,
+            });
+        }
+        providers.iter().try_for_each(|provider| self.add(provider))
+    }
+
+    fn add(&mut self, name: &str) -> Result<(), Error> {
+        // Recommendations may go round in circles, requirements cannot; whoever is open comes later anyway.
+        if self.state.contains_key(name) {
+            return Ok(());
+        }
+        self.state.insert(name.to_owned(), State::Open);
+        let mut module = self.index.read(name)?;
+        for recommended in std::mem::take(&mut module.recommends) {
+            let normal = index::normal(&recommended);
+            if self.index.has(&normal) {
+                self.add(&normal)?;
+            } else if !self.index.is_built_in(&normal) {
+                // What provides it may be any of several drivers; which of them works, the machine knows.
+                for provider in self.index.providers(&recommended)? {
+                    self.add(&provider)?;
+                }
+            }
+        }
+        for needed in std::mem::take(&mut module.depends) {
+            if self.index.has(&needed) {
+                self.add(&needed)?;
+                module.needs.insert(needed);
+            } else if !self.index.is_built_in(&needed) {
+                let release = self.index.release().to_owned();
+                return Err(Error::Missing { name: needed, needed_by: name.to_owned(), release });
+            }
+        }
+        self.state.insert(name.to_owned(), State::Done);
+        self.order.push(module);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! Modules made of nothing but a `.modinfo` section, packed into layers.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use layer::{Content, Declaration, EntryPath, Layer, Metadata, NodeKind, Tree};
+
+use super::collect;
+use crate::spec::ModulesSpec;
+
+/// Returns a 64-bit little-endian object with the sections `""`, `.modinfo` and `.shstrtab`.
+fn module(modinfo: &[&str]) -> Vec<u8> {
+    let info: Vec<u8> = modinfo.iter().flat_map(|text| [text.as_bytes(), b"\0"].concat()).collect();
+    let names = b"\0.modinfo\0.shstrtab\0";
+    let mut bytes = vec![0; 64];
+    bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    let info_at = bytes.len();
+    bytes.extend_from_slice(&info);
+    let names_at = bytes.len();
+    bytes.extend_from_slice(names);
+    let headers_at = bytes.len() as u64;
+    for (name, at, size) in [(0, 0, 0), (1, info_at, info.len()), (10, names_at, names.len())] {
+        let mut header = [0; 64];
+        header[..4].copy_from_slice(&u32::to_le_bytes(name));
+        header[0x18..0x20].copy_from_slice(&(at as u64).to_le_bytes());
+        header[0x20..0x28].copy_from_slice(&(size as u64).to_le_bytes());
+        bytes.extend_from_slice(&header);
+    }
+    bytes[0x28..0x30].copy_from_slice(&headers_at.to_le_bytes());
+    bytes[0x3a..0x40].copy_from_slice(&[64, 0, 3, 0, 2, 0]);
+    bytes
+}
+
+fn tree(files: &[(&str, Vec<u8>)]) -> Tree {
+    let mut builder = layer::Builder::default();
+    for (path, bytes) in files {
+        let content = Declaration::File(Content::Bytes(bytes.clone()));
+        builder.declare(EntryPath::new(*path).unwrap(), Metadata::with_mode(0o644), content).unwrap();
+    }
+    merged(&builder)
+}
+
+fn merged(builder: &layer::Builder) -> Tree {
+    Tree::merge(vec![Layer::new("layer", Arc::new(builder.write(Vec::new()).unwrap()))]).unwrap()
+}
+
+fn kernel() -> Tree {
+    let place = |name: &str| format!("usr/lib/modules/6.1.0/{name}");
+    let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 0);
+    xz.write_all(&module(&["name=virtio", "depends="])).unwrap();
+    let zst = zstd::encode_all(&module(&["depends=mbcache,jbd2", "softdep=pre: crc32c post: late"])[..], 1);
+    let files = [
+        ("kernel/drivers/virtio/virtio.ko.xz", xz.finish().unwrap()),
+        ("kernel/drivers/block/virtio-blk.ko", module(&["depends=virtio,virtio_ring"])),
+        ("kernel/fs/ext4/ext4.ko.zst", zst.unwrap()),
+        ("kernel/fs/mbcache.ko", module(&["depends="])),
+        ("kernel/fs/jbd2/jbd2.ko", module(&["depends=", "softdep=pre: crc32c"])),
+        ("kernel/crypto/crc32c_generic.ko", module(&["alias=crypto-crc32c", "alias=crc32c", "depends="])),
+        ("kernel/arch/x86/crypto/crc32c-intel.ko", module(&["alias=crypto-crc32c", "alias=crc32c"])),
+        ("kernel/lib/circle_a.ko", module(&["softdep=pre: circle_b"])),
+        ("kernel/lib/circle_b.ko", module(&["softdep=pre: circle_a"])),
+        ("kernel/lib/broken.ko", module(&["depends=nowhere"])),
+        ("modules.builtin", b"kernel/drivers/virtio/virtio_ring.ko\nkernel/fs/fuse/fuse.ko\n".to_vec()),
+        ("modules.builtin.modinfo", b"sha256.alias=crypto-sha256\0fuse.license=GPL\0".to_vec()),
+    ];
+    let files: Vec<(String, Vec<u8>)> = files.into_iter().map(|(name, bytes)| (place(name), bytes)).collect();
+    tree(&files.iter().map(|(name, bytes)| (&name[..], bytes.clone())).collect::<Vec<_>>())
+}
+
+fn spec(names: &[&str]) -> ModulesSpec {
+    let order = EntryPath::new(super::LOAD_ORDER).ok();
+    ModulesSpec {
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        order,
+        ..ModulesSpec::default()
+    }
+}
+
+fn text(tree: &Tree, path: &str) -> String {
+    let NodeKind::File(extent) = tree.get(path.as_bytes()).unwrap().node.kind else { panic!("{path}") };
+    String::from_utf8(tree.read_content(extent).unwrap()).unwrap()
+}
+
+/// Checks the load order, without the modules' directory.
+#[track_caller]
+fn check(names: &[&str], expected: &[&str]) {
+    let collected = merged(&collect(&kernel(), &spec(names), 0).unwrap());
+    let order = text(&collected, "etc/modules-load.order");
+    let order: Vec<&str> =
+        order.lines().map(|line| line.strip_prefix("/usr/lib/modules/6.1.0/kernel/").unwrap()).collect();
+    assert_eq!(order, expected);
+    for path in order {
+        assert!(collected.get(format!("usr/lib/modules/6.1.0/kernel/{path}").as_bytes()).is_some());
+    }
+}
+
+#[track_caller]
+fn refused(tree: &Tree, spec: &ModulesSpec, expected: &str, help: Option<&str>) {
+    let error = collect(tree, spec, 0).unwrap_err();
+    assert_eq!((error.to_string(), error.help()), (expected.to_owned(), help.map(str::to_owned)));
+}
+
+#[test]
+fn what_is_needed_comes_first_and_built_in_is_satisfied() {
+    check(&["virtio_blk"], &["drivers/virtio/virtio.ko", "drivers/block/virtio-blk.ko"]);
+    check(&["virtio-blk", "fuse", "virtio"], &["drivers/virtio/virtio.ko", "drivers/block/virtio-blk.ko"]);
+    check(&["fuse"], &[]);
+}
+
+#[test]
+fn recommended_algorithms_are_found_by_their_aliases() {
+    let crc = ["crypto/crc32c_generic.ko", "arch/x86/crypto/crc32c-intel.ko"];
+    check(&["ext4"], &[&crc[..], &["fs/mbcache.ko", "fs/jbd2/jbd2.ko", "fs/ext4/ext4.ko"]].concat());
+    check(&["crypto-crc32c"], &crc);
+    check(&["crypto-sha256"], &[]);
+}
+
+#[test]
+fn recommendations_in_a_circle_end() {
+    check(&["circle_a"], &["lib/circle_b.ko", "lib/circle_a.ko"]);
+}
+
+#[test]
+fn modprobe_finds_what_is_needed() {
+    let collected = merged(&collect(&kernel(), &spec(&["ext4"]), 7).unwrap());
+    assert_eq!(
+        text(&collected, "usr/lib/modules/6.1.0/modules.dep"),
+        "kernel/crypto/crc32c_generic.ko:\nkernel/arch/x86/crypto/crc32c-intel.ko:\nkernel/fs/mbcache.ko:\n\
+         kernel/fs/jbd2/jbd2.ko:\nkernel/fs/ext4/ext4.ko: kernel/fs/jbd2/jbd2.ko kernel/fs/mbcache.ko\n"
+    );
+    let item = collected.get(b"usr/lib/modules/6.1.0/kernel/fs/ext4/ext4.ko").unwrap();
+    assert_eq!(item.node.metadata, Metadata { mtime: 7, ..Metadata::with_mode(0o644) });
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let kernel = kernel();
+    refused(
+        &kernel,
+        &spec(&["virtio_blck"]),
+        "the kernel `6.1.0` has no module `virtio_blck`",
+        Some("did you mean `virtio_blk`?"),
+    );
+    refused(
+        &kernel,
+        &spec(&["broken"]),
+        "module `broken` needs `nowhere`, which the kernel `6.1.0` does not have",
+        None,
+    );
+    let other = ModulesSpec { release: Some("5.10".to_owned()), ..spec(&[]) };
+    refused(&kernel, &other, "the layers have no modules of the kernel `5.10`", Some("there is `6.1.0`"));
+    refused(&tree(&[]), &spec(&[]), "the layers have no kernel modules below `usr/lib/modules`", None);
+    let two = tree(&[("usr/lib/modules/1/a.ko", vec![]), ("lib/modules/2/a.ko", vec![])]);
+    refused(
+        &two,
+        &spec(&["a"]),
+        "the layers have modules of several kernels: `2`, `1`",
+        Some("choose one with `release`"),
+    );
+}
+
+#[test]
+fn damaged_modules_are_refused() {
+    let good = module(&["depends="]);
+    for length in 0..good.len() {
+        let tree = tree(&[("usr/lib/modules/1/a.ko", good[..length].to_vec())]);
+        assert!(collect(&tree, &spec(&["a"]), 0).is_err(), "{length}");
+    }
+    for at in 0..good.len() {
+        let mut damaged = good.clone();
+        damaged[at] = 0xff;
+        let _ = collect(&tree(&[("usr/lib/modules/1/a.ko", damaged)]), &spec(&["a"]), 0);
+    }
+    let bad_xz = tree(&[("usr/lib/modules/1/a.ko.xz", b"not xz".to_vec())]);
+    refused(&bad_xz, &spec(&["a"]), "could not read module `usr/lib/modules/1/a.ko.xz`", None);
+}
