@@ -30,6 +30,8 @@ const PATHS: &[(&str, Verdict)] = &[
     ("etc/shadow-", Verdict::Drop),
     ("etc/subgid-", Verdict::Drop),
     ("etc/subuid-", Verdict::Drop),
+    // What `/var/lock` points to, for systems that start nothing which makes it.
+    ("run/lock", Verdict::Keep),
     ("usr/sbin/policy-rc.d", Verdict::Drop),
     ("var/.updated", Verdict::Drop),
     ("var/cache/ldconfig/aux-cache", Verdict::Drop),
@@ -67,6 +69,36 @@ const PATTERNS: &[(&str, &str, &str)] = &[
     ("var/lib/dpkg", "", "-old"),
     ("var/log", "", ".log"),
 ];
+
+/// Files that belong to a group other than root's on every Debian system. Programs that add users write them
+/// anew and give the copy the owner that they see, and what is emulated, they do not see.
+const GROUPS: &[(&str, u32)] = &[("etc/gshadow", SHADOW), ("etc/shadow", SHADOW)];
+
+/// The group `shadow`; base-passwd has the number.
+const SHADOW: u32 = 42;
+
+/// Returns the group of the file `path`, which was found with the group `found`.
+pub(super) fn group_of(path: &[u8], found: u32) -> u32 {
+    match GROUPS.iter().find(|(exact, _)| exact.as_bytes() == path) {
+        Some((_, group)) if found == 0 => *group,
+        _ => found,
+    }
+}
+
+/// Files that programs write-protect when they make them.
+const PROTECTED: &[&str] = &["etc/machine-id", "etc/udev/hwdb.bin", "usr/lib/udev/hwdb.bin"];
+
+/// Returns the mode of the new file `path`, which was found with the mode `found`.
+///
+/// The trees that scripts see may have nothing writable, whatever the packages say. So what was copied with
+/// its mode and then edited (`/etc/shells`) is write-protected as hardly anything is on purpose.
+pub(super) fn mode_of_new_file(path: &[u8], found: u32) -> u32 {
+    match found {
+        0o444 if !PROTECTED.iter().any(|exact| exact.as_bytes() == path) => 0o644,
+        0o555 => 0o755,
+        _ => found,
+    }
+}
 
 /// Returns what becomes of the changed path `path`; `is_packaged` says that a package has something there.
 pub(super) fn verdict(path: &[u8], is_packaged: bool) -> Verdict {
@@ -119,6 +151,7 @@ mod tests {
             ("etc/ssh/ssh_host_rsa_key", Verdict::Drop),
             ("etc/ssh/sshd_config", Verdict::Keep),
             ("etc/ld.so.cache", Verdict::Keep),
+            ("run/lock", Verdict::Keep),
             ("run/lock/x", Verdict::Drop),
             ("run", Verdict::Keep),
             ("running/x", Verdict::Keep),
@@ -134,6 +167,21 @@ mod tests {
         }
         // What a package has there is not something that a run left behind.
         assert_eq!(verdict(b"var/cache/man/x", true), Verdict::Keep);
+    }
+
+    #[test]
+    fn modes_of_new_files() {
+        assert_eq!(mode_of_new_file(b"etc/shells", 0o444), 0o644);
+        assert_eq!(mode_of_new_file(b"usr/local/bin/x", 0o555), 0o755);
+        assert_eq!(mode_of_new_file(b"etc/udev/hwdb.bin", 0o444), 0o444);
+        assert_eq!(mode_of_new_file(b"etc/sudoers", 0o440), 0o440);
+    }
+
+    #[test]
+    fn groups() {
+        assert_eq!(group_of(b"etc/shadow", 0), 42);
+        assert_eq!(group_of(b"etc/shadow", 7), 7);
+        assert_eq!(group_of(b"etc/passwd", 0), 0);
     }
 
     #[test]

@@ -115,17 +115,17 @@ impl Changes<'_> {
         file: &Path,
         found: &fs::Metadata,
     ) -> Result<(), ConfigureError> {
+        let packages = self.difference.packages;
         let is_opaque = rustix::fs::lgetxattr(file, OPAQUE, &mut [0; 4]).is_ok();
-        if is_opaque {
+        if is_opaque && packages.tree.items_below(path).next().is_some() {
             self.builder.declare_opaque(path.clone());
         }
-        let packages = self.difference.packages;
         let packaged = packages.get(path.as_bytes()).filter(|item| item.node.kind == NodeKind::Directory);
         let base = packages.directories.get(path).or(packaged.map(|item| &item.node.metadata));
-        let base = base.filter(|_| packaged.is_some() && !is_opaque);
+        let base = base.filter(|_| packaged.is_some());
         let metadata = self.metadata(path, found, base)?;
         let is_same = packaged.is_some_and(|item| is_same_apart_from_time(&item.node.metadata, &metadata));
-        if !is_same || is_opaque {
+        if !is_same {
             self.builder.declare(path.clone(), metadata, Declaration::Directory)?;
         }
         Ok(())
@@ -186,13 +186,15 @@ impl Changes<'_> {
         };
         let is_placed = self.difference.root.placed.contains_key(&path);
         let mut metadata = self.metadata(&path, found, base.as_ref())?;
+        metadata.gid = cleanup::group_of(path.as_bytes(), metadata.gid);
         if !is_same_content && !is_placed {
             metadata.mtime = self.difference.epoch;
         }
         if base.is_none() && matches!(metadata.mode, 0o444 | 0o555) {
-            // The tree below has no other modes. A copy of one of its files should have the file's real one.
-            metadata.mode =
-                self.mode_of_original(&file, found.len()).map_err(error)?.unwrap_or(metadata.mode);
+            // A copy of a packaged file has the mode that the scripts saw, and should have the file's real one.
+            let original = self.mode_of_original(&file, found.len()).map_err(error)?;
+            let likely = cleanup::mode_of_new_file(path.as_bytes(), metadata.mode);
+            metadata.mode = original.unwrap_or(likely);
         }
         if is_same_content && packaged.is_some_and(|item| item.node.metadata == metadata) {
             return Ok(());

@@ -48,14 +48,14 @@ fn link_directories(root: &Root, architecture: &str) -> Result<(), ConfigureErro
     Ok(())
 }
 
-/// Gives files the permissions that matter: a tree of plain files only knows what is executable, and may have
-/// nothing writable.
+/// Gives files their permissions where these are not the usual ones: a tree of plain files only knows what is
+/// executable. That it may have nothing writable is left as it is, or every file would be copied.
 fn set_modes(root: &Root, packages: &Packages) -> Result<(), ConfigureError> {
     for item in packages.tree.items() {
         let mode = item.node.metadata.mode;
         let is_usual = match &item.node.kind {
             NodeKind::Directory => mode == 0o755,
-            NodeKind::File(_) => matches!(mode, 0o444 | 0o555 | 0o644 | 0o755),
+            NodeKind::File(_) => matches!(mode, 0o644 | 0o755),
             _ => true,
         };
         if !is_usual {

@@ -61,7 +61,9 @@ pub(super) fn environment(epoch: i64) -> Vec<(String, String)> {
         ("HOME", "/root"),
         ("LC_ALL", "C.UTF-8"),
         ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
-        // Python then writes byte code that is checked against the source's hash instead of its time.
+        // Byte code that Python writes by itself has the time of its source in it, which is that of a checkout.
+        ("PYTHONDONTWRITEBYTECODE", "1"),
+        // What packages have it compile is then checked against the source's hash instead.
         ("SOURCE_DATE_EPOCH", &epoch.to_string()),
         ("TZ", "UTC"),
     ]
