@@ -1,3 +1,24 @@
-//! Runs things on this machine: sandboxed steps, downloads.
+//! Runs things on this machine: steps in sandboxes, and downloads.
+//!
+//! What is to be run, and when, is decided by `engine`; how a sandbox is made is known to `sandbox`, where
+//! blobs are kept to `cas`. This crate puts a step's inputs in place, runs its command, takes its outputs,
+//! and keeps what failed. Only [`fetch`] opens connections.
 
+mod cache;
+mod environment;
+mod executor;
+mod failed;
 pub mod fetch;
+mod history;
+mod interactive;
+mod jobserver;
+mod log;
+mod stage;
+
+pub use cache::LocalActionCache;
+pub use environment::ENVIRONMENT;
+pub use executor::{LocalExecutor, Options};
+pub use failed::FailedSandbox;
+pub use history::HistoryFile;
+pub use interactive::{Console, Interactive};
+pub use jobserver::Jobserver;

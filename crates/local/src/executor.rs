@@ -1,0 +1,273 @@
+//! Runs actions in sandboxes on this machine.
+
+use std::fs::{self, File};
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use cas::{Digest, ImportMode, LocalStore, Node, Store as _, StoreError};
+use engine::{ActionResult, Execution, Executor, ExecutorError, Request, Requirements, Usage};
+use rustix::fs::Access;
+use sandbox::{Child, Ended, Exit, Files, Mount, Overlay, Root, Sandbox, Standard, Stream, User, Writable};
+
+use crate::Jobserver;
+use crate::environment::{environment_of, output_directory, working_directory};
+use crate::failed::Failed;
+use crate::log::{HEAD, LogWriter, TAIL};
+use crate::stage::{Layer, directories, stage};
+
+/// How a [`LocalExecutor`] works.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The program that becomes the init of sandboxes: one that calls [`sandbox::init::run_if_requested`]
+    /// first thing, so usually our own.
+    pub init: PathBuf,
+    /// Where the sandboxes of failed steps are kept; on the file system of the store.
+    pub failed: PathBuf,
+    /// How many of them are kept: the last ones.
+    pub n_failed: usize,
+    /// How many jobs all running steps together may run at once.
+    pub n_jobs: NonZeroUsize,
+}
+
+/// Runs actions in sandboxes on this machine, with inputs from a store on its disk.
+///
+/// A step sees its input root as `/`, writable, with what it writes thrown away except `/build/out`. It
+/// runs as user 1000, or as root of its own user namespace when it asks for that; its environment is its
+/// own and [`crate::ENVIRONMENT`]. It has no network. When it ends, everything that it started is killed;
+/// so it is when this process ends, in whatever way.
+pub struct LocalExecutor<'s> {
+    pub(crate) store: &'s LocalStore,
+    pub(crate) options: Options,
+    jobserver: Jobserver,
+}
+
+/// How often a running step is looked after.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+impl<'s> LocalExecutor<'s> {
+    /// Returns an executor that takes inputs from `store` and puts outputs there.
+    ///
+    /// Fails when the directory for failed sandboxes cannot be made.
+    pub fn new(store: &'s LocalStore, options: Options) -> Result<LocalExecutor<'s>, ExecutorError> {
+        fs::create_dir_all(&options.failed)
+            .map_err(|error| machine(format!("make `{}`", options.failed.display()), error))?;
+        let jobserver = Jobserver::new(options.n_jobs).map_err(|error| machine("make a jobserver", error))?;
+        Ok(LocalExecutor { store, options, jobserver })
+    }
+
+    /// Makes the directory of a run. Whoever drops it removes it.
+    pub(crate) fn new_run(&self) -> Result<Run, ExecutorError> {
+        let made =
+            tempfile::Builder::new().prefix("run-").tempdir_in(self.store.scratch()).and_then(|directory| {
+                let run = Run { path: Some(directory.keep()) };
+                for name in ["upper", "work", "out", "tmp"] {
+                    fs::create_dir(run.path().join(name))?;
+                }
+                // The step's own user is another one to the directory that it did not make.
+                rustix::fs::chmod(run.path().join("tmp"), rustix::fs::Mode::from_raw_mode(0o1777))?;
+                for name in ["upper", "out"] {
+                    rustix::fs::chmod(run.path().join(name), rustix::fs::Mode::from_raw_mode(0o755))?;
+                }
+                Ok(run)
+            });
+        made.map_err(|error| disk(format!("make a directory in `{}`", self.store.scratch().display()), error))
+    }
+
+    /// Describes the sandbox of a run whose inputs are staged.
+    pub(crate) fn describe(
+        &self,
+        layers: &[Layer],
+        run: &Path,
+        requirements: &Requirements,
+        arguments: Vec<String>,
+        environment: Vec<(String, String)>,
+    ) -> Result<Sandbox, ExecutorError> {
+        let writable = Writable { upper: run.join("upper"), work: run.join("work") };
+        let overlay = Overlay { lowers: directories(self.store, layers, run)?, writable: Some(writable) };
+        let mut sandbox = Sandbox::new(Root::Overlay(overlay), arguments);
+        let kvm = "/dev/kvm";
+        let usable = rustix::fs::access(kvm, Access::READ_OK | Access::WRITE_OK).is_ok();
+        let devices: &[&str] = if requirements.kvm && usable { &[kvm] } else { &[] };
+        sandbox.mounts = vec![
+            Mount::proc(),
+            Mount::dev(devices),
+            Mount::read_write(run.join("tmp"), "/tmp"),
+            Mount::read_write(run.join("out"), output_directory()),
+        ];
+        sandbox.user = if requirements.root { User::Root } else { User::Build };
+        sandbox.environment = environment;
+        sandbox.directory = working_directory();
+        Ok(sandbox)
+    }
+
+    /// Runs the command of a staged run and returns how it ended, with a last line for the log.
+    fn run_command(
+        &self,
+        request: &Request<'_>,
+        sandbox: &Sandbox,
+        log: &mut LogWriter,
+        cancel: &AtomicBool,
+    ) -> Result<(Ended, String), ExecutorError> {
+        let pipe = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
+        let (reader, writer) =
+            pipe.map_err(|error| machine("make a pipe for a log", io::Error::from(error)))?;
+        let stream = Stream::File(writer.as_fd());
+        let standard = Standard::Streams { stdin: Stream::Null, stdout: stream, stderr: stream };
+        let files = Files { standard, inherited: self.jobserver.files() };
+        let child = sandbox::spawn(sandbox, &files, &self.options.init);
+        drop(writer);
+        let mut child = child.map_err(|error| sandbox_error(request.label, error))?;
+        thread::scope(|scope| {
+            let copier = scope.spawn(|| log.copy(reader));
+            let supervised = supervise(&mut child, request, cancel);
+            // Dead or not, it must not write any more, or the copier would wait for it.
+            drop(child);
+            let copied = copier.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let ended = supervised?;
+            copied.map_err(|error| machine(format!("read what `{}` printed", request.label), error))?;
+            Ok(ended)
+        })
+    }
+
+    /// Takes over what the command left in its output directory. What a tree cannot hold is the command's
+    /// failure, and told as the message for its log.
+    fn import_outputs(&self, run: &Path, mode: ImportMode) -> Result<Result<Digest, String>, StoreError> {
+        let out = run.join("out");
+        // A step may leave it closed to everybody.
+        let opened = rustix::fs::chmod(&out, rustix::fs::Mode::from_raw_mode(0o755));
+        opened.map_err(|error| StoreError::Io {
+            doing: format!("open `{}`", out.display()),
+            source: error.into(),
+        })?;
+        match self.store.import_tree(&out, mode) {
+            Ok(imported) => Ok(Ok(imported.digest)),
+            Err(error @ (StoreError::Special { .. } | StoreError::NotUtf8 { .. })) => {
+                let host = out.display().to_string();
+                Ok(Err(error.to_string().replace(&host, &output_directory())))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Executor for LocalExecutor<'_> {
+    fn execute(&self, request: &Request<'_>, cancel: &AtomicBool) -> Result<Execution, ExecutorError> {
+        let token = self.jobserver.acquire(cancel).map_err(|error| machine("wait for a job token", error))?;
+        let Some(_token) = token else { return Err(ExecutorError::Cancelled) };
+        let run = self.new_run()?;
+        let layers = stage(self.store, request, run.path())?;
+        let makeflags = ("MAKEFLAGS".to_owned(), self.jobserver.makeflags());
+        let environment = environment_of(request.command, &[makeflags]);
+        let arguments = request.command.arguments.clone();
+        let sandbox = self.describe(&layers, run.path(), request.requirements, arguments, environment)?;
+
+        let log_path = run.path().join("log");
+        let write_log = |error| disk(format!("write the log of `{}`", request.label), error);
+        let log_file = File::options().read(true).write(true).create_new(true).open(&log_path);
+        let mut log = LogWriter::new(log_file.map_err(write_log)?, HEAD, TAIL);
+        let (ended, mut message) = self.run_command(request, &sandbox, &mut log, cancel)?;
+
+        let mut exit_code = ended.exit.code();
+        let keep = |exit_code| exit_code != 0 && self.options.n_failed > 0;
+        // What is kept to be entered must not share files with the store.
+        let mode = |exit_code| if keep(exit_code) { ImportMode::Copy } else { ImportMode::Move };
+        let output = match self.import_outputs(run.path(), mode(exit_code))? {
+            Ok(output) => output,
+            Err(reason) => {
+                if exit_code == 0 {
+                    exit_code = 1;
+                    message = reason;
+                }
+                self.store.write(b"")?
+            }
+        };
+        log.finish(&message).map_err(write_log)?;
+        let Node::File { digest: log, .. } = self.store.put_file(&log_path, mode(exit_code))? else {
+            unreachable!("`put_file` returns files");
+        };
+        let usage =
+            Usage { wall: ended.usage.wall, cpu: ended.usage.cpu, peak_memory: ended.usage.peak_memory };
+        let kept = if keep(exit_code) {
+            let failed = Failed::new(request, exit_code, layers, &sandbox.environment);
+            Some(self.keep_failed(run, &failed)?.display().to_string())
+        } else {
+            None
+        };
+        Ok(Execution { result: ActionResult { exit_code, output, log, usage }, kept })
+    }
+}
+
+/// Waits until the command ended, or until it must be killed.
+#[allow(clippy::disallowed_methods, reason = "this measures how long a step has run, for its timeout")]
+fn supervise(
+    child: &mut Child,
+    request: &Request<'_>,
+    cancel: &AtomicBool,
+) -> Result<(Ended, String), ExecutorError> {
+    let start = Instant::now();
+    let mut message = String::new();
+    loop {
+        let ended = child.wait_timeout(INTERVAL).map_err(|error| sandbox_error(request.label, error))?;
+        if cancel.load(Ordering::Relaxed) {
+            return Err(ExecutorError::Cancelled);
+        }
+        if let Some(ended) = ended {
+            if let Exit::NotRun(errno) = ended.exit {
+                let program = request.command.arguments.first().map_or("", String::as_str);
+                message = format!("could not execute `{program}`: {}", io::Error::from_raw_os_error(errno));
+            }
+            return Ok((ended, message));
+        }
+        if let Some(timeout) = request.requirements.timeout
+            && message.is_empty()
+            && start.elapsed() >= timeout
+        {
+            message = format!("killed after its timeout of {timeout:?}");
+            child.kill();
+        }
+    }
+}
+
+/// The directory of a run: `lower`, `upper` and `work` of its overlay, `out`, `tmp` and `log`.
+pub(crate) struct Run {
+    path: Option<PathBuf>,
+}
+
+impl Run {
+    pub(crate) fn path(&self) -> &Path {
+        self.path.as_deref().unwrap_or(Path::new(""))
+    }
+
+    /// Returns the directory, which then stays.
+    pub(crate) fn keep(mut self) -> PathBuf {
+        self.path.take().unwrap_or_default()
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            // What is left is removed with the store's scratch directory.
+            let _ = sandbox::remove_tree(path);
+        }
+    }
+}
+
+pub(crate) fn machine(doing: impl Into<String>, error: io::Error) -> ExecutorError {
+    ExecutorError::Machine { doing: doing.into(), help: None, source: Box::new(error) }
+}
+
+/// As the store's errors are, so that a full disk is recognised.
+pub(crate) fn disk(doing: String, source: io::Error) -> ExecutorError {
+    ExecutorError::Store(StoreError::Io { doing, source })
+}
+
+pub(crate) fn sandbox_error(label: &str, error: sandbox::Error) -> ExecutorError {
+    let help = error.help().map(str::to_owned);
+    ExecutorError::Machine { doing: format!("run `{label}` in a sandbox"), help, source: Box::new(error) }
+}

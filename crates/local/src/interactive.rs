@@ -1,0 +1,133 @@
+//! Steps with somebody at the keyboard: shells in their sandboxes, and commands that talk to a terminal.
+
+use std::fs;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use engine::{ExecutorError, Request};
+use rustix::termios::isatty;
+use sandbox::{Ended, Files, Sandbox, Standard, Stream};
+
+use crate::environment::environment_of;
+use crate::executor::{machine, sandbox_error};
+use crate::stage::{Layer, directories, stage};
+use crate::{FailedSandbox, LocalExecutor};
+
+/// What the user types and sees.
+#[derive(Clone, Copy, Debug)]
+pub struct Console<'a> {
+    /// Standard input. When it is a terminal, the command gets one of its own, connected to this.
+    pub input: BorrowedFd<'a>,
+    /// Standard output.
+    pub output: BorrowedFd<'a>,
+    /// Standard error; with a terminal, what the command prints there goes to `output`.
+    pub error: BorrowedFd<'a>,
+}
+
+/// What is run in a sandbox instead of the step's command.
+#[derive(Clone, Copy, Debug)]
+pub enum Interactive<'a> {
+    /// The step's own command.
+    Command,
+    /// A shell: `bash` where the environment has it, else `sh`.
+    Shell,
+    /// These arguments.
+    Other(&'a [String]),
+}
+
+impl LocalExecutor<'_> {
+    /// Runs a command in a sandbox as the step of `request` would find it, and returns its exit code, that
+    /// of a shell. What it writes is thrown away.
+    ///
+    /// `environment` adds to the step's, such as `TERM`. Fails as [`engine::Executor::execute`] does.
+    pub fn enter(
+        &self,
+        request: &Request<'_>,
+        what: Interactive<'_>,
+        environment: &[(String, String)],
+        console: Console<'_>,
+    ) -> Result<i32, ExecutorError> {
+        let run = self.new_run()?;
+        let layers = stage(self.store, request, run.path())?;
+        let environment = environment_of(request.command, environment);
+        let arguments = self.arguments(what, &request.command.arguments, &layers, run.path())?;
+        let sandbox = self.describe(&layers, run.path(), request.requirements, arguments, environment)?;
+        self.interact(request.label, &sandbox, console)
+    }
+
+    /// Runs a command in the kept sandbox of a failed step, where everything is as the step left it. What it
+    /// writes stays there.
+    pub fn enter_failed(
+        &self,
+        failed: &FailedSandbox,
+        what: Interactive<'_>,
+        environment: &[(String, String)],
+        console: Console<'_>,
+    ) -> Result<i32, ExecutorError> {
+        let FailedSandbox { path, failed } = failed;
+        let mut all = failed.environment.clone();
+        all.extend(
+            environment
+                .iter()
+                .filter(|(name, _)| !failed.environment.iter().any(|(n, _)| n == name))
+                .cloned(),
+        );
+        // The kernel insists on an empty directory to work in.
+        let work = path.join("work");
+        sandbox::remove_tree(&work)
+            .and_then(|()| fs::create_dir(&work))
+            .map_err(|error| machine(format!("empty `{}`", work.display()), error))?;
+        let arguments = self.arguments(what, &failed.arguments, &failed.layers, path)?;
+        let sandbox = self.describe(&failed.layers, path, &failed.requirements(), arguments, all)?;
+        self.interact(&failed.label, &sandbox, console)
+    }
+
+    fn arguments(
+        &self,
+        what: Interactive<'_>,
+        own: &[String],
+        layers: &[Layer],
+        run: &Path,
+    ) -> Result<Vec<String>, ExecutorError> {
+        match what {
+            Interactive::Command => return Ok(own.to_vec()),
+            Interactive::Other(arguments) => return Ok(arguments.to_vec()),
+            Interactive::Shell => {}
+        }
+        let directories = directories(self.store, layers, run)?;
+        for shell in ["bin/bash", "usr/bin/bash", "bin/sh", "usr/bin/sh"] {
+            // A link may lead to a file that is only there inside.
+            if directories.iter().any(|directory| directory.join(shell).symlink_metadata().is_ok()) {
+                return Ok(vec![format!("/{shell}")]);
+            }
+        }
+        Err(ExecutorError::Machine {
+            doing: "find a shell in the sandbox".to_owned(),
+            help: Some("its environment has neither `bash` nor `sh`; name a program that it has".to_owned()),
+            source: Box::new(std::io::Error::from(std::io::ErrorKind::NotFound)),
+        })
+    }
+
+    fn interact(&self, label: &str, sandbox: &Sandbox, console: Console<'_>) -> Result<i32, ExecutorError> {
+        let terminal = isatty(console.input);
+        let standard = if terminal {
+            Standard::Terminal
+        } else {
+            Standard::Streams {
+                stdin: Stream::File(console.input),
+                stdout: Stream::File(console.output),
+                stderr: Stream::File(console.error),
+            }
+        };
+        let files = Files { standard, ..Files::default() };
+        let ended = sandbox::spawn(sandbox, &files, &self.options.init).and_then(|mut child| {
+            if terminal {
+                sandbox::terminal::attach(&mut child, console.input, console.output)
+            } else {
+                child.wait()
+            }
+        });
+        let Ended { exit, .. } = ended.map_err(|error| sandbox_error(label, error))?;
+        Ok(exit.code())
+    }
+}

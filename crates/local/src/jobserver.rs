@@ -1,0 +1,158 @@
+//! The GNU make jobserver that all running steps share.
+//!
+//! A pipe with one byte for every job that may run. Its two ends are inherited by every step under fixed
+//! numbers and named in `MAKEFLAGS` as `--jobserver-auth=R,W`: the form that make 4.2 to 4.4, cargo and
+//! rustc understand. (A named FIFO, which make 4.4 prefers and ninja 1.13 insists on, makes make 4.3, that
+//! of Debian 12, fail. ninja runs on its own then, as older ones do anyway.)
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+/// The tokens of all steps.
+///
+/// Every running step holds one token from its start to its end, and passes on to its tools that there are
+/// others. Tokens that a step held when it was killed come back at the latest when no step runs.
+#[derive(Debug)]
+pub struct Jobserver {
+    /// What steps inherit.
+    read: OwnedFd,
+    write: OwnedFd,
+    /// The same pipe, opened again: steps change whether theirs blocks, and this one must not.
+    own_read: OwnedFd,
+    n_tokens: usize,
+    n_running: Mutex<usize>,
+}
+
+/// A running step's own token. Dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Token<'j> {
+    jobserver: &'j Jobserver,
+}
+
+/// Numbers that shells and `configure` scripts do not redirect: those take the low ones.
+const READ_END: RawFd = 200;
+const WRITE_END: RawFd = 201;
+
+/// How often a waiting step looks whether it is cancelled.
+const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+
+impl Jobserver {
+    /// Makes a jobserver for that many jobs at once.
+    pub fn new(n_jobs: NonZeroUsize) -> io::Result<Jobserver> {
+        let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        let path = format!("/proc/self/fd/{}", read.as_raw_fd());
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let own_read = rustix::fs::open(path, flags, Mode::empty())?;
+        // More would not fit into a pipe, and nobody has as many processors.
+        let n_tokens = n_jobs.get().min(4096);
+        Ok(Jobserver { read, write, own_read, n_tokens, n_running: Mutex::new(0) })
+    }
+
+    /// Waits for a token. `None` when `cancel` becomes true first.
+    pub(crate) fn acquire(&self, cancel: &AtomicBool) -> io::Result<Option<Token<'_>>> {
+        {
+            let mut n_running = self.n_running.lock().unwrap_or_else(PoisonError::into_inner);
+            if *n_running == 0 {
+                self.refill()?;
+            }
+            *n_running += 1;
+        }
+        let taken = self.take(cancel);
+        if let Ok(true) = taken {
+            return Ok(Some(Token { jobserver: self }));
+        }
+        *self.n_running.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        taken.map(|_| None)
+    }
+
+    /// Takes a byte out of the pipe; `false` when cancelled.
+    fn take(&self, cancel: &AtomicBool) -> io::Result<bool> {
+        while !cancel.load(Ordering::Relaxed) {
+            match rustix::io::read(&self.own_read, &mut [0]) {
+                Ok(1) => return Ok(true),
+                Ok(_) | Err(Errno::AGAIN) => {}
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            }
+            match poll(&mut [PollFd::new(&self.own_read, PollFlags::IN)], Some(&PATIENCE)) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Returns the value of `MAKEFLAGS` that tells tools of the jobserver.
+    pub(crate) fn makeflags(&self) -> String {
+        format!(" -j{} --jobserver-auth={READ_END},{WRITE_END}", self.n_tokens)
+    }
+
+    /// Returns what a step inherits, with the numbers that [`Jobserver::makeflags`] names.
+    pub(crate) fn files(&self) -> Vec<(RawFd, BorrowedFd<'_>)> {
+        vec![(READ_END, self.read.as_fd()), (WRITE_END, self.write.as_fd())]
+    }
+
+    /// Makes the pipe hold every token again; no step runs.
+    fn refill(&self) -> io::Result<()> {
+        let mut buffer = [0; 512];
+        loop {
+            match rustix::io::read(&self.own_read, &mut buffer) {
+                Ok(0) | Err(Errno::AGAIN) => break,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let mut left = self.n_tokens;
+        while left > 0 {
+            left -= rustix::io::write(&self.write, &vec![b'+'; left])?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Token<'_> {
+    fn drop(&mut self) {
+        *self.jobserver.n_running.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        // The pipe is ours and holds 4096 bytes at least, so this neither fails nor waits.
+        let _ = rustix::io::write(&self.jobserver.write, b"+");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_as_many_tokens_as_jobs_and_lost_ones_come_back() {
+        let go = AtomicBool::new(false);
+        let cancelled = AtomicBool::new(true);
+        let jobserver = Jobserver::new(NonZeroUsize::new(2).unwrap()).unwrap();
+        let count = || {
+            let mut n_tokens = 0;
+            while rustix::io::read(&jobserver.own_read, &mut [0]) == Ok(1) {
+                n_tokens += 1;
+            }
+            n_tokens
+        };
+        assert!(jobserver.acquire(&cancelled).unwrap().is_none());
+        {
+            let _one = jobserver.acquire(&go).unwrap().unwrap();
+            let _two = jobserver.acquire(&go).unwrap().unwrap();
+            assert_eq!(count(), 0);
+        }
+        let one = jobserver.acquire(&go).unwrap().unwrap();
+        // A step that is killed with a token in its hand.
+        assert_eq!(count(), 1);
+        drop(one);
+        let _one = jobserver.acquire(&go).unwrap().unwrap();
+        assert_eq!(count(), 1);
+        assert_eq!(jobserver.makeflags(), " -j2 --jobserver-auth=200,201");
+    }
+}
