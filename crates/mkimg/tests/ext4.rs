@@ -1,5 +1,8 @@
 //! ext4 images: described, pinned, judged by e2fsprogs, damaged, random, and sensitive to what they are made of.
 
+#![allow(clippy::unwrap_used, reason = "what the trees of tests consist of is known to be right")]
+#![allow(clippy::print_stderr, reason = "a test that cannot run says why")]
+
 #[path = "ext4/foreign.rs"]
 mod foreign;
 #[path = "ext4/hostile.rs"]

@@ -8,7 +8,8 @@ use super::error::ReadError;
 use super::extent::Extent;
 use super::group::{BLOCK_UNINIT, INODE_UNINIT, INODE_ZEROED};
 use super::inode::{self, FLAG_INDEX, Inode, Timestamp};
-use super::read::{Reader, Visit};
+use super::read::Reader;
+use super::walk::Visit;
 use crate::sink::{HashSink, Sink};
 
 impl<R: ReadAt> Reader<R> {

@@ -2,30 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use super::allocation::{Allocation, Demand, Numbers, Run};
+use super::allocation::{Allocation, Numbers, Run};
 use super::checksum::Checksum;
 use super::directory::Plan;
-use super::error::{Error, Largest};
+use super::error::Error;
 use super::extent::{Extent, MAX_LEN, Tree as ExtentTree};
-use super::geometry::{Fixed, Geometry, LOG_GROUPS_PER_FLEX, Request};
+use super::geometry::{Fixed, Geometry, LOG_GROUPS_PER_FLEX};
 use super::group::{
     BLOCK_UNINIT, DESCRIPTOR_LEN, GroupDescriptor, INODE_UNINIT, INODE_ZEROED, block_bitmap_checksum,
     fill_inode_bitmap, inode_bitmap_checksum, set_bits,
 };
 use super::hash::{NameHasher, Signedness};
 use super::inode::{self, FLAG_EXTENTS, FLAG_INDEX, Inode, LINK_MAX, encode_device};
-use super::journal;
-use super::options::{BlockSize, Inodes, OnError, Options, Size};
+use super::options::{OnError, Options, Size};
+use super::sizing::{Shape, Sizing, plan};
 use super::superblock::{
     FIRST_INODE, FLAG_SIGNED_HASH, HASH_HALF_MD4, STATE_CLEAN, Superblock, compat, incompat, ro_compat,
 };
-use super::tree::{Content, Declared, ROOT, Tree};
+use super::tree::{Content, Declared, Tree};
 
 /// Targets of symbolic links that are at least this long need a block.
 pub(super) const FAST_LINK: usize = 60;
-
-/// How large `lost+found` is at least, so that it need not grow when the file system is full.
-const LOST_AND_FOUND_LEN: u32 = 16384;
 
 /// A file system whose layout is fixed. [`Image::write`] makes its bytes.
 pub struct Image {
@@ -43,14 +40,6 @@ pub struct Image {
     size: u64,
 }
 
-/// What is known about a tree before it has a size.
-struct Contents {
-    numbers: Numbers,
-    directory_blocks: Vec<u32>,
-    is_indexed: Vec<bool>,
-    has_large_directory: bool,
-}
-
 impl Image {
     pub(super) fn new(options: Options, tree: Tree) -> Result<Image, Error> {
         let hasher = NameHasher::new(&options.hash_seed, Signedness::Signed);
@@ -58,8 +47,8 @@ impl Image {
         if n_inodes > u64::from(u32::MAX) {
             return Err(Error::TooFewInodes { needed: n_inodes, available: u32::MAX.into() });
         }
-        let contents = Contents::new(&tree, &hasher, options.block_size)?;
-        let sizing = Sizing { options: &options, tree: &tree, contents: &contents, needed: n_inodes };
+        let shape = Shape::new(&tree, &hasher, options.block_size)?;
+        let sizing = Sizing { options: &options, tree: &tree, shape: &shape, needed: n_inodes };
         let (geometry, allocation) = sizing.lay_out()?;
 
         let size = match options.size {
@@ -67,7 +56,7 @@ impl Image {
             Size::Fit { .. } => geometry.blocks * u64::from(options.block_size.bytes()),
         };
         let seed = Checksum::of_uuid(&options.uuid);
-        let Contents { numbers, is_indexed, has_large_directory, .. } = contents;
+        let Shape { numbers, is_indexed, has_large_directory, .. } = shape;
         let superblock = superblock(&options, &geometry, &allocation, has_large_directory);
         let mut image = Image {
             options,
@@ -381,137 +370,6 @@ impl Image {
         }
         references
     }
-}
-
-fn plan(
-    tree: &Tree,
-    directory: usize,
-    hasher: &NameHasher,
-    block_size: BlockSize,
-) -> Result<Plan, super::directory::TooManyNames> {
-    let entries = &tree.directories[directory].entries;
-    Plan::new(entries.iter().map(|(name, _)| tree.text(*name)), hasher, block_size)
-}
-
-impl Contents {
-    fn new(tree: &Tree, hasher: &NameHasher, block_size: BlockSize) -> Result<Contents, Error> {
-        let numbers = Numbers::new(tree);
-        let mut contents = Contents {
-            numbers,
-            directory_blocks: Vec::with_capacity(tree.directories.len()),
-            is_indexed: Vec::with_capacity(tree.directories.len()),
-            has_large_directory: false,
-        };
-        for index in 0..tree.directories.len() {
-            let too_large = || {
-                let owner = |at: &Declared| matches!(at.content, Content::Directory(place) if place as usize == index);
-                let node = tree.nodes.iter().position(owner).unwrap_or(ROOT.index()) as u32;
-                let path = tree.path(super::tree::Node::from_index(node));
-                Error::DirectoryTooLarge { path, block_size: block_size.bytes() }
-            };
-            let plan = plan(tree, index, hasher, block_size).map_err(|_| too_large())?;
-            let blocks = u32::try_from(plan.n_blocks()).map_err(|_| too_large())?;
-            contents.has_large_directory |=
-                plan.is_large() || u64::from(blocks) * u64::from(block_size.bytes()) >> 31 > 0;
-            contents.directory_blocks.push(blocks);
-            contents.is_indexed.push(plan.is_indexed());
-        }
-        if let Content::Directory(place) = tree.nodes[super::tree::LOST_AND_FOUND.index()].content {
-            let place = place as usize;
-            if !contents.is_indexed[place] {
-                contents.directory_blocks[place] = LOST_AND_FOUND_LEN / block_size.bytes();
-            }
-        }
-        Ok(contents)
-    }
-}
-
-/// Finds how large the file system has to be.
-struct Sizing<'a> {
-    options: &'a Options,
-    tree: &'a Tree,
-    contents: &'a Contents,
-    needed: u64,
-}
-
-impl Sizing<'_> {
-    fn lay_out(&self) -> Result<(Geometry, Allocation), Error> {
-        let block_size = self.options.block_size;
-        match self.options.size {
-            Size::Fit { slack } => {
-                let wanted = self.needed + inodes_for(slack);
-                self.smallest(|_| wanted, block_size.blocks_for(slack))
-            }
-            Size::Fixed(size) => {
-                let blocks = size / u64::from(block_size.bytes());
-                let (geometry, allocation) = self.attempt(blocks, inodes_for(size), false)?;
-                if allocation.missing == 0 {
-                    return Ok((geometry, allocation));
-                }
-                let wanted = |blocks: u64| inodes_for(blocks.saturating_mul(block_size.bytes().into()));
-                let (enough, _) = self.smallest(wanted, 0)?;
-                let needed = enough.blocks * u64::from(block_size.bytes());
-                let largest: Largest = self.tree.largest();
-                Err(Error::DoesNotFit { size, short_by: needed.saturating_sub(size), largest })
-            }
-        }
-    }
-
-    /// Returns the smallest layout with `slack` free blocks.
-    fn smallest(
-        &self,
-        wanted_inodes: impl Fn(u64) -> u64,
-        slack: u64,
-    ) -> Result<(Geometry, Allocation), Error> {
-        let mut blocks = 0;
-        loop {
-            let (geometry, allocation) = self.attempt(blocks, wanted_inodes(blocks), true)?;
-            let missing = allocation.missing + slack.saturating_sub(allocation.free);
-            if missing == 0 {
-                return Ok((geometry, allocation));
-            }
-            // What is missing at this size is missing at every size, so no step goes too far.
-            blocks = geometry.blocks.saturating_add(missing);
-        }
-    }
-
-    /// Lays everything out in `blocks` blocks, or more if `may_grow`.
-    fn attempt(
-        &self,
-        blocks: u64,
-        wanted_inodes: u64,
-        may_grow: bool,
-    ) -> Result<(Geometry, Allocation), Error> {
-        let Options { block_size, growth, .. } = *self.options;
-        let (inodes, wanted_inodes) = match self.options.inodes {
-            Inodes::Auto => (self.needed, wanted_inodes),
-            Inodes::Count(count) if u64::from(count) < self.needed => {
-                return Err(Error::TooFewInodes { needed: self.needed, available: count.into() });
-            }
-            Inodes::Count(count) => (count.into(), 0),
-        };
-        let geometry =
-            Geometry::new(Request { block_size, blocks, inodes, wanted_inodes, growth, may_grow })?;
-        let demand = Demand {
-            tree: self.tree,
-            numbers: &self.contents.numbers,
-            directory_blocks: &self.contents.directory_blocks,
-            journal_blocks: journal::blocks(self.options.journal, geometry.blocks),
-        };
-        let allocation = Allocation::new(&demand, &geometry)?;
-        Ok((geometry, allocation))
-    }
-}
-
-/// Returns how many inodes there should be for this many bytes of room.
-fn inodes_for(room: u64) -> u64 {
-    let bytes_per_inode = match room {
-        0..0x2000_0000 => 4096,
-        0x2000_0000..0x400_0000_0000 => 16384,
-        0x400_0000_0000..0x1000_0000_0000 => 32768,
-        _ => 65536,
-    };
-    room / bytes_per_inode
 }
 
 fn superblock(

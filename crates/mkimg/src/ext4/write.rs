@@ -61,8 +61,8 @@ impl Output<'_> {
     }
 }
 
-/// Fills the buffer with the bytes at an offset of a file.
-type Contents<'a> = dyn FnMut(Node, u64, &mut [u8]) -> io::Result<()> + 'a;
+/// Fills the buffer with the bytes at an offset of a file; fewer than that are an error.
+pub type Contents<'a> = dyn FnMut(Node, u64, &mut [u8]) -> io::Result<()> + 'a;
 
 /// What is needed beside the image while it is written.
 struct Writer<'a> {
@@ -78,11 +78,7 @@ struct Writer<'a> {
 impl Image {
     /// Writes the image into `sink`. `contents` is asked for the data of files, in the order in which it is stored:
     /// it has to fill the buffer with what is in the file from the offset on.
-    pub fn write(
-        &self,
-        contents: &mut dyn FnMut(Node, u64, &mut [u8]) -> io::Result<()>,
-        sink: &mut dyn Sink,
-    ) -> Result<(), Error> {
+    pub fn write(&self, contents: &mut Contents<'_>, sink: &mut dyn Sink) -> Result<(), Error> {
         let output = Output { sink, buffer: vec![0; BUFFER_LEN], start: 0, filled: 0 };
         let block_len = self.options.block_size.len();
         let xattr_references = self.xattr_references();

@@ -67,7 +67,11 @@ impl Target {
         let offset = block_at(group.inode_bitmap);
         structures.push(Structure { kind: Kind::InodeBitmap, offset, length: inodes_per_group / 8 });
         let mut numbers = vec![];
-        reader.walk(&mut |visit| Ok(numbers.push(visit.inode.number))).unwrap();
+        let mut keep = |visit: &mkimg::ext4::Visit<'_>| {
+            numbers.push(visit.inode.number);
+            Ok(())
+        };
+        reader.walk(&mut keep).unwrap();
         for number in numbers.into_iter().filter(|number| *number < 20) {
             let offset = block_at(group.inode_table) + (number as usize - 1) * 256;
             structures.push(Structure { kind: Kind::Inode { number }, offset, length: 256 });
