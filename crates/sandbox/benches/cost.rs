@@ -12,6 +12,9 @@ use sandbox::{Exit, Files, Mount, Overlay, Root, Sandbox, User, Writable, remove
 
 const N_RUNS: usize = 200;
 
+/// What is measured, and its name.
+type Case<'a> = (&'a str, Box<dyn Fn() + 'a>);
+
 fn main() {
     sandbox::init::run_if_requested();
     let scratch = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cost");
@@ -84,7 +87,7 @@ fn main() {
     };
     let installed = Command::new("bwrap").arg("--version").stdout(Stdio::null()).status().is_ok();
 
-    let mut cases: Vec<(&str, Box<dyn Fn() + '_>)> = vec![
+    let mut cases: Vec<Case<'_>> = vec![
         ("fork and exec", Box::new(|| command(&mut Command::new("/usr/bin/true")))),
         ("sandbox", Box::new(|| run(&one))),
         ("sandbox as root", Box::new(|| run(&as_root))),

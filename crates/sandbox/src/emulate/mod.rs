@@ -3,8 +3,9 @@
 //!
 //! It works inside a sandbox, for a program that is root there ([`crate::User::Root`]). The commands that
 //! it runs get a seccomp filter under which the kernel asks us, the supervisor, about those calls
-//! (seccomp_unotify(2)). Owners are recorded by inode, see [`Records`]. Not covered, because the calls that
-//! read are not intercepted: a program that copies owners from `stat` copies what the disk has, 0:0.
+//! (seccomp_unotify(2)). Owners are recorded by inode, see [`Records`]. The calls that read are not intercepted,
+//! so a program that copies owners from `stat` copies what the disk has, 0:0. Where such a copy replaces the
+//! file that it was made of, it inherits the owners that are recorded for that.
 //!
 //! Answered without a record are calls that change who the process is (`setuid`, `setgroups`, `capset`):
 //! they succeed and change nothing, since nobody else exists. So are `fsync` and its kin: what is emulated

@@ -14,7 +14,8 @@ pub struct Record {
     pub group: Option<u32>,
     /// What it should be instead of the empty regular file that stands for it. Its mode is the file's.
     pub device: Option<Device>,
-    /// Extended attributes in `security.` and `trusted.`, by name.
+    /// Extended attributes in `security.` and `trusted.`, and access control lists (`system.posix_acl_…`, with
+    /// the numbers of users and groups as they were given), by name.
     pub attributes: BTreeMap<String, Vec<u8>>,
 }
 

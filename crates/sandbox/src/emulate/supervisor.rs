@@ -92,6 +92,13 @@ impl Supervisor<'_> {
             libc::SYS_mknodat => self.make_device(call, a, b, c, d),
             #[cfg(target_arch = "x86_64")]
             libc::SYS_mknod => self.make_device(call, libc::AT_FDCWD as u64, a, b, c),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_rename => Ok(self.rename(call, &Which::link(a), &Which::link(b))),
+            libc::SYS_renameat | libc::SYS_renameat2 => {
+                let link =
+                    |directory, address| Which::Path { directory, address, flags: AtFlags::SYMLINK_NOFOLLOW };
+                Ok(self.rename(call, &link(a, b), &link(c, d)))
+            }
             libc::SYS_setxattr => self.set_attribute(call, &Which::following(a)),
             libc::SYS_lsetxattr => self.set_attribute(call, &Which::link(a)),
             libc::SYS_fsetxattr => self.set_attribute(call, &Which::Descriptor(a)),
@@ -124,6 +131,36 @@ impl Supervisor<'_> {
             record.attributes.remove("security.capability");
         }
         Ok(Answer::Success)
+    }
+
+    /// Lets a file that replaces another inherit its owners where it was given to root explicitly.
+    ///
+    /// Programs replace a file by writing a new one, giving it the owners that `stat` has for the old one, and
+    /// renaming it. On the disk everything is root's, so it is root to whom they give it.
+    fn rename(&mut self, call: &Call, from: &Which, to: &Which) -> Answer {
+        if self.records.is_empty() {
+            return Answer::Continue;
+        }
+        let key = |which| {
+            let stat = fstat(self.open(call, which)?)?;
+            Ok::<_, Errno>((stat.st_dev, stat.st_ino))
+        };
+        // What is not there, or not two files, the kernel says.
+        if let (Ok(from), Ok(to)) = (key(from), key(to))
+            && from != to
+            && let Some(replaced) = self.records.existing(to)
+        {
+            let (user, group) = (replaced.user, replaced.group);
+            if let Some(record) = self.records.existing(from) {
+                if record.user == Some(0) {
+                    record.user = user.or(record.user);
+                }
+                if record.group == Some(0) {
+                    record.group = group.or(record.group);
+                }
+            }
+        }
+        Answer::Continue
     }
 
     fn make_device(
@@ -170,6 +207,18 @@ impl Supervisor<'_> {
             0 | libc::XATTR_CREATE | libc::XATTR_REPLACE => {}
             _ => return Err(Errno::INVAL),
         }
+        if name == ACCESS_LIST {
+            let list = AccessList::read(&value)?;
+            let mode = fstat(&inode)?.st_mode & !0o777 | list.permissions;
+            self.view.change_mode(&inode, Mode::from_raw_mode(mode & 0o7777))?;
+            if list.is_minimal {
+                // The mode says it all, and the kernel keeps nothing else.
+                if let Some(record) = self.records.existing(key) {
+                    record.attributes.remove(&name);
+                }
+                return Ok(Answer::Success);
+            }
+        }
         self.records.entry(key, inode).attributes.insert(name, value);
         Ok(Answer::Success)
     }
@@ -181,6 +230,8 @@ impl Supervisor<'_> {
         let record = self.records.existing((stat.st_dev, stat.st_ino));
         match record.and_then(|record| record.attributes.remove(&name)) {
             Some(_) => Ok(Answer::Success),
+            // That there is no list to remove is success.
+            None if name.starts_with(LISTS) => Ok(Answer::Continue),
             None => Err(Errno::NODATA),
         }
     }
@@ -203,10 +254,51 @@ impl Supervisor<'_> {
             // A link has no mode, and no setuid bits that this would remove.
             chownat(inode, "", None, None, AtFlags::EMPTY_PATH)?;
         } else {
-            self.view.touch_mode(inode, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+            self.view.change_mode(inode, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
         }
         let stat = fstat(inode)?;
         Ok((stat.st_dev, stat.st_ino))
+    }
+}
+
+/// Access control lists name users and groups, of which the namespace knows but one.
+const LISTS: &str = "system.posix_acl_";
+
+/// The list that decides about the file itself, and not about what is made in a directory.
+const ACCESS_LIST: &str = "system.posix_acl_access";
+
+/// What an access control list means for the mode of its file (`struct posix_acl_xattr_header` and
+/// `posix_acl_xattr_entry` of linux/posix_acl_xattr.h).
+#[derive(Debug, PartialEq, Eq)]
+struct AccessList {
+    /// The lower nine bits of the mode.
+    permissions: u32,
+    /// It says no more than a mode can.
+    is_minimal: bool,
+}
+
+impl AccessList {
+    fn read(value: &[u8]) -> rustix::io::Result<Self> {
+        const VERSION: [u8; 4] = 2_u32.to_le_bytes();
+        const OWNER: u16 = 0x01;
+        const GROUP: u16 = 0x04;
+        const MASK: u16 = 0x10;
+        const OTHERS: u16 = 0x20;
+        let entries = value.strip_prefix(&VERSION).ok_or(Errno::OPNOTSUPP)?;
+        let (entries, []) = entries.as_chunks::<8>() else { return Err(Errno::INVAL) };
+        let permissions_of = |wanted: u16| {
+            entries.iter().find_map(|&[tag_low, tag_high, low, high, ..]| {
+                let tag = u16::from_le_bytes([tag_low, tag_high]);
+                (tag == wanted).then(|| u32::from(u16::from_le_bytes([low, high])) & 0o7)
+            })
+        };
+        let (Some(owner), Some(group), Some(others)) =
+            (permissions_of(OWNER), permissions_of(GROUP), permissions_of(OTHERS))
+        else {
+            return Err(Errno::INVAL);
+        };
+        let group = permissions_of(MASK).unwrap_or(group);
+        Ok(Self { permissions: owner << 6 | group << 3 | others, is_minimal: entries.len() == 3 })
     }
 }
 
@@ -214,5 +306,33 @@ impl Supervisor<'_> {
 fn recorded_attribute(call: &Call, address: u64) -> rustix::io::Result<Option<String>> {
     let name = read_string(call, address, XATTR_NAME_MAX, Errno::RANGE)?;
     let Ok(name) = name.into_string() else { return Ok(None) };
-    Ok((name.starts_with("security.") || name.starts_with("trusted.")).then_some(name))
+    let recorded = ["security.", "trusted.", LISTS].iter().any(|prefix| name.starts_with(prefix));
+    Ok(recorded.then_some(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(entries: &[(u16, u16)], expected: rustix::io::Result<AccessList>) {
+        let mut value = 2_u32.to_le_bytes().to_vec();
+        for (tag, permissions) in entries {
+            value.extend(tag.to_le_bytes());
+            value.extend(permissions.to_le_bytes());
+            value.extend(u32::MAX.to_le_bytes());
+        }
+        assert_eq!(AccessList::read(&value), expected);
+    }
+
+    #[test]
+    fn the_mask_of_a_list_is_the_groups_part_of_the_mode() {
+        let minimal = AccessList { permissions: 0o750, is_minimal: true };
+        check(&[(1, 7), (4, 5), (0x20, 0)], Ok(minimal));
+        let extended = AccessList { permissions: 0o764, is_minimal: false };
+        check(&[(1, 7), (4, 5), (8, 6), (0x10, 6), (0x20, 4)], Ok(extended));
+        check(&[(1, 7), (4, 5)], Err(Errno::INVAL));
+        assert_eq!(AccessList::read(&[1, 0, 0, 0]), Err(Errno::OPNOTSUPP));
+        assert_eq!(AccessList::read(&[2, 0, 0, 0, 1]), Err(Errno::INVAL));
+    }
 }

@@ -105,8 +105,8 @@ impl View {
         CString::new(bytes).map_err(|_| Errno::INVAL)
     }
 
-    /// Changes the mode of `inode` to what it is: an overlay then has it in its upper tree.
-    pub(super) fn touch_mode(&self, inode: &OwnedFd, mode: Mode) -> rustix::io::Result<()> {
+    /// Changes the mode of `inode`; also when it stays the same, an overlay then has it in its upper tree.
+    pub(super) fn change_mode(&self, inode: &OwnedFd, mode: Mode) -> rustix::io::Result<()> {
         use std::os::fd::AsRawFd;
         let link = format!("self/fd/{}", inode.as_raw_fd());
         rustix::fs::chmodat(&self.proc, link, mode, AtFlags::empty())

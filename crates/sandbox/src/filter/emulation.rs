@@ -8,7 +8,7 @@ const SETXATTRAT: libc::c_long = 463;
 const REMOVEXATTRAT: libc::c_long = 466;
 
 /// Answered by the supervisor, which records what was asked for.
-pub(crate) const RECORDED: &[libc::c_long] = &[
+const RECORDED: &[libc::c_long] = &[
     libc::SYS_fchown,
     libc::SYS_fchownat,
     libc::SYS_setxattr,
@@ -17,6 +17,9 @@ pub(crate) const RECORDED: &[libc::c_long] = &[
     libc::SYS_removexattr,
     libc::SYS_lremovexattr,
     libc::SYS_fremovexattr,
+    libc::SYS_renameat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_rename,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_chown,
     #[cfg(target_arch = "x86_64")]
@@ -59,6 +62,9 @@ pub(crate) fn emulation() -> Program {
         #[cfg(target_arch = "x86_64")]
         rules.push(Rule::when(libc::SYS_mknod, device(1, kind), Action::Ask));
     }
+    // Only such as replace something: without flags.
+    let replaces = Condition::Equal { argument: 4, mask: u32::MAX, value: 0 };
+    rules.push(Rule::when(libc::SYS_renameat2, replaces, Action::Ask));
     // What is foreign or unknown, the sandbox's filter decides.
     assemble(&rules, Action::Allow, u32::MAX, Action::Allow)
 }
@@ -77,6 +83,8 @@ mod tests {
         check(libc::SYS_mknodat, &[0, 0, u64::from(libc::S_IFIFO | 0o644)], Action::Allow);
         check(libc::SYS_mknodat, &[0, 0, 0o644], Action::Allow);
         check(libc::SYS_fchownat, &[], Action::Ask);
+        check(libc::SYS_renameat2, &[0, 0, 0, 0, 0], Action::Ask);
+        check(libc::SYS_renameat2, &[0, 0, 0, 0, 1], Action::Allow);
         check(libc::SYS_fsync, &[], Action::Return(0));
         check(libc::SYS_openat, &[], Action::Allow);
     }

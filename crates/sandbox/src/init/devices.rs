@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, symlinkat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, openat, symlinkat};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 
@@ -34,23 +34,23 @@ pub(super) fn mount_proc(target: &OwnedFd) -> Result<(), Failure> {
     // Refused where something of `/proc` is hidden from us ourselves, as container engines do.
     let proc = new_file_system("proc", &[], NO_PROGRAMS).doing(what).map_err(Failure::privileged)?;
     attach(&proc, target).doing(what)?;
-    for name in READ_ONLY {
-        let tree = match clone_tree(proc.as_fd(), Path::new(name)) {
-            Err(Errno::NOENT) => continue,
-            result => result.doing(what)?,
-        };
-        let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY.bits();
-        sys::set_mount_attributes(tree.as_fd(), u64::from(attributes)).doing(what)?;
-        attach(&tree, open_target(&proc, name, true).doing(what)?).doing(what)?;
-    }
-    for name in HIDDEN {
-        let hidden = match clone_tree(proc.as_fd(), Path::new(name)) {
-            Err(Errno::NOENT) => continue,
-            result => result.doing(what)?,
-        };
-        drop(hidden);
-        let null = clone_tree(CWD, Path::new("/dev/null")).doing(what)?;
-        attach(&null, open_target(&proc, name, true).doing(what)?).doing(what)?;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    for (names, hidden) in [(&READ_ONLY[..], false), (&HIDDEN[..], true)] {
+        for &name in names {
+            let place = match openat(&proc, name, flags, Mode::empty()) {
+                Err(Errno::NOENT) => continue,
+                result => result.doing(what)?,
+            };
+            let cover = if hidden {
+                clone_tree(CWD, Path::new("/dev/null")).doing(what)?
+            } else {
+                let itself = clone_tree(proc.as_fd(), Path::new(name)).doing(what)?;
+                let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY.bits();
+                sys::set_mount_attributes(itself.as_fd(), u64::from(attributes)).doing(what)?;
+                itself
+            };
+            attach(&cover, place).doing(what)?;
+        }
     }
     Ok(())
 }

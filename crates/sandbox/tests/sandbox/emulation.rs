@@ -21,6 +21,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("emulated_attributes", || check("attributes")),
     ("emulated_names_change", || check("names")),
     ("emulated_inodes_are_not_mixed_up", || check("reuse")),
+    ("emulated_replacements", || check("replacements")),
+    ("emulated_access_lists", || check("lists")),
     ("emulated_users", || check("users")),
     ("emulated_paths", || check("paths")),
     ("emulated_errors", || check("errors")),
@@ -123,6 +125,7 @@ impl Tool {
 pub(crate) fn configure(arguments: &[&str]) -> ExitCode {
     match arguments {
         ["set-attribute", path, name, value, flags @ ..] => return set_attribute(path, name, value, flags),
+        ["set-list", path, group] => return set_list(path, group.parse().unwrap()),
         ["remove-attribute", path, name] => return code(rustix::fs::removexattr(*path, *name)),
         _ => {}
     }
@@ -135,6 +138,8 @@ pub(crate) fn configure(arguments: &[&str]) -> ExitCode {
         ["attributes"] => attributes(&mut tool),
         ["names"] => names(&mut tool),
         ["reuse"] => reuse(&mut tool),
+        ["replacements"] => replacements(&mut tool),
+        ["lists"] => lists(&mut tool),
         ["users"] => users(&mut tool),
         ["paths"] => paths(&mut tool),
         ["errors"] => errors(&mut tool),
@@ -245,16 +250,49 @@ fn names(tool: &mut Tool) {
 fn reuse(tool: &mut Tool) {
     // Deleted inodes' numbers come back at once on most file systems: as `passwd` and `adduser` use them.
     tool.run(
-        "i=0; while [ $i -lt 200 ]; do
+        "i=0; while [ $i -lt 60 ]; do
             touch x; chown 33:33 x; rm x; touch y$i; i=$((i+1))
          done",
     );
-    for idx in 0..200 {
+    for idx in 0..60 {
         assert_eq!(tool.record(&format!("y{idx}")), None);
     }
-    tool.run("rm y*; i=0; while [ $i -lt 200 ]; do touch z$i; i=$((i+1)); done; rm -r /etc; mkdir /etc");
+    tool.run("rm y*; i=0; while [ $i -lt 60 ]; do touch z$i; i=$((i+1)); done; rm -r /etc; mkdir /etc");
     assert_eq!(tool.record("z7"), None);
     assert_eq!(tool.record("etc"), None);
+}
+
+fn replacements(tool: &mut Tool) {
+    // As `useradd` does it: what `stat` has for the old file is 0:0.
+    tool.run("touch new; chown 0:42 etc/shadow; chown 0:0 new; mv new etc/shadow");
+    tool.check_owner("etc/shadow", Some(0), Some(42));
+    tool.run("touch a b c d; chown 1:2 a b c; chown 7:8 d; mv d a; touch e; mv e b; ln c c2; mv c c2 2>/dev/null || true");
+    tool.check_owner("a", Some(7), Some(8));
+    tool.check_owner("b", None, None);
+    tool.check_owner("c", Some(1), Some(2));
+}
+
+/// Gives the members of `group` what a directory's own group has, as `setfacl -m g:GROUP:rx` does.
+fn set_list(path: &str, group: u32) -> ExitCode {
+    let mut list = 2_u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in
+        [(1_u16, 7_u16, u32::MAX), (4, 5, u32::MAX), (8, 5, group), (0x10, 7, u32::MAX), (0x20, 0, u32::MAX)]
+    {
+        list.extend(tag.to_le_bytes());
+        list.extend(permissions.to_le_bytes());
+        list.extend(id.to_le_bytes());
+    }
+    let flags = rustix::fs::XattrFlags::empty();
+    code(rustix::fs::setxattr(path, "system.posix_acl_access", &list, flags))
+}
+
+fn lists(tool: &mut Tool) {
+    tool.run("mkdir -m 2700 d; /program --configure set-list d 4");
+    let attributes = &tool.record("d").unwrap().attributes;
+    assert_eq!(attributes["system.posix_acl_access"].len(), 4 + 5 * 8);
+    assert_eq!(Tool::metadata("d").mode() & 0o7777, 0o2770, "the mask is the group's part of the mode");
+    tool.run("/program --configure remove-attribute d system.posix_acl_access");
+    assert!(tool.record("d").unwrap().attributes.is_empty());
 }
 
 fn users(tool: &mut Tool) {
