@@ -13,7 +13,10 @@ const TOOLS: &[(&str, &str)] = &[("mkimg", "mkimg"), ("pkgroot", "distro"), ("ru
 const CRATES: &[&str] = &["distro", "layer", "mkimg", "sandbox", "vm"];
 
 fn main() {
-    let workspace = Path::new(&variable("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace exists");
+    let workspace = Path::new(&variable("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .expect("the workspace exists");
     for name in CRATES {
         println!("cargo:rerun-if-changed={}", workspace.join("crates").join(name).display());
     }
@@ -40,7 +43,14 @@ fn main() {
 
 fn cargo(workspace: &Path, target: &str, target_dir: &Path) -> Command {
     let mut cargo = Command::new(variable("CARGO"));
-    cargo.current_dir(workspace).args(["build", "--locked", "--quiet", "--profile", "tool", "--no-default-features"]);
+    cargo.current_dir(workspace).args([
+        "build",
+        "--locked",
+        "--quiet",
+        "--profile",
+        "tool",
+        "--no-default-features",
+    ]);
     cargo.arg("--target").arg(target).arg("--target-dir").arg(target_dir);
     for (tool, package) in TOOLS {
         cargo.args(["--package", package, "--bin", tool]);
@@ -49,15 +59,22 @@ fn cargo(workspace: &Path, target: &str, target_dir: &Path) -> Command {
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
         let describes_outer_build = text.starts_with("CARGO_")
-            && !matches!(text.as_ref(), "CARGO_HOME" | "CARGO_MAKEFLAGS" | "CARGO_NET_OFFLINE" | "CARGO_HTTP_PROXY");
-        if describes_outer_build || matches!(text.as_ref(), "RUSTC" | "RUSTC_WRAPPER" | "RUSTC_WORKSPACE_WRAPPER" | "RUSTFLAGS") {
+            && !matches!(
+                text.as_ref(),
+                "CARGO_HOME" | "CARGO_MAKEFLAGS" | "CARGO_NET_OFFLINE" | "CARGO_HTTP_PROXY"
+            );
+        if describes_outer_build
+            || matches!(text.as_ref(), "RUSTC" | "RUSTC_WRAPPER" | "RUSTC_WORKSPACE_WRAPPER" | "RUSTFLAGS")
+        {
             cargo.env_remove(&name);
         }
     }
     // Static, and the same bytes from any checkout and any home directory: the tools are inputs of actions.
     let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
     flags.push(format!("--remap-path-prefix={}=/bootwright", workspace.display()));
-    let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| env::home_dir().map(|home| home.join(".cargo")));
+    let cargo_home = env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| env::home_dir().map(|home| home.join(".cargo")));
     if let Some(cargo_home) = cargo_home {
         flags.push(format!("--remap-path-prefix={}=/cargo", cargo_home.display()));
     }

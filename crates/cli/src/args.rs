@@ -55,6 +55,9 @@ pub(crate) struct Global {
     /// Take Debian packages from this mirror instead of the one this machine is configured for
     #[arg(long, value_name = "URL", env = "BOOTWRIGHT_MIRROR", global = true)]
     pub(crate) mirror: Option<String>,
+    /// Take package indexes however old they are: somebody on the way could hide security fixes
+    #[arg(long, global = true)]
+    pub(crate) ignore_dates: bool,
     /// Keep caches here [default: $XDG_CACHE_HOME/bootwright]
     #[arg(long, value_name = "DIR", env = "BOOTWRIGHT_CACHE", global = true)]
     pub(crate) cache: Option<PathBuf>,
@@ -117,9 +120,11 @@ pub(crate) enum Command {
         target: String,
     },
     /// Enter the sandbox of a target as its step sees it
-    #[command(after_help = "Examples:\n  bootwright shell kernel          inputs in place, before the step\n  \
+    #[command(
+        after_help = "Examples:\n  bootwright shell kernel          inputs in place, before the step\n  \
                             bootwright shell --failed        where the last failure stopped\n  \
-                            bootwright shell kernel -- make -n")]
+                            bootwright shell kernel -- make -n"
+    )]
     Shell {
         /// A target or a step's label
         #[arg(required_unless_present = "failed")]
@@ -138,9 +143,11 @@ pub(crate) enum Command {
         target: String,
     },
     /// Resolve packages and sources and write `bootwright.lock`
-    #[command(after_help = "Examples:\n  bootwright lock                  add what is missing, keep the rest\n  \
+    #[command(
+        after_help = "Examples:\n  bootwright lock                  add what is missing, keep the rest\n  \
                             bootwright lock --update         take the newest of everything\n  \
-                            bootwright lock --locked         only check that it is complete")]
+                            bootwright lock --locked         only check that it is complete"
+    )]
     Lock {
         /// Resolve everything anew
         #[arg(long)]
@@ -154,12 +161,16 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  bootwright doctor\n  bootwright doctor --json")]
     Doctor,
     /// Remove the project's `out/` directory
-    #[command(after_help = "Examples:\n  bootwright clean                 caches stay, the next build is fast\n  \
-                            bootwright clean && bootwright gc --keep 0")]
+    #[command(
+        after_help = "Examples:\n  bootwright clean                 caches stay, the next build is fast\n  \
+                            bootwright clean && bootwright gc --keep 0"
+    )]
     Clean,
     /// Make the cache smaller
-    #[command(after_help = "Examples:\n  bootwright gc --keep 20GB        drop the least recently used above 20 GB\n  \
-                            bootwright gc --keep 30d         drop what was not used for 30 days")]
+    #[command(
+        after_help = "Examples:\n  bootwright gc --keep 20GB        drop the least recently used above 20 GB\n  \
+                            bootwright gc --keep 30d         drop what was not used for 30 days"
+    )]
     Gc {
         /// A size (`20GB`, `512MiB`) or an age (`30d`, `12h`)
         #[arg(long, value_name = "SIZE|AGE", default_value = "20GB")]
@@ -169,7 +180,9 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  bootwright schema > bootwright.schema.json")]
     Schema,
     /// Print a completion script for a shell
-    #[command(after_help = "Examples:\n  bootwright completions bash > ~/.local/share/bash-completion/completions/bootwright")]
+    #[command(
+        after_help = "Examples:\n  bootwright completions bash > ~/.local/share/bash-completion/completions/bootwright"
+    )]
     Completions {
         /// The shell
         shell: clap_complete::Shell,

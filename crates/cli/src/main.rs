@@ -1,1 +1,38 @@
-fn main() {}
+//! The program `bootwright`: arguments in, a command run, an exit code out.
+
+mod args;
+mod artifacts;
+mod builder;
+mod commands;
+mod download;
+mod environment;
+mod failure;
+mod fetch;
+mod goals;
+mod imports;
+mod lock;
+mod project_state;
+mod session;
+mod signals;
+mod tools;
+mod ui;
+mod unpack;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    // A sandbox is made by running this very program again.
+    sandbox::init::run_if_requested();
+    let cli = args::Cli::parse();
+    let ui = ui::Ui::new(cli.global.progress);
+    match commands::run(&cli, &ui) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            ui.failure(&failure);
+            ExitCode::from(failure.blame as u8)
+        }
+    }
+}

@@ -18,7 +18,7 @@ mod reader;
 mod scalar;
 mod schema;
 mod stack;
-mod suggest;
+pub mod suggest;
 mod target;
 mod value;
 

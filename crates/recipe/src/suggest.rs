@@ -3,7 +3,7 @@
 use strsim::osa_distance;
 
 /// Returns the candidate nearest to `wrong`, when it is near enough to be a slip.
-pub(crate) fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wrong = wrong.to_lowercase().replace('_', "-");
     candidates
         .into_iter()
@@ -20,7 +20,7 @@ pub(crate) fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a 
 }
 
 /// Returns help for a wrong name: the one probably meant, or all there are.
-pub(crate) fn help<'a>(wrong: &str, what: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+pub fn help<'a>(wrong: &str, what: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     let candidates: Vec<&str> = candidates.into_iter().collect();
     if let Some(nearest) = nearest(wrong, candidates.iter().copied()) {
         return format!("did you mean `{nearest}`?");

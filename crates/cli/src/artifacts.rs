@@ -1,0 +1,74 @@
+//! Results into the project: `out/TARGET/`, with `SHA256SUMS` beside the files.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use cas::{Digest, LocalStore, Node, StatCache, StoreError};
+use serde::Serialize;
+
+use crate::failure::{DISK_FULL, Failure, io};
+
+/// The file that lists the digests of all others, as `sha256sum --check` reads it.
+const SUMS: &str = "SHA256SUMS";
+
+/// A file that a target left.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Artifact {
+    /// Its path in the target's directory.
+    pub(crate) path: String,
+    /// Its SHA-256.
+    pub(crate) sha256: String,
+    /// Its size in bytes.
+    pub(crate) size: u64,
+}
+
+/// Puts the tree `output` at `directory` unless it is there already, and returns its files.
+///
+/// When it fails, what was there before still is.
+pub(crate) fn export(
+    store: &LocalStore,
+    output: &Digest,
+    directory: &Path,
+    stats: &mut StatCache,
+) -> Result<Vec<Artifact>, Failure> {
+    let mut artifacts = Vec::new();
+    list(store, output, "", &mut artifacts).map_err(Failure::machine)?;
+    let sums: String =
+        artifacts.iter().map(|artifact| format!("{}  {}\n", artifact.sha256, artifact.path)).collect();
+    let sums = cas::Store::write(store, sums.as_bytes()).map_err(failed)?;
+    let mut tree = store.read_directory(output).map_err(failed)?;
+    tree.entries.insert(SUMS.to_owned(), Node::File { digest: sums, executable: false });
+    let tree = cas::Store::write(store, &tree.encode()).map_err(failed)?;
+    if let Some(parent) = directory.parent() {
+        fs::create_dir_all(parent).map_err(io(format!("make `{}`", parent.display())))?;
+    }
+    store.update_export(&Node::Directory { digest: tree }, directory, stats).map_err(failed)?;
+    Ok(artifacts)
+}
+
+fn failed(error: StoreError) -> Failure {
+    let is_full = error.is_storage_full();
+    let failure = Failure::machine(error);
+    if is_full { failure.help(DISK_FULL) } else { failure }
+}
+
+fn list(
+    store: &LocalStore,
+    tree: &Digest,
+    prefix: &str,
+    artifacts: &mut Vec<Artifact>,
+) -> Result<(), StoreError> {
+    let entries: BTreeMap<String, Node> = store.read_directory(tree)?.entries;
+    for (name, node) in entries {
+        let path = format!("{prefix}{name}");
+        match node {
+            Node::File { digest, .. } => {
+                artifacts.push(Artifact { path, sha256: digest.hex(), size: digest.size() });
+            }
+            Node::Directory { digest } => list(store, &digest, &format!("{path}/"), artifacts)?,
+            Node::Symlink { .. } => {}
+        }
+    }
+    Ok(())
+}

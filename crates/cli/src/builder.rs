@@ -1,0 +1,177 @@
+//! Runs a graph: the engine with this machine's store, executor and history, its events shown and kept.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use cas::Store as _;
+use engine::{Event, ExecutorError, Graph, History, Outcome, Run, RunError, StepId, StepOutcome, World};
+
+use crate::args::Global;
+use crate::environment::{self, Clock};
+use crate::failure::{Blame, DISK_FULL, Failure, io, is_disk_full};
+use crate::project_state::ProjectState;
+use crate::ui::{Ui, seconds};
+use crate::workspace::Caches;
+
+/// How many lines of a failed step's log are shown.
+const LAST_LINES: usize = 30;
+
+/// What a build needs beside its graph.
+pub(crate) struct Builder<'a> {
+    /// The command line.
+    pub(crate) global: &'a Global,
+    /// Where progress is shown.
+    pub(crate) ui: &'a Ui,
+    /// Store and caches.
+    pub(crate) caches: &'a Caches,
+    /// What is kept between builds of this project.
+    pub(crate) state: &'a ProjectState,
+    /// Becomes true when the user wants to stop.
+    pub(crate) cancel: &'a AtomicBool,
+}
+
+impl Builder<'_> {
+    /// Makes what is wanted. Failed steps are shown with the end of their logs.
+    ///
+    /// Fails when the machine could not do it or the build was cancelled; that a step failed is part of the
+    /// outcome.
+    pub(crate) fn run(&self, graph: &Graph, wanted: &[StepId]) -> Result<(Outcome, Duration), Failure> {
+        let clock = Clock::start();
+        let history = self.state.history()?;
+        let executor = self.caches.executor(self.jobs())?;
+        let cache = self.caches.action_cache();
+        let now = || clock.elapsed();
+        let world = World {
+            store: &self.caches.store,
+            cache: &cache,
+            executor: &executor,
+            history: &history,
+            clock: &now,
+        };
+        let options = engine::Options {
+            jobs: self.jobs().get(),
+            memory: environment::memory(),
+            keep_going: self.global.keep_going,
+            force: BTreeSet::new(),
+            retries: 1,
+        };
+        let mut recorder = Recorder::start(self.state, self.global.trace.clone())?;
+        let outcome = engine::run(graph, wanted, &world, &options, self.cancel, &mut |event| {
+            self.ui.event(&event);
+            recorder.record(event);
+        });
+        self.ui.clear();
+        recorder.finish(self.state, &history)?;
+        let outcome = outcome.map_err(|error| machine_failure(error))?;
+        for (step, outcome) in outcome.steps() {
+            self.tell(graph, step, outcome)?;
+        }
+        if outcome.end == engine::End::Cancelled {
+            return Err(Failure::new(Blame::Build, "interrupted")
+                .help("what was finished is kept; run it again to go on"));
+        }
+        Ok((outcome, clock.elapsed()))
+    }
+
+    fn jobs(&self) -> NonZeroUsize {
+        self.global.jobs.unwrap_or_else(environment::processors)
+    }
+
+    /// Shows why a step has no result.
+    fn tell(&self, graph: &Graph, step: StepId, outcome: &StepOutcome) -> Result<(), Failure> {
+        let label = &graph.step(step).label;
+        match outcome {
+            StepOutcome::Failed { result, kept, .. } => {
+                let log = self.caches.store.read(&result.log).map_err(Failure::machine)?;
+                let mut text = format!("error: `{label}` {}\n", ended(result.exit_code, result.usage.wall));
+                let lines = String::from_utf8_lossy(&log);
+                let lines: Vec<&str> = lines.lines().collect();
+                for line in &lines[lines.len().saturating_sub(LAST_LINES)..] {
+                    text.push_str(&format!("  | {line}\n"));
+                }
+                text.push_str(&format!("  the whole log: bootwright log '{label}'\n"));
+                if kept.is_some() {
+                    text.push_str("  its sandbox: bootwright shell --failed\n");
+                }
+                self.ui.report(&text);
+            }
+            StepOutcome::Unready { problem } => {
+                self.ui.report(&format!("error: `{label}` cannot run: {problem}\n"))
+            }
+            StepOutcome::Hit { .. }
+            | StepOutcome::Ran { .. }
+            | StepOutcome::Skipped { .. }
+            | StepOutcome::NotStarted => {}
+        }
+        Ok(())
+    }
+}
+
+fn ended(exit_code: i32, wall: Duration) -> String {
+    match exit_code {
+        code if code > 128 => format!("was killed by signal {} after {}", code - 128, seconds(wall)),
+        code => format!("failed with exit code {code} after {}", seconds(wall)),
+    }
+}
+
+fn machine_failure(error: RunError) -> Failure {
+    let help = match &error {
+        RunError::Execute { source: ExecutorError::Machine { help, .. }, .. } => help.clone(),
+        _ => None,
+    };
+    let help = if is_disk_full(&error) { Some(DISK_FULL.to_owned()) } else { help };
+    Failure { help, ..Failure::machine(error) }
+}
+
+/// Turns what an executor could not do into a failure with its help.
+pub(crate) fn executor_failure(error: ExecutorError) -> Failure {
+    let help = match &error {
+        ExecutorError::Machine { help, .. } => help.clone(),
+        _ => None,
+    };
+    let help = if is_disk_full(&error) { Some(DISK_FULL.to_owned()) } else { help };
+    Failure { help, ..Failure::machine(error) }
+}
+
+/// Keeps the events of a build: for `explain` and the history, and as a trace if asked for.
+struct Recorder {
+    log: File,
+    trace: Option<PathBuf>,
+    events: Vec<Event>,
+    runs: String,
+}
+
+impl Recorder {
+    fn start(state: &ProjectState, trace: Option<PathBuf>) -> Result<Recorder, Failure> {
+        let path = state.event_log();
+        let log = File::create(&path).map_err(io(format!("create `{}`", path.display())))?;
+        Ok(Recorder { log, trace, events: Vec::new(), runs: String::new() })
+    }
+
+    fn record(&mut self, event: Event) {
+        // A log that cannot be written must not stop a build; `finish` will say what is wrong with the disk.
+        if !matches!(event.kind, engine::EventKind::Hit { .. }) {
+            let _ = self.log.write_all(event.to_line().as_bytes());
+        }
+        if let Some(run) = Run::of_event(&event) {
+            self.runs.push_str(&run.to_line());
+        }
+        if self.trace.is_some() {
+            self.events.push(event);
+        }
+    }
+
+    fn finish(self, state: &ProjectState, history: &History) -> Result<(), Failure> {
+        state.append_history(&self.runs, history)?;
+        if let Some(path) = self.trace {
+            fs::write(&path, engine::chrome_trace(&self.events))
+                .map_err(io(format!("write `{}`", path.display())))?;
+        }
+        Ok(())
+    }
+}

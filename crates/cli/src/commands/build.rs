@@ -1,0 +1,69 @@
+//! `build`: makes targets and puts them into `out/`.
+
+use recipe::Goal;
+use serde_json::json;
+
+use super::clean::OUT;
+use crate::args::{Global, Targets};
+use crate::failure::{Blame, Failure};
+use crate::session::Session;
+use crate::ui::{Ui, bytes, seconds};
+use crate::{artifacts, goals};
+
+/// Makes the targets. What succeeded is put into `out/` also when something else failed.
+pub(crate) fn run(global: &Global, ui: &Ui, targets: &Targets) -> Result<(), Failure> {
+    let session = Session::open(global, ui)?;
+    let wanted = goals::targets(&session.stack, &targets.names)?;
+    let prepared = session.prepare(&wanted)?;
+    let names: Vec<_> = wanted
+        .iter()
+        .filter_map(|goal| match goal {
+            Goal::Target(name) => Some(name),
+            _ => None,
+        })
+        .collect();
+    let steps: Vec<_> = names.iter().map(|name| prepared.lowered.targets[*name].step).collect();
+    let built = session.build(&prepared, &steps)?;
+
+    let mut stats = session.state.exported_stats()?;
+    let mut reported = Vec::new();
+    for (name, step) in names.iter().zip(&steps) {
+        let Some(result) = built.outcome.result(*step) else { continue };
+        let directory = session.root.join(OUT).join(name.as_str());
+        let files = artifacts::export(&session.caches.store, &result.output, &directory, &mut stats)?;
+        if !global.json {
+            for file in &files {
+                ui.print(&format!("{OUT}/{name}/{}  {}\n", file.path, bytes(file.size)));
+            }
+        }
+        reported.push(json!({ "target": name.as_str(), "directory": directory, "files": files }));
+    }
+    stats.save().map_err(Failure::machine)?;
+    session.keep(&prepared, &built.outcome)?;
+
+    let counts = built.outcome.counts();
+    if global.json {
+        ui.print_json(&json!({
+            "version": 1,
+            "targets": reported,
+            "steps": { "ran": counts.ran, "remembered": counts.hits, "failed": counts.failed, "skipped": counts.skipped },
+            "seconds": built.wall.as_secs_f64(),
+        }));
+    }
+    let failed = counts.failed > 0;
+    ui.note(&match (failed, counts.ran) {
+        (true, _) => format!(
+            "{} failed, {} skipped, {} ran, {} remembered, {}",
+            counts.failed,
+            counts.skipped,
+            counts.ran,
+            counts.hits,
+            seconds(built.wall)
+        ),
+        (false, 0) => {
+            format!("nothing to do: all {} steps are remembered, {}", counts.hits, seconds(session.elapsed()))
+        }
+        (false, _) => format!("{} ran, {} remembered, {}", counts.ran, counts.hits, seconds(built.wall)),
+    });
+    if failed { Err(Failure::told(Blame::Build)) } else { Ok(()) }
+}

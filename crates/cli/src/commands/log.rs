@@ -1,0 +1,29 @@
+//! `log`: prints what a step wrote when it last ran.
+
+use cas::Store as _;
+use serde_json::json;
+
+use crate::args::Global;
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::ui::Ui;
+
+/// Prints the log of the step of `target`: a target, a test or a label.
+pub(crate) fn run(global: &Global, ui: &Ui, target: &str) -> Result<(), Failure> {
+    let session = Session::open(global, ui)?;
+    let labels = session.labels_for(target);
+    let Some((label, log)) = labels.iter().find_map(|label| Some((label, session.last_log(label)?))) else {
+        return Err(Failure::project(format!("no step of `{target}` has run here yet"))
+            .help("`bootwright plan` lists the steps; labels with spaces need quotes"));
+    };
+    let bytes = session.caches.store.read(&log).map_err(|error| {
+        Failure::machine(error).help(format!("the log of `{label}` was collected; run the step again"))
+    })?;
+    let text = String::from_utf8_lossy(&bytes);
+    if global.json {
+        ui.print_json(&json!({ "version": 1, "label": label, "log": text }));
+    } else {
+        ui.print(&text);
+    }
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! `test`: boots the machines of the project's tests and checks what they say.
+
+use engine::StepOutcome;
+use recipe::Goal;
+use serde_json::json;
+
+use crate::args::{Global, Targets};
+use crate::failure::{Blame, Failure};
+use crate::goals;
+use crate::session::Session;
+use crate::ui::{Ui, seconds};
+
+/// Runs the tests. A test whose inputs did not change since it passed is not run again.
+pub(crate) fn run(global: &Global, ui: &Ui, tests: &Targets) -> Result<(), Failure> {
+    let session = Session::open(global, ui)?;
+    let wanted = goals::tests(&session.stack, &tests.names)?;
+    if wanted.is_empty() {
+        return Err(Failure::project("the project has no test").help("add a `[test.NAME]` table"));
+    }
+    let prepared = session.prepare(&wanted)?;
+    let names: Vec<_> = wanted
+        .iter()
+        .filter_map(|goal| match goal {
+            Goal::Test(name) => Some(name),
+            _ => None,
+        })
+        .collect();
+    let steps: Vec<_> = names.iter().map(|name| prepared.lowered.tests[*name]).collect();
+    let built = session.build(&prepared, &steps)?;
+    session.keep(&prepared, &built.outcome)?;
+
+    let (mut passed, mut failed) = (0, 0);
+    let mut reported = Vec::new();
+    for (name, step) in names.iter().zip(&steps) {
+        let (word, how) = match built.outcome.step(*step) {
+            Some(StepOutcome::Hit { .. }) => ("passed", "remembered".to_owned()),
+            Some(StepOutcome::Ran { result, .. }) => ("passed", seconds(result.usage.wall)),
+            Some(StepOutcome::Failed { result, .. }) => ("failed", seconds(result.usage.wall)),
+            Some(StepOutcome::Skipped { because }) => {
+                ("failed", format!("`{}` failed", prepared.lowered.graph.step(*because).label))
+            }
+            Some(StepOutcome::Unready { .. } | StepOutcome::NotStarted) | None => {
+                ("failed", "not run".to_owned())
+            }
+        };
+        *(if word == "passed" { &mut passed } else { &mut failed }) += 1;
+        if !global.json {
+            ui.print(&format!("test {name} ... {word} ({how})\n"));
+        }
+        reported.push(json!({ "test": name.as_str(), "passed": word == "passed", "how": how }));
+    }
+    let counts = built.outcome.counts();
+    if counts.ran == 0 && counts.failed == 0 {
+        ui.note(&format!(
+            "nothing to do: all {} steps are remembered, {}",
+            counts.hits,
+            seconds(session.elapsed())
+        ));
+    } else {
+        ui.note(&format!("{} ran, {} remembered, {}", counts.ran, counts.hits, seconds(built.wall)));
+    }
+    if global.json {
+        ui.print_json(&json!({ "version": 1, "tests": reported, "passed": passed, "failed": failed }));
+    } else {
+        ui.print(&format!("{passed} passed, {failed} failed\n"));
+    }
+    if failed > 0 { Err(Failure::told(Blame::Build)) } else { Ok(()) }
+}

@@ -1,0 +1,101 @@
+//! Why a command ended, with the exit code that tells a script who has to act.
+
+use std::error::Error;
+use std::fmt;
+
+/// Who has to act; the number is the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// A build or a test failed.
+    Build = 1,
+    /// The project or the command line is wrong.
+    Project = 2,
+    /// This machine cannot do it.
+    Machine = 3,
+}
+
+/// Why a command ended.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// Who has to act.
+    pub(crate) blame: Blame,
+    /// What was not done; its sources are the causes. `None` when everything was said already.
+    pub(crate) error: Option<Box<dyn Error + Send + Sync>>,
+    /// What the reader can do about it.
+    pub(crate) help: Option<String>,
+}
+
+impl Failure {
+    /// Returns a failure that has been told already.
+    pub(crate) fn told(blame: Blame) -> Failure {
+        Failure { blame, error: None, help: None }
+    }
+
+    /// Returns the failure to do something.
+    pub(crate) fn new(blame: Blame, error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+        Failure { blame, error: Some(error.into()), help: None }
+    }
+
+    /// Returns that the project or the command line is wrong.
+    pub(crate) fn project(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+        Failure::new(Blame::Project, error)
+    }
+
+    /// Returns that this machine cannot do it.
+    pub(crate) fn machine(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+        Failure::new(Blame::Machine, error)
+    }
+
+    /// Adds what the reader can do about it.
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Failure {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// An error about a file of this machine: what was being done to it.
+#[derive(Debug)]
+pub(crate) struct FileError {
+    doing: String,
+    source: std::io::Error,
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "could not {}", self.doing)
+    }
+}
+
+impl Error for FileError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// Turns an error of the system into the failure to do `doing`, as in "read `/x`".
+pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Failure {
+    let doing = doing.into();
+    move |source| {
+        let full = source.kind() == std::io::ErrorKind::StorageFull;
+        let failure = Failure::machine(FileError { doing, source });
+        if full { failure.help(DISK_FULL) } else { failure }
+    }
+}
+
+/// What to do when there is no room.
+pub(crate) const DISK_FULL: &str =
+    "free some space, or make the cache smaller with `bootwright gc --keep 5GB`";
+
+/// Returns whether the system said, anywhere in the chain of causes, that there is no room.
+pub(crate) fn is_disk_full(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>()
+            && error.kind() == std::io::ErrorKind::StorageFull
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}

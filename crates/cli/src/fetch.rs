@@ -1,0 +1,168 @@
+//! Downloads what the lock names, when something that runs needs it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cas::{Digest, Store as _};
+use distro::mirror::{Archive, Mirrors};
+use distro::timestamp::Timestamp;
+use engine::{Fate, Input, Known, Options, StepId};
+use recipe::{Imported, Lock, LockedRelease, LockedSource, Name, Needs, Pin, Source};
+
+use crate::download::{Download, Downloader};
+use crate::failure::Failure;
+use crate::lock::mirrors;
+use crate::session::{Prepared, Session};
+use crate::unpack;
+
+/// Where what is pinned can be had.
+pub(crate) struct Origins {
+    lock: Lock,
+    sets: BTreeSet<String>,
+    mirror_of_set: BTreeMap<String, Option<String>>,
+}
+
+impl Origins {
+    /// Returns the origins of all pins that `needs` uses.
+    pub(crate) fn of(needs: &Needs, lock: Lock) -> Origins {
+        let mirror_of_set =
+            needs.packages.iter().map(|(name, set)| (name.clone(), set.request.mirror.clone())).collect();
+        Origins { lock, sets: needs.packages.keys().cloned().collect(), mirror_of_set }
+    }
+
+    /// Returns each pin by the digest of its file, with the set that it is in.
+    pub(crate) fn pins(&self) -> BTreeMap<Digest, (&str, &Pin)> {
+        let sets = self.lock.packages.iter().filter(|(name, _)| self.sets.contains(*name));
+        sets.flat_map(|(name, set)| {
+            set.pins.iter().filter_map(|pin| Some((pin.digest()?, (name.as_str(), pin))))
+        })
+        .collect()
+    }
+
+    /// Returns the downloads of those of `digests` that are pinned.
+    fn downloads(&self, session: &Session<'_>, digests: &BTreeSet<Digest>) -> Vec<Download> {
+        let mut known: BTreeMap<Option<&str>, Mirrors> = BTreeMap::new();
+        let mut downloads = Vec::new();
+        for (digest, (set, pin)) in self.pins() {
+            if !digests.contains(&digest) {
+                continue;
+            }
+            let of_recipe = self.mirror_of_set[set].as_deref();
+            let mirrors = known
+                .entry(of_recipe)
+                .or_insert_with(|| mirrors(session.global.mirror.as_deref(), of_recipe));
+            let release = self.lock.packages[set].releases.iter().find(|release| release.suite == pin.suite);
+            let urls = release.map(|release| urls(mirrors, release, pin)).unwrap_or_default();
+            let name = pin.filename.rsplit('/').next().unwrap_or(&pin.filename).to_owned();
+            downloads.push(Download { name, digest, urls });
+        }
+        downloads
+    }
+}
+
+fn urls(mirrors: &Mirrors, release: &LockedRelease, pin: &Pin) -> Vec<String> {
+    let archive = match release.archive.as_str() {
+        "debian-security" => Archive::DebianSecurity,
+        _ => Archive::Debian,
+    };
+    let mut urls = mirrors.urls(archive, &pin.filename);
+    if let Ok(date) = Timestamp::parse_compact(&release.date) {
+        urls.extend(mirrors.snapshot_urls(archive, date, &pin.filename));
+    }
+    urls
+}
+
+/// Downloads what `steps` need that neither is in the store nor was used for a result that is remembered.
+pub(crate) fn missing(session: &Session<'_>, prepared: &Prepared, steps: &[StepId]) -> Result<(), Failure> {
+    let mut absent = BTreeSet::new();
+    for digest in prepared.origins.pins().into_keys() {
+        if !session.caches.store.contains(&digest).map_err(Failure::machine)? {
+            absent.insert(digest);
+        }
+    }
+    if absent.is_empty() {
+        return Ok(());
+    }
+    let graph = &prepared.lowered.graph;
+    let cache = session.caches.action_cache();
+    let history = session.state.history()?;
+    let known = Known { store: &session.caches.store, cache: &cache, history: &history };
+    let plan = engine::plan(graph, steps, &known, &Options::default()).map_err(Failure::machine)?;
+    let mut needed = BTreeSet::new();
+    for planned in plan.steps.iter().filter(|planned| matches!(planned.fate, Fate::Runs | Fate::MayRun)) {
+        for placement in &graph.step(planned.step).inputs {
+            if let Input::File { digest, .. } = placement.input
+                && absent.contains(&digest)
+            {
+                needed.insert(digest);
+            }
+        }
+    }
+    fetch(session, &prepared.origins, &needed)
+}
+
+/// Downloads every pinned file that is not in the store. Returns how many there were.
+pub(crate) fn all(session: &Session<'_>, origins: &Origins) -> Result<usize, Failure> {
+    let mut absent = BTreeSet::new();
+    for digest in origins.pins().into_keys() {
+        if !session.caches.store.contains(&digest).map_err(Failure::machine)? {
+            absent.insert(digest);
+        }
+    }
+    fetch(session, origins, &absent)?;
+    Ok(absent.len())
+}
+
+fn fetch(session: &Session<'_>, origins: &Origins, digests: &BTreeSet<Digest>) -> Result<(), Failure> {
+    if digests.is_empty() {
+        return Ok(());
+    }
+    if session.global.offline {
+        return Err(Failure::machine(format!(
+            "{} pinned files are not here, and --offline forbids to download them",
+            digests.len()
+        ))
+        .help("run `bootwright fetch` where there is a network"));
+    }
+    Downloader::new(session)?.files(origins.downloads(session, digests))
+}
+
+/// Returns the sources of `needs` that are locked, downloaded where they are not here, archives unpacked.
+pub(crate) fn sources(
+    session: &Session<'_>,
+    needs: &Needs,
+    lock: &Lock,
+) -> Result<BTreeMap<Name, Imported>, Failure> {
+    let mut sources = BTreeMap::new();
+    for (name, source) in &needs.sources {
+        let (Source::Url(wanted), Some(LockedSource::Url { url, sha256, size })) =
+            (&source.value, lock.sources.get(name.as_str()))
+        else {
+            continue;
+        };
+        let Some(digest) = Digest::from_hex(sha256, *size) else { continue };
+        let get = || {
+            if session.caches.store.contains(&digest).map_err(Failure::machine)? {
+                return Ok(());
+            }
+            if session.global.offline {
+                return Err(Failure::machine(format!(
+                    "source `{name}` is not here, and --offline forbids to download it"
+                ))
+                .help("run `bootwright fetch` where there is a network"));
+            }
+            let download = Download { name: name.to_string(), digest, urls: vec![url.clone()] };
+            Downloader::new(session)?.files(vec![download])
+        };
+        let imported = match unpack::archive_suffix(url) {
+            Some(suffix) if wanted.unpack => {
+                Imported::Tree(unpack::archive(&session.caches.store, &digest, suffix, name.as_str(), get)?)
+            }
+            _ => {
+                get()?;
+                Imported::File { digest, executable: false }
+            }
+        };
+        sources.insert(name.clone(), imported);
+    }
+    Ok(sources)
+}

@@ -1,0 +1,287 @@
+//! `bootwright.lock`: read, completed where something is missing, written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use distro::mirror::Mirrors;
+use distro::release::{Freshness, Keyring};
+use distro::resolve::{Catalog, FeedError, Fetch, Query, Resolver};
+use distro::solve::{Base, Recommends, Relations, Request, Wanted};
+use distro::timestamp::Timestamp;
+use recipe::{Lock, LockedRelease, LockedSet, LockedSource, Needs, PackageRequest, Pin, Problem, Source};
+
+use crate::download::Downloader;
+use crate::environment;
+use crate::failure::{Blame, Failure, io};
+use crate::session::Session;
+use crate::workspace::tell;
+
+/// Returns the lock, after what `needs` lists and it lacks was added; it is written then.
+///
+/// Fails under `--locked` when something is missing.
+pub(crate) fn ensure(session: &Session<'_>, needs: &Needs) -> Result<Lock, Failure> {
+    let mut lock = read(session)?;
+    let problems = lock.check(needs);
+    if problems.is_empty() {
+        return Ok(lock);
+    }
+    if session.global.locked {
+        return Err(tell(&problems, session.ui));
+    }
+    if session.global.offline {
+        session.ui.problems(&problems);
+        return Err(Failure::project("the lock is incomplete, and --offline forbids to complete it")
+            .help("run `bootwright lock` without --offline"));
+    }
+    add(session, needs, &mut lock)?;
+    write(session, &lock)?;
+    Ok(lock)
+}
+
+/// Resolves everything anew that `needs` lists, or with `keep` only what is missing. Returns whether the
+/// lock was changed.
+pub(crate) fn update(session: &Session<'_>, needs: &Needs, keep: bool) -> Result<(Lock, bool), Failure> {
+    let before = read(session)?;
+    let mut lock = if keep { before.clone() } else { Lock::default() };
+    lock.prune(needs);
+    if !lock.check(needs).is_empty() {
+        add(session, needs, &mut lock)?;
+    }
+    let changed = lock != before;
+    if changed {
+        if session.global.locked {
+            return Err(Failure::project("the lock would change, and --locked forbids it"));
+        }
+        write(session, &lock)?;
+    }
+    Ok((lock, changed))
+}
+
+fn path(session: &Session<'_>) -> PathBuf {
+    session.root.join(Lock::FILE_NAME)
+}
+
+fn read(session: &Session<'_>) -> Result<Lock, Failure> {
+    let path = path(session);
+    match fs::read_to_string(&path) {
+        Ok(text) => Lock::parse(&text).map_err(|problem| tell(&[*problem], session.ui)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Lock::default()),
+        Err(error) => Err(io(format!("read `{}`", path.display()))(error)),
+    }
+}
+
+fn write(session: &Session<'_>, lock: &Lock) -> Result<(), Failure> {
+    let path = path(session);
+    // Under another name first, so that a full disk or a kill leaves the old lock.
+    let unfinished = path.with_extension("lock.new");
+    fs::write(&unfinished, lock.to_text())
+        .and_then(|()| fs::rename(&unfinished, &path))
+        .map_err(io(format!("write `{}`", path.display())))
+}
+
+/// Adds what is missing or was locked for something else.
+fn add(session: &Session<'_>, needs: &Needs, lock: &mut Lock) -> Result<(), Failure> {
+    let mut groups: BTreeMap<String, Vec<(&String, &PackageRequest)>> = BTreeMap::new();
+    for (name, set) in &needs.packages {
+        let is_current = lock.packages.get(name).is_some_and(|locked| locked.request == set.request.digest());
+        if !is_current {
+            let PackageRequest { distro, release, arch, mirror, suites, components, .. } = &set.request;
+            let archive = format!("{distro}:{release} {arch} {mirror:?} {suites:?} {components:?}");
+            groups.entry(archive).or_default().push((name, &set.request));
+        }
+    }
+    let downloader = Downloader::new(session)?;
+    for sets in groups.into_values() {
+        let requests: Vec<Request> =
+            sets.iter().map(|(name, request)| to_request(name, request)).collect::<Result<_, _>>()?;
+        let catalog = catalog(session, &downloader, sets[0].1, &requests)?;
+        for ((name, request), wanted) in sets.iter().zip(&requests) {
+            let resolution = catalog.resolve(wanted).map_err(Failure::project)?;
+            let pins: Vec<Pin> = resolution.pins.iter().map(to_pin).collect();
+            session.ui.note(&format!("locked {} packages for `{name}`", pins.len()));
+            let used: BTreeSet<&str> = pins.iter().map(|pin| pin.suite.as_str()).collect();
+            let releases =
+                resolution.releases.iter().filter(|release| used.contains(release.suite.as_str())).map(
+                    |release| LockedRelease {
+                        suite: release.suite.clone(),
+                        archive: release.archive.as_str().to_owned(),
+                        date: release.date.compact(),
+                    },
+                );
+            let set = LockedSet { request: request.digest(), releases: releases.collect(), pins };
+            lock.packages.insert((*name).clone(), set);
+        }
+    }
+    for (name, source) in &needs.sources {
+        let Some(locked) = lock_source(&downloader, name.as_str(), &source.value, lock)? else { continue };
+        lock.sources.insert(name.as_str().to_owned(), locked);
+    }
+    Ok(())
+}
+
+fn to_request(name: &str, request: &PackageRequest) -> Result<Request, Failure> {
+    let wanted = request.packages.iter().map(|package| package.parse::<Wanted>());
+    Ok(Request {
+        requester: name.to_owned(),
+        wanted: wanted.collect::<Result<_, _>>().map_err(Failure::project)?,
+        base: match request.base {
+            "essential" => Base::Essential,
+            "minbase" => Base::Minbase,
+            _ => Base::Nothing,
+        },
+        recommends: if request.recommends { Recommends::Follow } else { Recommends::Ignore },
+        relations: if request.relations { Relations::Follow } else { Relations::Ignore },
+    })
+}
+
+fn to_pin(pin: &distro::resolve::Pin) -> Pin {
+    Pin {
+        name: pin.name().to_owned(),
+        version: pin.version().to_owned(),
+        arch: pin.architecture().to_owned(),
+        suite: pin.suite().to_owned(),
+        filename: pin.filename().to_owned(),
+        size: pin.size(),
+        sha256: pin.sha256().to_string(),
+    }
+}
+
+/// Reads the indexes of one archive, as far as possible from the cache.
+fn catalog(
+    session: &Session<'_>,
+    downloader: &Downloader<'_>,
+    request: &PackageRequest,
+    requests: &[Request],
+) -> Result<Catalog, Failure> {
+    let distribution = format!("{}:{}", request.distro, request.release)
+        .parse()
+        .map_err(|error: distro::mirror::DistributionError| Failure::project(error))?;
+    let mut query = Query::new(distribution, &request.arch);
+    if !request.components.is_empty() {
+        query.components = request.components.clone();
+    }
+    if !request.suites.is_empty() {
+        query.suites = request.suites.clone();
+    }
+    query.freshness = if session.global.ignore_dates { Freshness::IgnoreDates } else { Freshness::Required };
+    for request in requests {
+        query = query.for_request(request);
+    }
+    let mirrors = mirrors(session.global.mirror.as_deref(), request.mirror.as_deref());
+    let now = Timestamp(environment::now().as_secs());
+    let mut resolver = Resolver::new(query, mirrors, Keyring::debian(), now);
+    let indexes = session.caches.root.join("indexes");
+    fs::create_dir_all(&indexes).map_err(io(format!("make `{}`", indexes.display())))?;
+    loop {
+        let fetches = resolver.next_fetches();
+        if fetches.is_empty() {
+            break;
+        }
+        let mut wanted = Vec::new();
+        for fetch in fetches {
+            let cached = fetch.cache_key.as_ref().map(|key| indexes.join(key));
+            let is_fed = cached.as_ref().and_then(|path| fs::read(path).ok()).is_some_and(|bytes| {
+                // One that is damaged is downloaded again and replaced.
+                resolver.feed_compact(fetch.id, &bytes).is_ok()
+            });
+            if !is_fed {
+                wanted.push((fetch, cached));
+            }
+        }
+        let texts = downloader.texts(wanted.iter().map(|(fetch, _)| fetch));
+        for ((fetch, cached), first) in wanted.iter().zip(texts) {
+            feed(&mut resolver, downloader, fetch, first)?;
+            if let (Some(path), Some(compact)) = (cached, resolver.compact(fetch.id)) {
+                let unfinished = path.with_extension("new");
+                fs::write(&unfinished, compact)
+                    .and_then(|()| fs::rename(&unfinished, path))
+                    .map_err(io(format!("write `{}`", path.display())))?;
+            }
+        }
+    }
+    resolver.finish().map_err(Failure::project)
+}
+
+/// Gives what the first mirror had to the resolver; if it is refused, what the others have.
+fn feed(
+    resolver: &mut Resolver,
+    downloader: &Downloader<'_>,
+    fetch: &Fetch,
+    first: Result<Vec<u8>, Failure>,
+) -> Result<(), Failure> {
+    let refused = |error: FeedError| {
+        let help = error.help();
+        let failure = Failure::new(Blame::Machine, error);
+        match help {
+            Some(help) => failure.help(help),
+            None => failure,
+        }
+    };
+    let mut failure = match first {
+        Ok(bytes) => match resolver.feed(fetch.id, &bytes) {
+            Ok(()) => return Ok(()),
+            Err(error) => refused(error),
+        },
+        Err(failure) => failure,
+    };
+    for url in fetch.urls.iter().skip(1) {
+        match downloader.text(&fetch.what, std::slice::from_ref(url), fetch.max_size) {
+            Ok(bytes) => match resolver.feed(fetch.id, &bytes) {
+                Ok(()) => return Ok(()),
+                Err(error) => failure = refused(error),
+            },
+            // What a mirror had and was refused says more than what another one does not have.
+            Err(_) => {}
+        }
+    }
+    Err(failure)
+}
+
+/// Returns the mirrors, those to try first at the front: named on the command line, named by the recipe, this
+/// machine's own, the distribution's own.
+pub(crate) fn mirrors(given: Option<&str>, of_recipe: Option<&str>) -> Mirrors {
+    let mut mirrors = Mirrors::default();
+    let sources: Vec<_> = environment::apt_configuration()
+        .iter()
+        .flat_map(|(path, text)| match path.extension() {
+            Some(extension) if extension == "sources" => distro::mirror::parse_sources(text),
+            _ => distro::mirror::parse_sources_list(text),
+        })
+        .collect();
+    mirrors.prefer_apt(&sources);
+    for url in [of_recipe, given].into_iter().flatten() {
+        mirrors.prefer_url(url);
+    }
+    mirrors
+}
+
+/// Returns what a source is to be locked to, or `None` when it is locked already or is not locked at all.
+fn lock_source(
+    downloader: &Downloader<'_>,
+    name: &str,
+    source: &Source,
+    lock: &Lock,
+) -> Result<Option<LockedSource>, Failure> {
+    let place = match source {
+        Source::Path(_) => return Ok(None),
+        Source::Url(wanted) => {
+            if let Some(LockedSource::Url { url, sha256, .. }) = lock.sources.get(name)
+                && url == wanted.url.as_str()
+                && wanted.sha256.as_ref().is_none_or(|wanted| wanted.as_str() == sha256)
+            {
+                return Ok(None);
+            }
+            let sha256 = wanted.sha256.as_ref().map(|sha256| sha256.as_str());
+            let digest = downloader.pin(name, wanted.url.as_str(), sha256)?;
+            let (url, sha256, size) = (wanted.url.as_str().to_owned(), digest.hex(), digest.size());
+            return Ok(Some(LockedSource::Url { url, sha256, size }));
+        }
+        Source::Git(git) => &git.git.place,
+        Source::Debian(debian) => &debian.debian_source.place,
+    };
+    let problem = Problem::at(place, format!("source `{name}` is of a kind that cannot be locked yet"))
+        .help("use a `url` with its `sha256`, or a `path`");
+    Err(tell(&[problem], downloader.ui()))
+}

@@ -1,0 +1,205 @@
+//! One command's view of everything: the project, its lock, this machine's caches, the user.
+
+use std::num::NonZeroUsize;
+use std::os::fd::AsFd as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use cas::{Digest, Reference, Store as _};
+use engine::{ActionCache as _, Known, Outcome, StepId, StepOutcome};
+use local::{Console, Interactive, LocalActionCache};
+use recipe::{Goal, Lowered, Resolved, Stack};
+
+use crate::args::Global;
+use crate::builder::{Builder, executor_failure};
+use crate::environment::{self, Clock};
+use crate::failure::{Blame, Failure};
+use crate::project_state::ProjectState;
+use crate::ui::Ui;
+use crate::workspace::{Caches, Workspace, tell};
+use crate::{fetch, goals, imports, lock, signals, tools};
+
+/// Everything that a command about a project needs.
+pub(crate) struct Session<'a> {
+    /// The command line.
+    pub(crate) global: &'a Global,
+    /// Where things are shown.
+    pub(crate) ui: &'a Ui,
+    /// The directory of the project.
+    pub(crate) root: PathBuf,
+    /// What the project file says.
+    pub(crate) stack: Stack,
+    /// Store and caches.
+    pub(crate) caches: Caches,
+    /// What is kept between builds of this project.
+    pub(crate) state: ProjectState,
+    /// Becomes true when the user wants to stop.
+    pub(crate) cancel: Arc<AtomicBool>,
+    clock: Clock,
+}
+
+/// A graph with all that it reads from outside in the store, save for packages.
+pub(crate) struct Prepared {
+    /// The graph, and where the goals are in it.
+    pub(crate) lowered: Lowered,
+    /// Where to download what is pinned.
+    pub(crate) origins: fetch::Origins,
+    goals: Vec<Goal>,
+}
+
+impl Prepared {
+    /// Returns the steps of the goals, in their order: of a machine or environment, none.
+    pub(crate) fn steps(&self) -> Vec<StepId> {
+        let step = |goal: &Goal| match goal {
+            Goal::Target(name) => self.lowered.targets.get(name).map(|target| target.step),
+            Goal::Test(name) => self.lowered.tests.get(name).copied(),
+            Goal::Machine(_) | Goal::Environment(_) => None,
+        };
+        self.goals.iter().filter_map(step).collect()
+    }
+}
+
+/// A build that ended.
+pub(crate) struct Built {
+    /// What came of it.
+    pub(crate) outcome: Outcome,
+    /// How long the steps took.
+    pub(crate) wall: Duration,
+}
+
+impl<'a> Session<'a> {
+    /// Opens the project around the current directory, or the one that the command line names.
+    pub(crate) fn open(global: &'a Global, ui: &'a Ui) -> Result<Session<'a>, Failure> {
+        let clock = Clock::start();
+        let cancel = signals::cancel_flag()?;
+        let Workspace { root, stack } = Workspace::open(global, ui)?;
+        let caches = Caches::open(global)?;
+        let state = ProjectState::open(&caches.root, &root)?;
+        Ok(Session { global, ui, root, stack, caches, state, cancel, clock })
+    }
+
+    /// Returns the time since the command began.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    /// Locks what is not locked, puts the project's own files into the store, and lowers the goals.
+    pub(crate) fn prepare(&self, goals: &[Goal]) -> Result<Prepared, Failure> {
+        let needs = recipe::needs(&self.stack, goals);
+        let lock = lock::ensure(self, &needs)?;
+        let store = &self.caches.store;
+        let mut stats = self.state.stats()?;
+        let (paths, mut sources) = imports::import(&self.root, &needs, store, &mut stats)?;
+        stats.save().map_err(Failure::machine)?;
+        sources.extend(fetch::sources(self, &needs, &lock)?);
+        let tools = tools::provide(store).map_err(Failure::machine)?;
+        let resolved = Resolved { sources, paths, tools };
+        let lowered = recipe::lower(&self.stack, &lock, &resolved, goals)
+            .map_err(|problems| tell(&problems, self.ui))?;
+        for blob in &lowered.blobs {
+            if !store.contains(&Digest::of(blob)).map_err(Failure::machine)? {
+                store.write(blob).map_err(Failure::machine)?;
+            }
+        }
+        Ok(Prepared { lowered, origins: fetch::Origins::of(&needs, lock), goals: goals.to_vec() })
+    }
+
+    /// Prepares the whole project and returns the step that `name` means: a target, test, machine or
+    /// environment, or a step by its label.
+    pub(crate) fn prepare_step(&self, name: &str) -> Result<(Prepared, StepId), Failure> {
+        let goal = goals::any_one(&self.stack, name);
+        let prepared = match &goal {
+            Ok(goal) => self.prepare(std::slice::from_ref(goal))?,
+            Err(_) => self.prepare(&goals::all(&self.stack))?,
+        };
+        let graph = &prepared.lowered.graph;
+        if goal.is_ok()
+            && let Some(step) = prepared.steps().first()
+        {
+            let step = *step;
+            return Ok((prepared, step));
+        }
+        let labels = self.labels_for(name);
+        let found = labels.iter().find_map(|label| graph.steps().find(|(_, step)| step.label == *label));
+        match (found.map(|(step, _)| step), goal) {
+            (Some(step), _) => Ok((prepared, step)),
+            (None, Err(failure)) => Err(failure),
+            (None, Ok(_)) => Err(Failure::project(format!("`{name}` has no step of its own"))),
+        }
+    }
+
+    /// Makes the steps, after fetching what they need that is neither here nor remembered.
+    pub(crate) fn build(&self, prepared: &Prepared, steps: &[StepId]) -> Result<Built, Failure> {
+        fetch::missing(self, prepared, steps)?;
+        let builder = Builder {
+            global: self.global,
+            ui: self.ui,
+            caches: &self.caches,
+            state: &self.state,
+            cancel: &self.cancel,
+        };
+        let (outcome, wall) = builder.run(&prepared.lowered.graph, steps)?;
+        Ok(Built { outcome, wall })
+    }
+
+    /// Builds what `step` reads, then runs `what` in its sandbox with this terminal. Returns the exit code.
+    pub(crate) fn enter(
+        &self,
+        prepared: &Prepared,
+        step: StepId,
+        what: Interactive<'_>,
+    ) -> Result<i32, Failure> {
+        let graph = &prepared.lowered.graph;
+        let built = self.build(prepared, &graph.producers(step))?;
+        let counts = built.outcome.counts();
+        if counts.failed > 0 {
+            return Err(Failure::told(Blame::Build));
+        }
+        let cache = self.caches.action_cache();
+        let history = self.state.history()?;
+        let known = Known { store: &self.caches.store, cache: &cache, history: &history };
+        let assembled = engine::assemble(graph, step, &known).map_err(Failure::machine)?;
+        let request = assembled.request(graph.step(step));
+        let executor = self.caches.executor(NonZeroUsize::MIN)?;
+        self.ui.clear();
+        let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+        let console = Console { input: input.as_fd(), output: output.as_fd(), error: error.as_fd() };
+        executor.enter(&request, what, &environment::terminal(), console).map_err(executor_failure)
+    }
+
+    /// Protects the results from collection until the next build of the same goals.
+    pub(crate) fn keep(&self, prepared: &Prepared, outcome: &Outcome) -> Result<(), Failure> {
+        if outcome.counts().ran == 0 {
+            return Ok(());
+        }
+        let actions = outcome.steps().filter_map(|(_, outcome)| match outcome {
+            StepOutcome::Hit { action, .. } | StepOutcome::Ran { action, .. } => Some(*action),
+            _ => None,
+        });
+        let references: Vec<Reference> = actions.map(|action| LocalActionCache::reference(&action)).collect();
+        let name = format!("{} {:?}", self.root.display(), prepared.goals).replace('\n', " ");
+        self.caches.store.set_root(&name, &references).map_err(Failure::machine)
+    }
+
+    /// Returns the labels of the steps that `name` may mean, the likeliest first.
+    pub(crate) fn labels_for(&self, name: &str) -> Vec<String> {
+        vec![
+            name.to_owned(),
+            format!("test {name}"),
+            format!("{name}/configure"),
+            format!("env.{name}/configure"),
+        ]
+    }
+
+    /// Returns the log of the step's last run, if it ran here.
+    pub(crate) fn last_log(&self, label: &str) -> Option<Digest> {
+        let history = self.state.history().ok()?;
+        let run = history.last(label)?;
+        match run.exit_code {
+            0 => Some(self.caches.action_cache().get(&run.action).ok()??.log),
+            _ => Some(run.log),
+        }
+    }
+}

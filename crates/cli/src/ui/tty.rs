@@ -1,0 +1,132 @@
+//! Progress on a terminal: a line for each running step, one for the whole, nothing left behind.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use engine::{Event, EventKind};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::{Console, Downloads, bytes, seconds};
+
+/// Draws with `indicatif`, which notices the terminal's width and takes its lines away again.
+#[derive(Default)]
+pub(crate) struct Tty {
+    lines: MultiProgress,
+    total: Option<ProgressBar>,
+    running: BTreeMap<String, ProgressBar>,
+    downloads: Option<ProgressBar>,
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .expect("the template is a constant that the test draws")
+        .progress_chars("=> ")
+}
+
+const TOTAL: &str = "[{elapsed_precise}] {bar:30} {pos}/{len} steps {msg}";
+const STEP: &str = "  {spinner} {elapsed:>5} {wide_msg}";
+const DOWNLOADS: &str =
+    "[{elapsed_precise}] {bar:30} {bytes}/{total_bytes} at {bytes_per_sec}, {eta} left {wide_msg}";
+
+impl Tty {
+    fn total(&mut self, show: impl FnOnce(&ProgressBar)) {
+        if let Some(total) = &self.total {
+            show(total);
+        }
+    }
+
+    fn end(&mut self, label: &str) {
+        if let Some(line) = self.running.remove(label) {
+            line.finish_and_clear();
+            self.lines.remove(&line);
+        }
+        self.total(|total| total.inc(1));
+    }
+
+    fn say(&self, text: String) {
+        // A terminal that has gone away needs no progress.
+        let _ = self.lines.println(text);
+    }
+}
+
+impl Console for Tty {
+    fn event(&mut self, event: &Event) {
+        match &event.kind {
+            EventKind::Began { steps, .. } => {
+                let total = self.lines.add(ProgressBar::new(u64::from(*steps)).with_style(style(TOTAL)));
+                self.total = Some(total);
+            }
+            EventKind::Hit { label, .. }
+            | EventKind::Skipped { label, .. }
+            | EventKind::Unready { label, .. } => {
+                self.end(label);
+            }
+            EventKind::Started { label, expected, .. } => {
+                let message = match expected {
+                    Some(expected) => format!("{label}  ({} last time)", seconds(*expected)),
+                    None => label.clone(),
+                };
+                let line =
+                    self.lines.add(ProgressBar::new_spinner().with_style(style(STEP)).with_message(message));
+                line.enable_steady_tick(Duration::from_millis(100));
+                self.running.insert(label.clone(), line);
+            }
+            EventKind::Ended { label, exit_code, usage, .. } => {
+                self.end(label);
+                if *exit_code != 0 {
+                    self.say(format!("{label} failed after {}", seconds(usage.wall)));
+                }
+            }
+            EventKind::Retried { label, error } => {
+                self.say(format!("note: trying `{label}` once more: {error}"))
+            }
+            EventKind::Lost { .. } => {}
+            EventKind::Estimated { left, unknown } => {
+                let unknown = if *unknown > 0 { format!(" and {unknown} never run") } else { String::new() };
+                let message = format!("about {} left{unknown}", seconds(*left));
+                self.total(|total| total.set_message(message));
+            }
+            EventKind::Finished { .. } => self.clear(),
+        }
+    }
+
+    fn downloads(&mut self, downloads: &Downloads) {
+        let line = self.downloads.get_or_insert_with(|| {
+            self.lines.add(ProgressBar::new(downloads.bytes).with_style(style(DOWNLOADS)))
+        });
+        line.set_length(downloads.bytes);
+        line.set_position(downloads.bytes_done);
+        line.set_message(format!("{}/{} {}", downloads.files_done, downloads.files, downloads.current));
+        if downloads.files_done == downloads.files {
+            line.finish_and_clear();
+            self.downloads = None;
+            self.say(format!("fetched {} files, {}", downloads.files, bytes(downloads.bytes)));
+        }
+    }
+
+    fn note(&mut self, text: &str) {
+        self.say(format!("note: {text}"));
+    }
+
+    fn clear(&mut self) {
+        for line in std::mem::take(&mut self.running).into_values() {
+            line.finish_and_clear();
+        }
+        for line in [self.total.take(), self.downloads.take()].into_iter().flatten() {
+            line.finish_and_clear();
+        }
+        let _ = self.lines.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_are_valid() {
+        for template in [TOTAL, STEP, DOWNLOADS] {
+            style(template);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The project that a command works on, and this machine's caches.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use cas::LocalStore;
+use local::{LocalActionCache, LocalExecutor};
+use recipe::{FILE_NAME, Problem, Settings, Stack};
+
+use crate::args::Global;
+use crate::environment;
+use crate::failure::{Blame, Failure, io};
+use crate::ui::Ui;
+
+/// A project that was read and understood.
+pub(crate) struct Workspace {
+    /// The directory of `bootwright.toml`.
+    pub(crate) root: PathBuf,
+    /// What it says.
+    pub(crate) stack: Stack,
+}
+
+impl Workspace {
+    /// Finds the project and reads it. All its problems are shown at once.
+    pub(crate) fn open(global: &Global, ui: &Ui) -> Result<Workspace, Failure> {
+        let root = find_root(global.directory.as_deref())?;
+        let settings =
+            Settings { set: global.knobs.iter().cloned().collect(), environment: environment::variables() };
+        let (stack, problems) = recipe::load(&root.join(FILE_NAME), &settings).map_err(Failure::project)?;
+        match stack {
+            Some(stack) => Ok(Workspace { root, stack }),
+            None => Err(tell(&problems, ui)),
+        }
+    }
+}
+
+/// Shows the problems of a project and returns that it is wrong.
+pub(crate) fn tell(problems: &[Problem], ui: &Ui) -> Failure {
+    ui.problems(problems);
+    let count = match problems.len() {
+        1 => "1 problem".to_owned(),
+        n_problems => format!("{n_problems} problems"),
+    };
+    Failure::new(Blame::Project, format!("the project has {count}"))
+}
+
+/// Returns the directory of the project: `given`, or the nearest one upwards that has a project file.
+pub(crate) fn find_root(given: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(given) = given {
+        let root = given.canonicalize().map_err(|source| {
+            let mut failure = io(format!("find the project in `{}`", given.display()))(source);
+            failure.blame = Blame::Project;
+            failure
+        })?;
+        if !root.join(FILE_NAME).is_file() {
+            return Err(Failure::project(format!("there is no `{FILE_NAME}` in `{}`", given.display())));
+        }
+        return Ok(root);
+    }
+    let here = std::env::current_dir().map_err(io("find the current directory"))?;
+    here.ancestors().find(|directory| directory.join(FILE_NAME).is_file()).map(Path::to_path_buf).ok_or_else(
+        || {
+            Failure::project(format!("there is no `{FILE_NAME}` here or in a directory above"))
+                .help("go to a project, or name one with -C DIR")
+        },
+    )
+}
+
+/// How many sandboxes of failed steps are kept.
+const KEPT_FAILURES: usize = 5;
+
+/// This machine's caches.
+pub(crate) struct Caches {
+    /// The directory of all of them.
+    pub(crate) root: PathBuf,
+    /// Every blob and what is known about them.
+    pub(crate) store: LocalStore,
+}
+
+impl Caches {
+    /// Opens the caches and makes them if there are none.
+    pub(crate) fn open(global: &Global) -> Result<Caches, Failure> {
+        let root = environment::cache_directory(global.cache.as_deref())?;
+        let store = LocalStore::open(&root.join("store")).map_err(|error| {
+            Failure::machine(error)
+                .help("name another directory with --cache, or mend this one's permissions")
+        })?;
+        Ok(Caches { root, store })
+    }
+
+    /// Returns what is remembered of actions.
+    pub(crate) fn action_cache(&self) -> LocalActionCache<'_> {
+        LocalActionCache::new(&self.store)
+    }
+
+    /// Returns what runs steps on this machine, `jobs` at once.
+    pub(crate) fn executor(&self, jobs: NonZeroUsize) -> Result<LocalExecutor<'_>, Failure> {
+        let init = std::env::current_exe().map_err(io("find the program that is running"))?;
+        let options =
+            local::Options { init, failed: self.root.join("failed"), n_failed: KEPT_FAILURES, n_jobs: jobs };
+        LocalExecutor::new(&self.store, options).map_err(Failure::machine)
+    }
+}

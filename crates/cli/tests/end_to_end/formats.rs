@@ -1,0 +1,29 @@
+//! The tools that own the formats accept what we write.
+
+use crate::harness::Project;
+
+#[test]
+fn foreign_tools_accept_our_images() {
+    let project = Project::copy_of("crates/cli/tests/projects/checkers");
+    project.succeed(&["build"]);
+    assert_eq!(
+        project.read("out/ext4-accepted/stat"),
+        "/etc/secret Type: regular Mode: 0640 User: 0 Group: 42 \n\
+         /usr/bin/suid Type: regular Mode: 04755 User: 0 Group: 0 \n\
+         /srv Type: directory Mode: 02775 User: 1000 Group: 1000 \n\
+         /etc/long Type: symlink Mode: 0777 User: 0 Group: 0 \n\
+         /empty Type: regular Mode: 0644 User: 0 Group: 0 \n\
+         /overlaid/run Type: regular Mode: 0755 User: 0 Group: 0 \n"
+    );
+    let cpio = project.read("out/cpio-accepted/list");
+    assert!(
+        cpio.lines()
+            .any(|line| line.starts_with("-rw-r-----   1 0        42 ") && line.ends_with(" etc/secret")),
+        "{cpio}"
+    );
+    let tar = project.read("out/layer-accepted/list");
+    assert!(
+        tar.lines().any(|line| line.starts_with("drwxrwsr-x 1000/1000 ") && line.ends_with(" srv/")),
+        "{tar}"
+    );
+}

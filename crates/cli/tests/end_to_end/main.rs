@@ -1,0 +1,11 @@
+//! The program as people use it: real packages, real sandboxes, real machines.
+//!
+//! All tests share one cache below the target directory, so that packages are downloaded once.
+#![allow(clippy::disallowed_methods, reason = "tests wait, and pass their environment on")]
+
+mod examples;
+mod faults;
+mod formats;
+mod harness;
+mod reproducible;
+mod wrong_input;
