@@ -36,14 +36,6 @@ pub(super) struct Run {
     pub(super) usage: Use,
 }
 
-/// Where the runs of an inode are among all runs.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Placement {
-    first_run: u32,
-    n_data: u32,
-    n_tree: u32,
-}
-
 /// Which inode is which node.
 pub(super) struct Numbers {
     /// Nodes from [`super::superblock::FIRST_INODE`] on.
@@ -108,8 +100,8 @@ impl Numbers {
 pub(super) struct Allocation {
     /// All runs, ascending.
     pub(super) runs: Vec<Run>,
-    /// By inode.
-    placements: Vec<Placement>,
+    /// By inode: the place of its first run, if it has one. Its others follow, data first.
+    first_runs: Vec<u32>,
     /// The block of attributes of those inodes that have one, ascending by inode.
     xattr_blocks: Vec<(u32, u64)>,
     /// How many blocks are free.
@@ -179,22 +171,17 @@ impl Allocator<'_> {
         }
     }
 
-    /// Places an inode's data, given as logical blocks and lengths, and its extent tree.
-    fn place_data(&mut self, inode: u32, data: impl Iterator<Item = (u32, u64)>) -> Result<Placement, Error> {
+    /// Places an inode's data, given as logical blocks and lengths, and its extent tree. Returns the place of the
+    /// first run.
+    fn place_data(&mut self, inode: u32, data: impl Iterator<Item = (u32, u64)>) -> Result<u32, Error> {
         let first = self.runs.len();
         for (logical, length) in data {
             self.place(inode, Use::Data, logical, length);
         }
-        let behind = self.runs.len();
         let n_extents: usize =
             self.runs[first..].iter().map(|run| run.length.div_ceil(MAX_LEN) as usize).sum();
         self.place(inode, Use::Tree, 0, tree_blocks(n_extents, self.block_size) as u64);
-        let number = |count: usize| u32::try_from(count).map_err(|_| Error::TreeTooLarge);
-        Ok(Placement {
-            first_run: number(first)?,
-            n_data: number(behind - first)?,
-            n_tree: number(self.runs.len() - behind)?,
-        })
+        u32::try_from(first).map_err(|_| Error::TreeTooLarge)
     }
 }
 
@@ -211,31 +198,31 @@ impl Allocation {
             missing: geometry.missing,
             used: 0,
         };
-        let mut placements = vec![Placement::default(); numbers.last() as usize + 1];
+        let mut first_runs = vec![u32::MAX; numbers.last() as usize + 1];
 
         let journal = std::iter::once((0, u64::from(demand.journal_blocks)));
-        placements[JOURNAL as usize] = allocator.place_data(JOURNAL, journal)?;
+        first_runs[JOURNAL as usize] = allocator.place_data(JOURNAL, journal)?;
         if geometry.reserved_descriptor_blocks > 0 {
             allocator.place(RESIZE, Use::ResizeMap, 0, 1);
         }
         for (inode, node) in numbers.all() {
             if let Content::Directory(place) = tree.nodes[node].content {
                 let blocks = std::iter::once((0, u64::from(demand.directory_blocks[place as usize])));
-                placements[inode as usize] = allocator.place_data(inode, blocks)?;
+                first_runs[inode as usize] = allocator.place_data(inode, blocks)?;
             }
         }
         let xattr_blocks = place_xattrs(demand, &mut allocator);
         for (inode, node) in numbers.all() {
             match tree.nodes[node].content {
                 Content::Symlink(target) if tree.text(target).len() >= super::image::FAST_LINK => {
-                    placements[inode as usize] = allocator.place_data(inode, std::iter::once((0, 1)))?;
+                    first_runs[inode as usize] = allocator.place_data(inode, std::iter::once((0, 1)))?;
                 }
                 _ => {}
             }
         }
         for (inode, node) in numbers.all() {
             if let Content::File { size, ranges } = tree.nodes[node].content {
-                placements[inode as usize] = match ranges.checked_sub(1) {
+                first_runs[inode as usize] = match ranges.checked_sub(1) {
                     None => allocator
                         .place_data(inode, std::iter::once((0, geometry.block_size.blocks_for(size))))?,
                     Some(place) => {
@@ -250,21 +237,24 @@ impl Allocation {
         }
         let Allocator { runs, missing, used, .. } = allocator;
         let free = geometry.blocks.saturating_sub(geometry.overhead() + used);
-        Ok(Allocation { runs, placements, xattr_blocks, free, missing })
+        Ok(Allocation { runs, first_runs, xattr_blocks, free, missing })
     }
 
     /// Returns the runs of an inode's data.
     pub(super) fn data(&self, inode: u32) -> &[Run] {
-        let placement = self.placements[inode as usize];
-        let first = placement.first_run as usize;
-        &self.runs[first..first + placement.n_data as usize]
+        self.runs_of(inode, self.first_runs[inode as usize] as usize, Use::Data)
     }
 
     /// Returns the runs of an inode's extent tree.
     pub(super) fn tree(&self, inode: u32) -> &[Run] {
-        let placement = self.placements[inode as usize];
-        let first = (placement.first_run + placement.n_data) as usize;
-        &self.runs[first..first + placement.n_tree as usize]
+        self.runs_of(inode, self.first_runs[inode as usize] as usize + self.data(inode).len(), Use::Tree)
+    }
+
+    /// Returns the runs of `inode` for `usage`, the first of which is at `first` if there is one.
+    fn runs_of(&self, inode: u32, first: usize, usage: Use) -> &[Run] {
+        let runs = self.runs.get(first..).unwrap_or_default();
+        let length = runs.iter().take_while(|run| (run.inode, run.usage) == (inode, usage)).count();
+        &runs[..length]
     }
 
     /// Returns where an inode's block of attributes is, if it has one.

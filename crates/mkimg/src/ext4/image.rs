@@ -254,15 +254,14 @@ impl Image {
     }
 
     fn declared_inode(&self, declared: &Declared, empty: Inode) -> Inode {
-        let metadata = declared.metadata;
         let inode = Inode {
-            mode: metadata.mode,
-            uid: metadata.uid,
-            gid: metadata.gid,
-            links: super::bytes::low_u16(declared.links),
-            atime: metadata.mtime,
-            ctime: metadata.mtime,
-            mtime: metadata.mtime,
+            mode: declared.mode,
+            uid: declared.uid,
+            gid: declared.gid,
+            links: declared.links,
+            atime: declared.mtime,
+            ctime: declared.mtime,
+            mtime: declared.mtime,
             xattr_block: self.allocation.xattr_block(empty.number).unwrap_or_default(),
             tail: self.tree.xattrs(declared).map(|(_, placed)| placed.inline.to_vec()).unwrap_or_default(),
             ..empty

@@ -2,6 +2,8 @@
 //!
 //! Kernel documentation, ext4, "Index Nodes".
 
+use std::fmt;
+
 use super::bytes::{get_u16, get_u32, low_u16, low_u32, put_u16, put_u32};
 use super::checksum::{Checksum, seal_inode};
 
@@ -41,11 +43,11 @@ pub(super) const FLAG_EXTENTS: u32 = 0x8_0000;
 pub(super) const FLAG_INLINE_DATA: u32 = 0x1000_0000;
 
 /// A moment between 1901 and 2310, to the nanosecond.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Timestamp {
-    seconds: i64,
-    nanoseconds: u32,
-}
+///
+/// Trees have millions of them, so one takes eight bytes: the seconds after the earliest in the upper 34 bits, the
+/// nanoseconds in the lower 30.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
 
 impl Timestamp {
     /// The earliest second that an inode can hold.
@@ -58,34 +60,50 @@ impl Timestamp {
     pub fn new(seconds: i64, nanoseconds: u32) -> Option<Timestamp> {
         let fits = (Timestamp::MIN_SECONDS..=Timestamp::MAX_SECONDS).contains(&seconds)
             && nanoseconds < 1_000_000_000;
-        fits.then_some(Timestamp { seconds, nanoseconds })
+        fits.then(|| Timestamp::pack(seconds, nanoseconds))
     }
 
     /// Returns the moment that ext4 can store and that is closest to `seconds` after 1970.
     pub fn saturating(seconds: i64) -> Timestamp {
-        Timestamp { seconds: seconds.clamp(Timestamp::MIN_SECONDS, Timestamp::MAX_SECONDS), nanoseconds: 0 }
+        Timestamp::pack(seconds.clamp(Timestamp::MIN_SECONDS, Timestamp::MAX_SECONDS), 0)
+    }
+
+    fn pack(seconds: i64, nanoseconds: u32) -> Timestamp {
+        Timestamp((seconds - Timestamp::MIN_SECONDS).cast_unsigned() << 30 | u64::from(nanoseconds))
     }
 
     /// Returns the whole seconds after 1970.
     pub fn seconds(self) -> i64 {
-        self.seconds
+        (self.0 >> 30).cast_signed() + Timestamp::MIN_SECONDS
     }
 
     /// Returns the nanoseconds after the whole second.
     pub fn nanoseconds(self) -> u32 {
-        self.nanoseconds
+        low_u32(self.0 & 0x3fff_ffff)
     }
 
     /// Returns the two words of an inode: signed seconds, then the epoch's two bits and the nanoseconds.
     fn words(self) -> [u32; 2] {
-        let low = low_u32(self.seconds.cast_unsigned());
-        let epoch = (self.seconds - i64::from(low.cast_signed())) >> 32;
-        [low, self.nanoseconds << 2 | low_u32(epoch.cast_unsigned()) & 3]
+        let low = low_u32(self.seconds().cast_unsigned());
+        let epoch = (self.seconds() - i64::from(low.cast_signed())) >> 32;
+        [low, self.nanoseconds() << 2 | low_u32(epoch.cast_unsigned()) & 3]
     }
 
     fn from_words(low: u32, extra: u32) -> Timestamp {
         let seconds = i64::from(low.cast_signed()) + (i64::from(extra & 3) << 32);
-        Timestamp { seconds, nanoseconds: (extra >> 2).min(999_999_999) }
+        Timestamp::pack(seconds, (extra >> 2).min(999_999_999))
+    }
+}
+
+impl Default for Timestamp {
+    fn default() -> Timestamp {
+        Timestamp::pack(0, 0)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}+{:09}", self.seconds(), self.nanoseconds())
     }
 }
 

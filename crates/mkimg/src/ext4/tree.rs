@@ -46,9 +46,12 @@ pub struct Metadata {
 
 /// What was declared for one inode.
 pub(super) struct Declared {
-    pub(super) metadata: Metadata,
+    pub(super) mode: u16,
     /// How many names it has, for everything but directories.
-    pub(super) links: u32,
+    pub(super) links: u16,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) mtime: Timestamp,
     /// One more than the place among the sets of attributes; zero is none.
     xattrs: u32,
     pub(super) content: Content,
@@ -137,7 +140,9 @@ impl Builder {
         if metadata.mode > 0o7777 {
             return Err(Error::Mode { path: self.tree.path(node), mode: metadata.mode });
         }
-        self.tree.nodes[node.index()].metadata = metadata;
+        let Metadata { mode, uid, gid, mtime } = metadata;
+        let declared = &mut self.tree.nodes[node.index()];
+        (declared.mode, declared.uid, declared.gid, declared.mtime) = (mode, uid, gid, mtime);
         Ok(())
     }
 
@@ -238,7 +243,7 @@ impl Builder {
             let name = self.tree.path_in(parent, name);
             return Err(Error::LinkToDirectory { path: self.tree.path(node), name });
         }
-        if declared.links >= LINK_MAX {
+        if u32::from(declared.links) >= LINK_MAX {
             return Err(Error::TooManyLinks { path: self.tree.path(node) });
         }
         declared.links += 1;
@@ -296,7 +301,8 @@ impl Builder {
 
     fn push(&mut self, metadata: Metadata, content: Content) -> Result<Node, Error> {
         let node = Node(u32::try_from(self.tree.nodes.len()).map_err(|_| Error::TreeTooLarge)?);
-        self.tree.nodes.push(Declared { metadata, links: 1, xattrs: 0, content });
+        let Metadata { mode, uid, gid, mtime } = metadata;
+        self.tree.nodes.push(Declared { mode, links: 1, uid, gid, mtime, xattrs: 0, content });
         Ok(node)
     }
 
