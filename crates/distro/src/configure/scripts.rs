@@ -181,7 +181,10 @@ pub(super) fn blame(failure: Failure, output: &str) -> Failure {
         return failure;
     };
     let before: Vec<&str> = output.lines().take(line_idx).collect();
-    let before = before[before.len().saturating_sub(TAIL_LINES)..].join("\n");
+    // What the script wrote begins where dpkg announced it.
+    let announcement = format!("Setting up {package} (");
+    let own = before.iter().rposition(|line| line.starts_with(&announcement)).unwrap_or_default();
+    let before = before[own.max(before.len().saturating_sub(TAIL_LINES))..].join("\n");
     let reason = lines.next().map(|(_, line)| line.trim()).unwrap_or_default();
     // `installed foo package post-installation script subprocess returned error exit status 1`
     let script = reason.contains("post-installation script").then_some("postinst");
@@ -221,7 +224,7 @@ mod tests {
              installed foo package post-installation script subprocess returned error exit status 3\n\
              dpkg: too many errors, stopping\n",
             "`postinst` of the package `foo` failed with exit code 3: \
-             Setting up a (1) ... / Setting up foo (1.0) ... / no such user",
+             Setting up foo (1.0) ... / no such user",
         );
     }
 
