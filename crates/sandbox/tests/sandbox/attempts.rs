@@ -75,6 +75,13 @@ pub(crate) fn run(what: &str, rest: &[&str]) -> ExitCode {
                 fails_with(libc::EPERM, libc::SYS_ioctl, [0, command.cast_signed(), c"x".as_ptr() as i64]);
             }
         }
+        ("sandbox", []) => {
+            let error =
+                sandbox::probe(std::path::Path::new(crate::harness::PROGRAM), "/tmp".as_ref()).unwrap_err();
+            assert!(matches!(error, sandbox::Error::Unavailable { .. }), "{error:?}");
+            assert!(error.to_string().starts_with("could not make namespaces"), "{error}");
+            assert!(error.help().is_some_and(|help| help.contains("--security-opt")), "{error:?}");
+        }
         ("calls", []) => calls(),
         ("privileged-calls", []) => privileged_calls(),
         #[cfg(target_arch = "x86_64")]

@@ -28,6 +28,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("errors_say_what_was_done", errors_say_what_was_done),
     ("symbolic_links_lead_inside", symbolic_links_lead_inside),
     ("probing", probing),
+    ("without_namespaces", without_namespaces),
     ("usage", usage),
 ];
 
@@ -252,6 +253,14 @@ fn probing() {
     let capabilities = probe(&this_program(), scratch.path()).unwrap();
     assert_eq!(capabilities.root, rustix::process::geteuid().is_root());
     assert!(probe(&this_program(), scratch.path()).is_ok(), "a second time");
+}
+
+fn without_namespaces() {
+    // In a sandbox there are none to be had, as in a container that forbids them.
+    for user in [User::Build, User::Root] {
+        let (ended, printed) = World::new(user, &[crate::harness::PROGRAM, "--inside", "sandbox"]).run();
+        assert_eq!(ended.exit, Exit::Code(0), "{printed}");
+    }
 }
 
 fn usage() {
