@@ -398,13 +398,9 @@ pub struct ModulesSpec {
     /// The kernel's release, if the layers have several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
-    /// Where the list of paths for `insmod` goes, what is needed first.
-    #[serde(default = "load_order", skip_serializing_if = "Option::is_none")]
+    /// Where the list of paths for `insmod` goes, what is needed first. Without it, `etc/modules-load.order`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<EntryPath>,
-}
-
-fn load_order() -> Option<EntryPath> {
-    EntryPath::new(crate::modules::LOAD_ORDER).ok()
 }
 
 /// An ext4 image of merged layers.
@@ -507,7 +503,7 @@ mod tests {
     fn short_forms_have_defaults() {
         let json = r#"{"kind":"modules","output":"o","epoch":1,"layers":["l"],"names":["ext4"]}"#;
         let Spec::Modules(modules) = serde_json::from_str(json).unwrap() else { panic!("modules") };
-        assert_eq!(modules.order.unwrap().to_string(), "etc/modules-load.order");
+        assert_eq!((modules.order, modules.release), (None, None));
         let json = r#"{"kind":"layer","output":"o","epoch":1,"layers":[],"trees":["t"],"entries":[
             {"path":"etc","type":"directory","mode":493,"uid":0,"gid":0},
             {"path":"l","type":"symlink","target":"x","mode":511,"uid":0,"gid":0}],

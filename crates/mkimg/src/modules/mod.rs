@@ -16,7 +16,7 @@ use crate::spec::ModulesSpec;
 use index::{Index, Module};
 
 /// The list of modules in the order in which `insmod` wants them.
-pub(crate) const LOAD_ORDER: &str = "etc/modules-load.order";
+const LOAD_ORDER: &str = "etc/modules-load.order";
 
 /// The modules cannot be collected.
 #[derive(Debug, thiserror::Error)]
@@ -119,9 +119,9 @@ pub(crate) fn collect(tree: &Tree, spec: &ModulesSpec, mtime: i64) -> Result<lay
         dependencies.push_str(&format!("{}:{lines}\n", index.relative(path)));
     }
     declare(index.file("modules.dep"), dependencies.into_bytes());
-    if let Some(path) = &spec.order {
-        declare(path.clone(), load_order.into_bytes());
-    }
+    let order_path = spec.order.clone();
+    let order_path = order_path.unwrap_or_else(|| EntryPath::new(LOAD_ORDER).expect("it is a path"));
+    declare(order_path, load_order.into_bytes());
     for module in order {
         declare(module.uncompressed, module.bytes);
     }

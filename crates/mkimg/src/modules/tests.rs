@@ -68,7 +68,6 @@ fn kernel() -> Tree {
 }
 
 fn spec(names: &[&str]) -> ModulesSpec {
-    let order = EntryPath::new(super::LOAD_ORDER).ok();
     ModulesSpec {
         names: names.iter().map(|name| (*name).to_owned()).collect(),
         order,
