@@ -2,24 +2,33 @@
 //!
 //! What is downloaded for a build is known by its SHA-256 beforehand and goes straight into the store. What
 //! is not known yet, such as a package index, is returned to the caller, who verifies its signature.
+//!
+//! What is unfinished is kept as a part, and continued by this process, by a later one, or from another server.
 
 mod error;
+mod hosts;
 mod part;
 mod proxy;
 mod transfer;
+mod url;
+mod wire;
 
+use std::cell::Cell;
 use std::fs;
-use std::io::Read as _;
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cas::{Digest, LocalStore, Store as _};
-use ureq::Agent;
-use ureq::config::AutoHeaderValue;
+
+use hosts::Hosts;
+use part::{Opened, Part};
+use transfer::Wanted;
+use wire::Wire;
 
 pub use error::FetchError;
 pub use proxy::Proxies;
@@ -80,15 +89,18 @@ pub struct Progress<'a> {
 /// Hears how far downloads are; called from several threads.
 pub type OnProgress<'a> = dyn Fn(Progress<'_>) + Sync + 'a;
 
-/// Downloads.
+/// Downloads. Keeps connections open between files.
 pub struct Fetcher {
-    agent: Agent,
+    wire: Wire,
+    hosts: Hosts,
     options: Options,
     cancel: Arc<AtomicBool>,
 }
 
-/// How many redirects are followed.
-const MAX_REDIRECTS: u32 = 8;
+/// How often it is looked whether to stop, or whether somebody else has finished.
+const TICK: Duration = Duration::from_millis(25);
+/// What makes a broken connection count as a step forward and not as another failure.
+const STEP: u64 = 64 << 10;
 
 impl Fetcher {
     /// Returns a fetcher. Soon after `cancel` becomes true, whatever it does ends with
@@ -98,27 +110,13 @@ impl Fetcher {
     pub fn new(options: Options, cancel: Arc<AtomicBool>) -> Result<Fetcher, FetchError> {
         fs::create_dir_all(&options.parts)
             .map_err(|error| FetchError::disk(format!("make `{}`", options.parts.display()), error))?;
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(MAX_REDIRECTS)
-            .timeout_resolve(Some(options.patience))
-            .timeout_connect(Some(options.patience))
-            .timeout_recv_response(Some(options.patience))
-            .timeout_per_read(Some(options.patience))
-            .timeout_per_write(Some(options.patience))
-            // What a server compresses on the way has another size and another digest.
-            .accept_encoding(AutoHeaderValue::Provided(Arc::new("identity".to_owned())))
-            .user_agent(concat!("bootwright/", env!("CARGO_PKG_VERSION")))
-            .max_idle_connections_per_host(options.n_parallel.get())
-            // Those of `options`, not those of the environment.
-            .proxy(None)
-            .build();
-        let agent = proxy::agent(config, &options.proxies)?;
-        Ok(Fetcher { agent, options, cancel })
+        Ok(Fetcher { wire: Wire::new(&options)?, hosts: Hosts::default(), options, cancel })
     }
 
     /// Downloads everything that is not in `store` into it, several at once, and returns what became of
     /// each, in order.
+    ///
+    /// They are begun in that order too: best the largest first. When the disk is full, none is begun any more.
     pub fn fetch_all(
         &self,
         downloads: &[Download],
@@ -126,22 +124,31 @@ impl Fetcher {
         on_progress: &OnProgress<'_>,
     ) -> Vec<Result<Digest, FetchError>> {
         let next = AtomicUsize::new(0);
+        let is_full = AtomicBool::new(false);
         let results = Mutex::new(Vec::with_capacity(downloads.len()));
         let worker = || {
             while let Some((idx, download)) = {
                 let idx = next.fetch_add(1, Ordering::Relaxed);
                 downloads.get(idx).map(|download| (idx, download))
             } {
-                let result = self.fetch_unwatched(download, store, on_progress);
+                let result = if is_full.load(Ordering::Relaxed) {
+                    Err(FetchError::disk(
+                        "begin another download".to_owned(),
+                        io::ErrorKind::StorageFull.into(),
+                    ))
+                } else {
+                    self.fetch(download, store, on_progress)
+                };
+                if result.as_ref().is_err_and(FetchError::is_storage_full) {
+                    is_full.store(true, Ordering::Relaxed);
+                }
                 results.lock().unwrap_or_else(PoisonError::into_inner).push((idx, result));
             }
         };
-        self.watched(|| {
-            thread::scope(|scope| {
-                for _ in 0..self.options.n_parallel.get().min(downloads.len()) {
-                    scope.spawn(worker);
-                }
-            });
+        thread::scope(|scope| {
+            for _ in 0..self.options.n_parallel.get().min(downloads.len()) {
+                scope.spawn(worker);
+            }
         });
         let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
         results.sort_unstable_by_key(|(idx, _)| *idx);
@@ -149,92 +156,165 @@ impl Fetcher {
     }
 
     /// Downloads one thing into `store`, unless it is there, and returns its digest.
+    ///
+    /// It is verified before it is kept. When another process is at it, waits for that one, as long as it
+    /// gets on. Fails with [`FetchError::Everywhere`] when several places failed for different reasons.
     pub fn fetch(
         &self,
         download: &Download,
         store: &LocalStore,
         on_progress: &OnProgress<'_>,
     ) -> Result<Digest, FetchError> {
-        self.watched(|| self.fetch_unwatched(download, store, on_progress))
+        if self.is_cancelled() {
+            return Err(FetchError::Cancelled);
+        }
+        if let Some(digest) = found(download, store)? {
+            return Ok(digest);
+        }
+        let mut part = self.part(download, store)?;
+        // Somebody else may have finished it meanwhile.
+        if let Some(digest) = found(download, store)? {
+            part.discard()?;
+            return Ok(digest);
+        }
+        let wanted = Wanted { sha256: Some(download.sha256), size: download.size };
+        let mut errors = Vec::new();
+        for url in &download.urls {
+            match self.complete(url, &wanted, &mut part, on_progress) {
+                Ok(digest) => {
+                    part.finish(store, &digest)?;
+                    return Ok(digest);
+                }
+                Err(error) => {
+                    let is_last = !error.another_place_may_help();
+                    errors.push(error);
+                    if is_last {
+                        break;
+                    }
+                }
+            }
+        }
+        // A full disk gets its room back, and an empty part is of no use.
+        if part.n_bytes() == 0 || errors.last().is_some_and(FetchError::is_storage_full) {
+            part.discard()?;
+        }
+        match errors.pop() {
+            None => Err(FetchError::NoUrl),
+            Some(error) if !error.another_place_may_help() => Err(error),
+            Some(error) => {
+                errors.push(error);
+                Err(FetchError::everywhere(errors))
+            }
+        }
+    }
+
+    /// Downloads something into `store` that is not known beforehand and so is not to be trusted, and returns
+    /// its digest.
+    ///
+    /// Fails with [`FetchError::UnknownLength`] when nobody could tell whether it arrived whole.
+    pub fn pin(
+        &self,
+        url: &str,
+        store: &LocalStore,
+        on_progress: &OnProgress<'_>,
+    ) -> Result<Digest, FetchError> {
+        // A later process could not know whether a part survived a power cut as it was.
+        let mut part = Part::scratch(store)?;
+        let digest = self.complete(url, &Wanted { sha256: None, size: None }, &mut part, on_progress)?;
+        part.finish(store, &digest)?;
+        Ok(digest)
     }
 
     /// Returns what is at `url`, which is not known beforehand and so is not to be trusted.
     ///
     /// Fails with [`FetchError::TooLarge`] when it has more than `limit` bytes.
     pub fn get(&self, url: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
-        self.watched(|| self.get_unwatched(url, limit))
+        self.with_attempts(url, &Cell::new(0), || transfer::into_memory(self, url, limit))
     }
 
-    fn fetch_unwatched(
+    /// Returns the part of a download, after whoever else has it is done with it.
+    #[allow(clippy::disallowed_methods, reason = "who does nothing any more is found by the clock only")]
+    fn part(&self, download: &Download, store: &LocalStore) -> Result<Part, FetchError> {
+        let mut last_step = (0, Instant::now());
+        loop {
+            let n_bytes = match Part::open(&self.options.parts, &download.sha256)? {
+                Opened::Ours(part) => return Ok(part),
+                Opened::Busy { n_bytes } => n_bytes,
+            };
+            if self.is_cancelled() {
+                return Err(FetchError::Cancelled);
+            }
+            if n_bytes != last_step.0 {
+                last_step = (n_bytes, Instant::now());
+            } else if last_step.1.elapsed() >= self.options.patience {
+                // That one hangs, or has been stopped.
+                return Part::scratch(store);
+            }
+            thread::sleep(TICK);
+        }
+    }
+
+    /// Completes `part` from one address.
+    fn complete(
         &self,
-        download: &Download,
-        store: &LocalStore,
+        url: &str,
+        wanted: &Wanted,
+        part: &mut Part,
         on_progress: &OnProgress<'_>,
     ) -> Result<Digest, FetchError> {
-        if let Some(size) = download.size {
-            let digest = Digest::from_parts(download.sha256, size);
-            if store.contains(&digest)? {
-                return Ok(digest);
-            }
-        }
-        let mut first_error = None;
-        for url in &download.urls {
-            let tried = self.with_attempts(|| transfer::into_store(self, url, download, store, on_progress));
-            match tried {
-                Err(error) if error.another_place_may_help() => {
-                    // That one mirror does not have it says less than why another one failed.
-                    let says_more =
-                        first_error.as_ref().is_none_or(|first| matches!(first, FetchError::NotFound { .. }));
-                    if says_more {
-                        first_error = Some(error);
-                    }
+        let farthest = Cell::new(part.n_bytes());
+        let arrived = |n_received, n_total| {
+            farthest.set(farthest.get().max(n_received));
+            on_progress(Progress { url, n_received, n_total });
+        };
+        self.with_attempts(url, &farthest, || {
+            let was_continued = part.n_bytes() > 0;
+            match transfer::into_part(self, url, wanted, part, &arrived) {
+                // What was here before may be what is wrong.
+                Err(FetchError::Mismatch { .. } | FetchError::WrongSize { .. }) if was_continued => {
+                    part.restart(None)?;
+                    arrived(0, wanted.size);
+                    transfer::into_part(self, url, wanted, part, &arrived)
                 }
-                result => return result,
+                result => result,
             }
-        }
-        Err(first_error.unwrap_or_else(|| FetchError::BadUrl { url: String::new() }))
-    }
-
-    fn get_unwatched(&self, url: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
-        self.with_attempts(|| {
-            let mut body = transfer::open(self, url, 0, None)?;
-            if body.n_total.is_some_and(|n_total| n_total > limit) {
-                return Err(FetchError::TooLarge { url: url.to_owned(), limit });
-            }
-            let mut bytes = Vec::new();
-            let read = body.reader.by_ref().take(limit.saturating_add(1)).read_to_end(&mut bytes);
-            read.map_err(|error| FetchError::network(url, error))?;
-            if bytes.len() as u64 > limit {
-                return Err(FetchError::TooLarge { url: url.to_owned(), limit });
-            }
-            if body.n_total.is_some_and(|n_total| n_total != bytes.len() as u64) {
-                return Err(FetchError::network(
-                    url,
-                    std::io::Error::from(std::io::ErrorKind::UnexpectedEof),
-                ));
-            }
-            Ok(bytes)
         })
     }
 
-    /// Tries again what may help, waiting longer each time.
-    fn with_attempts<T>(&self, mut attempt: impl FnMut() -> Result<T, FetchError>) -> Result<T, FetchError> {
-        let mut backoff = self.options.backoff;
-        let mut n_left = self.options.n_attempts.get();
+    /// Tries again what may help, waiting longer each time; not so often when `farthest`, which counts the
+    /// bytes that are here, does not grow.
+    fn with_attempts<T>(
+        &self,
+        url: &str,
+        farthest: &Cell<u64>,
+        mut attempt: impl FnMut() -> Result<T, FetchError>,
+    ) -> Result<T, FetchError> {
+        let mut n_failures = 0;
+        let mut before = farthest.get();
         loop {
-            n_left -= 1;
-            let result = attempt();
             if self.is_cancelled() {
-                // The connection was cut because of it, if something failed.
-                return result.map_err(|_| FetchError::Cancelled);
+                return Err(FetchError::Cancelled);
             }
-            match result {
-                Err(error) if n_left > 0 && error.another_attempt_may_help() => {
-                    self.wait(error.retry_after().unwrap_or(backoff))?;
-                    backoff *= 2;
-                }
+            if let Some(source) = self.hosts.why_unreachable(url) {
+                return Err(FetchError::Unreachable { url: url::shown(url), source });
+            }
+            let error = match attempt() {
+                Err(error) if error.another_attempt_may_help() => error,
                 result => return result,
+            };
+            if farthest.get() >= before + STEP {
+                before = farthest.get();
+                n_failures = 0;
             }
+            n_failures += 1;
+            if n_failures >= self.options.n_attempts.get() {
+                if let FetchError::Unreachable { source, .. } = &error {
+                    self.hosts.note_unreachable(url, source);
+                }
+                return Err(error);
+            }
+            let doublings = u32::try_from(n_failures - 1).unwrap_or(u32::MAX).min(6);
+            self.wait(error.retry_after().unwrap_or(self.options.backoff * 2_u32.pow(doublings)))?;
         }
     }
 
@@ -244,44 +324,20 @@ impl Fetcher {
             if self.is_cancelled() {
                 return Err(FetchError::Cancelled);
             }
-            let slice = left.min(WATCH_INTERVAL);
+            let slice = left.min(TICK);
             thread::sleep(slice);
             left -= slice;
         }
         Ok(())
     }
 
-    pub(crate) fn is_cancelled(&self) -> bool {
+    fn is_cancelled(&self) -> bool {
         self.cancel.load(Ordering::Relaxed)
-    }
-
-    /// Does `work` with somebody beside it who cuts all connections when it is cancelled: a read of one may
-    /// else wait for as long as its patience lasts.
-    fn watched<T>(&self, work: impl FnOnce() -> T) -> T {
-        /// Says at its end that the work is done, also when that panics.
-        struct Done<'a>(&'a AtomicBool, thread::Thread);
-        impl Drop for Done<'_> {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::Release);
-                self.1.unpark();
-            }
-        }
-        let done = AtomicBool::new(false);
-        thread::scope(|scope| {
-            let watcher = scope.spawn(|| {
-                while !done.load(Ordering::Acquire) {
-                    if self.is_cancelled() {
-                        self.agent.clone().shutdown();
-                        return;
-                    }
-                    thread::park_timeout(WATCH_INTERVAL);
-                }
-            });
-            let _done = Done(&done, watcher.thread().clone());
-            work()
-        })
     }
 }
 
-/// How often it is looked whether to stop.
-const WATCH_INTERVAL: Duration = Duration::from_millis(50);
+fn found(download: &Download, store: &LocalStore) -> Result<Option<Digest>, FetchError> {
+    let Some(size) = download.size else { return Ok(None) };
+    let digest = Digest::from_parts(download.sha256, size);
+    Ok(store.contains(&digest)?.then_some(digest))
+}

@@ -1,106 +1,148 @@
 //! Unfinished downloads, kept to be resumed by this process or a later one.
 
 use std::fs::{self, File};
-use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use cas::{Digest, Hasher, LocalStore};
 use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+use tempfile::{NamedTempFile, TempPath};
 
 use super::FetchError;
 
-/// A download's bytes so far, and their hash. Only one process at a time has it.
-pub(crate) struct Part {
+/// A download's bytes so far, and their hash. Only one thread of one process at a time has it.
+pub(super) struct Part {
     file: File,
-    path: PathBuf,
+    place: Place,
     hasher: Hasher,
     /// What the server calls the version that the bytes are of.
     validator: Option<String>,
 }
 
+enum Place {
+    /// Stays when it is unfinished.
+    Kept(PathBuf),
+    /// Goes with the process.
+    Scratch(TempPath),
+}
+
+/// A part that was asked for.
+pub(super) enum Opened {
+    /// Nobody else has it.
+    Ours(Part),
+    /// Somebody else has it, and has come this far.
+    Busy { n_bytes: u64 },
+}
+
 impl Part {
-    /// Opens what is there of the download with that SHA-256; waits while somebody else has it.
-    pub(crate) fn open(directory: &Path, sha256: &[u8; 32]) -> Result<Part, FetchError> {
+    /// Opens what is there of the download with that SHA-256.
+    pub(super) fn open(directory: &Path, sha256: &[u8; 32]) -> Result<Opened, FetchError> {
         let path = directory.join(format!("{}.part", Digest::from_parts(*sha256, 0).hex()));
         let failed = |error| FetchError::disk(format!("open `{}`", path.display()), error);
         let (file, hasher) = loop {
             let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
             let mut file = file.map_err(failed)?;
-            rustix::fs::flock(&file, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
-            let stat = rustix::fs::fstat(&file).map_err(|error| failed(error.into()))?;
-            if stat.st_nlink == 0 {
-                // Whoever had it has finished, and so made it a blob or removed it.
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => {
+                    return Ok(Opened::Busy { n_bytes: file.metadata().map_err(failed)?.len() });
+                }
+                Err(error) => return Err(failed(error.into())),
+            }
+            // Whoever had it may have finished: then what was opened is a blob now, or removed.
+            if !is_at(&file, &path) {
                 continue;
             }
             let mut hasher = Hasher::new();
-            io::copy(&mut file, &mut hasher).map_err(failed)?;
+            read_through(&mut file, &mut hasher).map_err(failed)?;
             break (file, hasher);
         };
-        let validator = fs::read_to_string(validator_path(&path)).ok();
-        Ok(Part { file, path, hasher, validator })
+        // The version was forgotten: it only saves time, since what the digest does not fit is not kept.
+        Ok(Opened::Ours(Part { file, place: Place::Kept(path), hasher, validator: None }))
+    }
+
+    /// Makes one that is not kept.
+    pub(super) fn scratch(store: &LocalStore) -> Result<Part, FetchError> {
+        let made = NamedTempFile::new_in(store.scratch());
+        let doing = || format!("make a file in `{}`", store.scratch().display());
+        let (file, path) = made.map_err(|error| FetchError::disk(doing(), error))?.into_parts();
+        let place = Place::Scratch(path);
+        Ok(Part { file, place, hasher: Hasher::new(), validator: None })
     }
 
     /// Returns how many bytes are here.
-    pub(crate) fn n_bytes(&self) -> u64 {
+    pub(super) fn n_bytes(&self) -> u64 {
         self.hasher.size()
     }
 
     /// Returns the validator with which the server can tell whether the rest is of the same version.
-    pub(crate) fn validator(&self) -> Option<&str> {
+    pub(super) fn validator(&self) -> Option<&str> {
         self.validator.as_deref()
     }
 
     /// Forgets what is here and starts with the version that `validator` names.
-    pub(crate) fn restart(&mut self, validator: Option<&str>) -> Result<(), FetchError> {
+    pub(super) fn restart(&mut self, validator: Option<&str>) -> Result<(), FetchError> {
         self.hasher = Hasher::new();
         self.validator = validator.map(str::to_owned);
-        let truncated = self.file.set_len(0).and_then(|()| self.file.seek(SeekFrom::Start(0)));
-        truncated.map_err(|error| self.failed(error))?;
-        let path = validator_path(&self.path);
-        let written = match validator {
-            Some(validator) => fs::write(&path, validator),
-            None => remove_if_there(&path),
-        };
-        written.map_err(|error| self.failed(error))
+        let emptied = self.file.set_len(0).and_then(|()| self.file.rewind());
+        emptied.map_err(|error| self.failed(error))
     }
 
     /// Adds bytes.
-    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
         self.file.write_all(bytes).map_err(|error| self.failed(error))?;
         self.hasher.update(bytes);
         Ok(())
     }
 
     /// Returns the digest of what is here.
-    pub(crate) fn digest(&self) -> Digest {
+    pub(super) fn digest(&self) -> Digest {
         self.hasher.clone().finish()
     }
 
-    /// Makes what is here, whose digest is `digest`, a blob.
-    pub(crate) fn finish(self, store: &LocalStore, digest: &Digest) -> Result<(), FetchError> {
-        remove_if_there(&validator_path(&self.path)).map_err(|error| self.failed(error))?;
-        Ok(store.adopt(&self.path, digest)?)
+    /// Makes what is here, whose digest is `digest`, a blob. The lock is released after that, so that whoever
+    /// waits for it finds the blob.
+    pub(super) fn finish(self, store: &LocalStore, digest: &Digest) -> Result<(), FetchError> {
+        Ok(store.adopt(self.path(), digest)?)
     }
 
     /// Removes what is here.
-    pub(crate) fn discard(self) -> Result<(), FetchError> {
-        remove_if_there(&validator_path(&self.path))
-            .and_then(|()| remove_if_there(&self.path))
-            .map_err(|error| self.failed(error))
+    pub(super) fn discard(self) -> Result<(), FetchError> {
+        match &self.place {
+            Place::Kept(path) => fs::remove_file(path).map_err(|error| self.failed(error)),
+            Place::Scratch(_) => Ok(()),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match &self.place {
+            Place::Kept(path) => path,
+            Place::Scratch(path) => path,
+        }
     }
 
     fn failed(&self, error: io::Error) -> FetchError {
-        FetchError::disk(format!("write `{}`", self.path.display()), error)
+        FetchError::disk(format!("write `{}`", self.path().display()), error)
     }
 }
 
-fn validator_path(part: &Path) -> PathBuf {
-    part.with_extension("validator")
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    }
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
+fn read_through(file: &mut File, hasher: &mut Hasher) -> io::Result<()> {
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(n_bytes) => hasher.update(&buffer[..n_bytes]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }

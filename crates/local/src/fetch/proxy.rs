@@ -15,7 +15,7 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Agent, Error, Proxy};
 
-use super::FetchError;
+use super::{FetchError, url};
 
 /// Which proxies to use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,6 +105,8 @@ impl Connector<()> for Through {
         });
         let credentials = proxy.authority().and_then(|authority| authority.as_str().rsplit_once('@'));
         let authorization = credentials.map(|(user, _)| {
+            // What does not stand for anything stands for itself.
+            let user = url::decode(user).unwrap_or_else(|| user.as_bytes().to_vec());
             let credentials = base64::prelude::BASE64_STANDARD.encode(user);
             format!("Proxy-Authorization: Basic {credentials}\r\n")
         });

@@ -1,241 +1,164 @@
-//! One attempt at one address.
+//! One attempt to get one file from one address: redirects, going on where it stopped, what is refused.
 
-use std::fs::File;
-use std::io::{self, Read, Seek as _, SeekFrom};
-use std::time::Duration;
-
-use cas::{Digest, LocalStore, Store as _};
-use ureq::http::{HeaderMap, header};
+use cas::Digest;
 
 use super::part::Part;
-use super::{Download, FetchError, Fetcher, OnProgress, Progress};
+use super::wire::{Answer, Head, Request, Trouble};
+use super::{FetchError, Fetcher, url};
 
-/// The bytes of an answer.
-pub(crate) struct Body {
-    pub(crate) reader: Box<dyn Read>,
-    /// Where in the whole its first byte is.
-    start: u64,
-    /// How many bytes the whole has, if the server says.
-    pub(crate) n_total: Option<u64>,
-    /// A strong validator of this version.
-    validator: Option<String>,
+/// What is known about a file before it is here.
+pub(super) struct Wanted {
+    pub(super) sha256: Option<[u8; 32]>,
+    pub(super) size: Option<u64>,
 }
 
-/// Downloads from `url` what is still missing of `download`, and makes it a blob.
-pub(crate) fn into_store(
-    fetcher: &Fetcher,
-    url: &str,
-    download: &Download,
-    store: &LocalStore,
-    on_progress: &OnProgress<'_>,
-) -> Result<Digest, FetchError> {
-    let mut part = Part::open(&fetcher.options.parts, &download.sha256)?;
-    if let Some(size) = download.size {
-        // Another process may have finished it while we waited.
-        let digest = Digest::from_parts(download.sha256, size);
-        if store.contains(&digest)? {
-            part.discard()?;
-            return Ok(digest);
-        }
-    }
-    let resumed = part.n_bytes() > 0;
-    receive(fetcher, url, download, &mut part, on_progress)?;
-    let mut digest = part.digest();
-    if digest.hash() != &download.sha256 && resumed {
-        // What was there before may have been of another version, or from another server.
-        part.restart(None)?;
-        receive(fetcher, url, download, &mut part, on_progress)?;
-        digest = part.digest();
-    }
-    if digest.hash() != &download.sha256 {
-        part.discard()?;
-        let expected = Digest::from_parts(download.sha256, 0).hex();
-        return Err(FetchError::Mismatch { url: url.to_owned(), expected, found: digest.hex() });
-    }
-    part.finish(store, &digest)?;
-    Ok(digest)
+/// An answer with the file in it, or with the rest of it.
+struct Opened<'a> {
+    head: Head,
+    answer: Answer<'a>,
 }
 
-/// Adds to `part` what is missing.
-fn receive(
+const MAX_REDIRECTS: usize = 5;
+
+/// Completes `part` with what is at `url`, and returns its digest, which is the one that is wanted.
+///
+/// When it fails, what has arrived stays in `part` unless it is wrong.
+pub(super) fn into_part(
     fetcher: &Fetcher,
     url: &str,
-    download: &Download,
+    wanted: &Wanted,
     part: &mut Part,
-    on_progress: &OnProgress<'_>,
-) -> Result<(), FetchError> {
-    if download.size.is_some_and(|size| part.n_bytes() == size) {
-        return Ok(());
-    }
-    if download.size.is_some_and(|size| part.n_bytes() > size) {
+    arrived: &dyn Fn(u64, Option<u64>),
+) -> Result<Digest, FetchError> {
+    // Of known content any piece will do, of whichever version and from wherever: the digest decides in the
+    // end. Of unknown content only the server can say whether it is still the same.
+    let can_go_on = wanted.sha256.is_some() || part.validator().is_some();
+    if part.n_bytes() > 0 && (!can_go_on || wanted.size.is_some_and(|size| part.n_bytes() > size)) {
         part.restart(None)?;
     }
-    let mut body = open(fetcher, url, part.n_bytes(), part.validator())?;
-    if body.start != part.n_bytes() || body.start == 0 {
-        part.restart(body.validator.as_deref())?;
+    if part.n_bytes() > 0 && wanted.size == Some(part.n_bytes()) {
+        return check(url, wanted, part);
     }
-    let wrong_size =
-        |found| download.size.map(|expected| FetchError::WrongSize { url: url.to_owned(), expected, found });
-    if let (Some(expected), Some(found)) = (download.size, body.n_total)
-        && expected != found
+    let offset = part.n_bytes();
+    let mut opened = open(fetcher, url, offset, part.validator())?;
+    let head = &opened.head;
+    if head.status == 206 {
+        let fits = head.range.is_some_and(|(first, whole)| {
+            first == offset && (whole.is_none() || wanted.size.is_none() || whole == wanted.size)
+        });
+        if !fits {
+            part.restart(None)?;
+            return Err(FetchError::WrongRange { url: url::shown(url) });
+        }
+    } else if head.status == 416 {
+        part.restart(None)?;
+        return Err(FetchError::WrongRange { url: url::shown(url) });
+    } else {
+        part.restart(head.version.as_deref())?;
+    }
+
+    let total = head.length.map(|length| part.n_bytes().saturating_add(length));
+    if let (Some(found), Some(expected)) = (total, wanted.size)
+        && found != expected
     {
-        return Err(FetchError::WrongSize { url: url.to_owned(), expected, found });
+        return Err(FetchError::WrongSize { url: url::shown(url), expected, found });
     }
-    let n_total = download.size.or(body.n_total);
-    let mut buffer = vec![0; 128 << 10];
-    loop {
-        on_progress(Progress { url, n_received: part.n_bytes(), n_total });
-        let n_bytes = match body.reader.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(n_bytes) => n_bytes,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(FetchError::network(url, error)),
-        };
-        let after = part.n_bytes() + n_bytes as u64;
-        if n_total.is_some_and(|n_total| after > n_total) {
+    if wanted.sha256.is_none() && !head.has_end {
+        return Err(FetchError::UnknownLength { url: url::shown(url) });
+    }
+    arrived(part.n_bytes(), total.or(wanted.size));
+    while let Some(bytes) = opened.answer.bytes().map_err(|trouble| failed(trouble, url, part.n_bytes()))? {
+        let found = part.n_bytes() + bytes.len() as u64;
+        if let Some(expected) = wanted.size.filter(|size| found > *size) {
             part.restart(None)?;
-            return Err(wrong_size(after).unwrap_or_else(|| longer_than_told(url)));
+            return Err(FetchError::WrongSize { url: url::shown(url), expected, found });
         }
-        part.append(&buffer[..n_bytes])?;
-        if fetcher.is_cancelled() {
-            return Err(FetchError::Cancelled);
-        }
+        part.append(&bytes)?;
+        arrived(part.n_bytes(), total.or(wanted.size));
     }
-    match n_total {
-        // The connection was closed before the end, without the server having told where that is.
-        Some(n_total) if part.n_bytes() < n_total && body.n_total.is_none() => {
-            let found = part.n_bytes();
-            part.restart(None)?;
-            Err(FetchError::WrongSize { url: url.to_owned(), expected: n_total, found })
-        }
-        Some(n_total) if part.n_bytes() < n_total => {
-            Err(FetchError::network(url, io::Error::from(io::ErrorKind::UnexpectedEof)))
-        }
-        _ => Ok(()),
+    if wanted.size.is_some_and(|size| part.n_bytes() < size) {
+        return Err(FetchError::Truncated { url: url::shown(url), received: part.n_bytes() });
     }
+    check(url, wanted, part)
 }
 
-fn longer_than_told(url: &str) -> FetchError {
-    FetchError::network(url, io::Error::new(io::ErrorKind::InvalidData, "more bytes than the server told of"))
+/// Returns what is at `url`, at most `limit` bytes.
+pub(super) fn into_memory(fetcher: &Fetcher, url: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
+    let too_large = || FetchError::TooLarge { url: url::shown(url), limit };
+    let mut opened = open(fetcher, url, 0, None)?;
+    if opened.head.length.is_some_and(|length| length > limit) {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    while let Some(more) =
+        opened.answer.bytes().map_err(|trouble| failed(trouble, url, bytes.len() as u64))?
+    {
+        if (bytes.len() + more.len()) as u64 > limit {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&more);
+    }
+    Ok(bytes)
 }
 
-/// Asks for what is at `url`, if possible from byte `start` on of the version of `validator`.
-pub(crate) fn open(
-    fetcher: &Fetcher,
+/// Asks for what is at `url` from `offset` on, and follows where that leads. The status of the answer is 200,
+/// or, if there is an offset, 206 or 416.
+fn open<'a>(
+    fetcher: &'a Fetcher,
     url: &str,
-    start: u64,
-    validator: Option<&str>,
-) -> Result<Body, FetchError> {
-    if let Some(path) = url.strip_prefix("file://") {
-        return open_file(url, path, start);
-    }
-    if !url.starts_with("http://") && !url.starts_with("https://") {
-        return Err(FetchError::BadUrl { url: url.to_owned() });
-    }
-    let mut request = fetcher.agent.get(url);
-    // Without a validator the rest of another version could come; the digest would tell, but late.
-    if let Some(validator) = validator.filter(|_| start > 0) {
-        request = request.header(header::RANGE, format!("bytes={start}-"));
-        request = request.header(header::IF_RANGE, validator);
-    }
-    let response = request.call().map_err(|error| call_error(url, error))?;
-    let status = response.status().as_u16();
-    let validator = strong_validator(response.headers());
-    let length = length_of(response.headers());
-    let (start, n_total) = match status {
-        200 => (0, length),
-        206 => {
-            let Some((first, n_total)) = content_range(response.headers()) else {
-                let what = "a part without `Content-Range`, or one that cannot be";
-                return Err(FetchError::network(url, io::Error::new(io::ErrorKind::InvalidData, what)));
-            };
-            if first != start {
-                let what = "another part than was asked for";
-                return Err(FetchError::network(url, io::Error::new(io::ErrorKind::InvalidData, what)));
+    offset: u64,
+    version: Option<&str>,
+) -> Result<Opened<'a>, FetchError> {
+    let mut here = url.to_owned();
+    for _ in 0..=MAX_REDIRECTS {
+        let mut answer = fetcher.wire.send(&Request { url: &here, offset, version }, &fetcher.cancel);
+        let head = answer.head().map_err(|trouble| failed(trouble, &here, offset))?;
+        match head.status {
+            200 => return Ok(Opened { head, answer }),
+            206 | 416 if offset > 0 => return Ok(Opened { head, answer }),
+            301 | 302 | 303 | 307 | 308 => here = redirected(&here, head.location.as_deref())?,
+            404 | 410 => return Err(FetchError::NotFound { url: url::shown(&here) }),
+            status => {
+                let retry_after = head.retry_after;
+                return Err(FetchError::Refused { url: url::shown(&here), status, retry_after });
             }
-            (first, n_total)
         }
-        404 | 410 => return Err(FetchError::NotFound { url: url.to_owned() }),
-        // What is here is longer than what is there: from the start, then.
-        416 if start > 0 => return open(fetcher, url, 0, None),
-        _ => {
-            let retry_after = response.headers().get(header::RETRY_AFTER);
-            let seconds = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
-            let retry_after = seconds.map(Duration::from_secs);
-            return Err(FetchError::Refused { url: url.to_owned(), status, retry_after });
-        }
-    };
-    Ok(Body { reader: Box::new(response.into_body().into_reader()), start, n_total, validator })
+    }
+    Err(FetchError::redirect(url, &here, "which is one redirect too many"))
 }
 
-fn open_file(url: &str, path: &str, start: u64) -> Result<Body, FetchError> {
-    let bad = || FetchError::BadUrl { url: url.to_owned() };
-    // `file://localhost/x` is the same as `file:///x`.
-    let path = path.strip_prefix("localhost").unwrap_or(path);
-    let path = decode_percent(path).filter(|path| path.starts_with('/')).ok_or_else(bad)?;
-    let opened = File::open(&path).and_then(|mut file| {
-        let metadata = file.metadata()?;
-        file.seek(SeekFrom::Start(start.min(metadata.len())))?;
-        Ok((file, metadata))
-    });
-    match opened {
-        Ok((file, metadata)) if metadata.is_file() => {
-            let n_total = Some(metadata.len());
-            Ok(Body { reader: Box::new(file), start: start.min(metadata.len()), n_total, validator: None })
+fn redirected(from: &str, location: Option<&str>) -> Result<String, FetchError> {
+    let location = location.unwrap_or_default();
+    let to = url::join(from, location).filter(|_| !location.is_empty());
+    let to = to.ok_or_else(|| FetchError::redirect(from, location, "which is no place to go to"))?;
+    if url::scheme(from).as_deref() == Some("https") && url::scheme(&to).as_deref() != Some("https") {
+        return Err(FetchError::redirect(from, &to, "which is not encrypted any more"));
+    }
+    Ok(to)
+}
+
+/// Returns the digest of what has arrived if it may be what was wanted, and forgets it otherwise.
+fn check(url: &str, wanted: &Wanted, part: &mut Part) -> Result<Digest, FetchError> {
+    let found = part.digest();
+    match wanted.sha256 {
+        Some(sha256) if sha256 != *found.hash() => {
+            part.restart(None)?;
+            let expected = Digest::from_parts(sha256, 0).hex();
+            Err(FetchError::Mismatch { url: url::shown(url), expected, found: found.hex() })
         }
-        Ok(_) => Err(bad()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Err(FetchError::NotFound { url: url.to_owned() })
-        }
-        Err(error) => Err(FetchError::disk(format!("read `{path}`"), error)),
+        _ => Ok(found),
     }
 }
 
-fn decode_percent(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        if *first == b'%' {
-            let digits = std::str::from_utf8(after.get(..2)?).ok()?;
-            bytes.push(u8::from_str_radix(digits, 16).ok()?);
-            rest = &after[2..];
-        } else {
-            bytes.push(*first);
-            rest = after;
-        }
+fn failed(trouble: Trouble, url: &str, received: u64) -> FetchError {
+    let url = url::shown(url);
+    match trouble {
+        Trouble::Cancelled => FetchError::Cancelled,
+        Trouble::Stalled(waited) => FetchError::Stalled { url, waited },
+        Trouble::Unreachable(source) => FetchError::Unreachable { url, source },
+        Trouble::Broken(source) => FetchError::Network { url, source },
+        Trouble::Ended => FetchError::Truncated { url, received },
+        Trouble::Local(source) => FetchError::Unreadable { url, source },
+        Trouble::NotAUrl => FetchError::BadUrl { url },
     }
-    String::from_utf8(bytes).ok()
-}
-
-fn call_error(url: &str, error: ureq::Error) -> FetchError {
-    match error {
-        ureq::Error::BadUri(_) | ureq::Error::Http(_) => FetchError::BadUrl { url: url.to_owned() },
-        ureq::Error::TooManyRedirects | ureq::Error::RedirectFailed => {
-            // The same every time: not worth another attempt.
-            FetchError::Refused { url: url.to_owned(), status: 310, retry_after: None }
-        }
-        error => FetchError::network(url, error),
-    }
-}
-
-fn length_of(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
-}
-
-/// Returns the first byte and the size of the whole, `Content-Range: bytes 5-9/10`.
-fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
-    let range = headers.get(header::CONTENT_RANGE)?.to_str().ok()?.trim().strip_prefix("bytes ")?;
-    let (span, n_total) = range.split_once('/')?;
-    let (first, last) = span.split_once('-')?;
-    let (first, last): (u64, u64) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-    let n_total = if n_total.trim() == "*" { None } else { Some(n_total.trim().parse().ok()?) };
-    (first <= last && n_total.is_none_or(|n_total| last < n_total)).then_some((first, n_total))
-}
-
-/// A weak `ETag` does not promise the same bytes; a date does as far as clocks go.
-fn strong_validator(headers: &HeaderMap) -> Option<String> {
-    let etag = headers.get(header::ETAG).and_then(|value| value.to_str().ok());
-    let etag = etag.filter(|etag| etag.starts_with('"'));
-    let date = || headers.get(header::LAST_MODIFIED).and_then(|value| value.to_str().ok());
-    etag.or_else(date).map(str::to_owned)
 }
