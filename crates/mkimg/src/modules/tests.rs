@@ -68,11 +68,7 @@ fn kernel() -> Tree {
 }
 
 fn spec(names: &[&str]) -> ModulesSpec {
-    ModulesSpec {
-        names: names.iter().map(|name| (*name).to_owned()).collect(),
-        order,
-        ..ModulesSpec::default()
-    }
+    ModulesSpec { names: names.iter().map(|name| (*name).to_owned()).collect(), ..ModulesSpec::default() }
 }
 
 fn text(tree: &Tree, path: &str) -> String {
