@@ -1,6 +1,7 @@
 //! Chores of the project: `cargo xtask tidy`, `cargo xtask ci`, `cargo xtask bench NAME`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "chores talk to whoever runs them")]
 
+mod bench;
 mod reference;
 mod tidy;
 
@@ -9,6 +10,8 @@ use std::process::{Command, ExitCode};
 
 const USAGE: &str = "usage: cargo xtask tidy       check the rules that no compiler checks
        cargo xtask reference  write the pages of the docs that are made from the code
+       cargo xtask bench [NAME…] [--runs N] [--json FILE]
+                              measure our programs beside their peers
        cargo xtask ci         everything that must hold before a change lands";
 
 fn main() -> ExitCode {
@@ -23,6 +26,7 @@ fn main() -> ExitCode {
                 false
             }
         },
+        ["bench", words @ ..] => bench::run(&root(), words),
         ["ci"] => ci(),
         _ => {
             eprintln!("{USAGE}");

@@ -1,0 +1,176 @@
+//! Debian's minbase as a tar, beside mmdebstrap, with the same packages already on this machine.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::measure::{Case, Task, in_turns};
+use super::report::{Goal, Report, Row};
+use super::{Context, command, make_directory, missing, remove, write};
+
+/// How much of mmdebstrap's time an empty store may take.
+const COLD: f64 = 1.0 / 5.0;
+/// And a store that has the layer of each package.
+const WARM: f64 = 1.0 / 10.0;
+/// The start of 2020, as projects have it unless they say otherwise.
+const EPOCH: u64 = 1_577_836_800;
+/// How mmdebstrap reaches packages that are files of this machine.
+const HOOKS: &str = "/usr/share/mmdebstrap/hooks/file-mirror-automount";
+
+/// Measures `build` of a root file system: with an empty store but for the packages, and with the packages
+/// unpacked, when only configuring them and writing the tar are left to do.
+///
+/// The first time, packages are downloaded.
+pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
+    let scratch = context.scratch("bootstrap")?;
+    let [fetched, cold, warm] = ["fetched", "cold", "warm"].map(|name| scratch.join(name));
+    for project in [&fetched, &cold, &warm] {
+        make_directory(project)?;
+        write_project(project, EPOCH)?;
+    }
+    // The project of each case has its own cache inside; `fetched` is what they start from.
+    let bootwright = |project: &Path, word: &str| {
+        let mut command = Command::new(&context.bootwright);
+        command.current_dir(project).arg("--cache").arg(project.join("cache")).arg(word);
+        command
+    };
+    command(&mut bootwright(&fetched, "fetch"))?;
+    start_over(&fetched, &warm)?;
+    command(&mut bootwright(&warm, "build"))?;
+
+    let build = |project: &Path| {
+        let task = Task::new(&context.bootwright, project).arg("--cache").arg(project.join("cache"));
+        task.args(["--offline", "--locked", "build"])
+    };
+    let mut cases = vec![
+        Case::new("cold", build(&cold)).prepare(|_| start_over(&fetched, &cold)),
+        // Of all steps, only those that configure and write depend on the time stamp.
+        Case::new("warm", build(&warm)).prepare(|run| write_project(&warm, EPOCH + 1 + run as u64)),
+    ];
+    let missing = missing("mmdebstrap", "mmdebstrap");
+    let tar = scratch.join("mmdebstrap.tar");
+    if missing.is_none() {
+        let mirror = scratch.join("mirror");
+        let n_packages = make_mirror(&fetched, &mirror)?;
+        eprintln!("mmdebstrap gets a directory of {n_packages} packages");
+        let source = format!("deb [trusted=yes] file://{} ./", mirror.display());
+        let hooks = format!("--hook-dir={HOOKS}");
+        let task = Task::new("mmdebstrap", &scratch)
+            .args(["--variant=minbase", &hooks, "bookworm"])
+            .arg(&tar)
+            .arg(source);
+        let tar = tar.clone();
+        cases.push(Case::new("mmdebstrap", task).prepare(move |_| remove(&tar)));
+    }
+    let samples = in_turns(&scratch, &mut cases, n_runs)?;
+
+    let n_packages = installed(&cold.join("out/root/rootfs.tar"))?;
+    let rows: Vec<Row> =
+        cases.iter().zip(&samples).map(|(case, samples)| Row::of(case.name, samples)).collect();
+    let mut rows = rows.into_iter();
+    let (cold_row, warm_row, peer) = (rows.next(), rows.next(), rows.next());
+    if peer.is_some() {
+        let theirs = installed(&tar)?;
+        if theirs != n_packages {
+            return Err(format!("not the same work: {n_packages} packages here, {theirs} from mmdebstrap"));
+        }
+    }
+    let ours = [(cold_row, COLD), (warm_row, WARM)].into_iter().filter_map(|(row, goal)| {
+        let row = row?.goal(Goal::Ratio(goal));
+        Some(match &peer {
+            Some(peer) => row.against(peer),
+            None => row,
+        })
+    });
+    let mut rows: Vec<Row> = ours.collect();
+    rows.extend(peer);
+    // What the runs left is large and of no use to the next ones.
+    for path in [cold, warm, tar] {
+        remove(&path)?;
+    }
+    Ok(Report {
+        name: "bootstrap",
+        title: format!("Debian minbase as a tar, {n_packages} packages, {n_runs} runs"),
+        rows,
+        notes: missing.into_iter().collect(),
+    })
+}
+
+fn write_project(directory: &Path, epoch: u64) -> Result<(), String> {
+    let text = format!(
+        "[stack]\nname  = \"minbase\"\nepoch = {epoch}\n\n\
+         [target.root]\nkind   = \"rootfs\"\nbase   = \"minbase\"\ndistro = \"debian:bookworm\"\n"
+    );
+    write(&directory.join("bootwright.toml"), &text)
+}
+
+/// Makes `project` what it was after the download in `fetched`.
+fn start_over(fetched: &Path, project: &Path) -> Result<(), String> {
+    remove(&project.join("out"))?;
+    remove(&project.join("cache"))?;
+    let (from, to) = (fetched.join("bootwright.lock"), project.join("bootwright.lock"));
+    fs::copy(&from, &to).map_err(|error| format!("could not copy `{}`: {error}", from.display()))?;
+    // With times, by which a store knows what is new.
+    command(Command::new("cp").arg("--archive").arg(fetched.join("cache")).arg(project.join("cache")))?;
+    Ok(())
+}
+
+/// Makes a directory that apt takes for an archive, of the packages that the project locked and downloaded.
+/// Returns how many there are.
+fn make_mirror(project: &Path, mirror: &Path) -> Result<usize, String> {
+    remove(mirror)?;
+    make_directory(mirror)?;
+    let path = project.join("bootwright.lock");
+    let text =
+        fs::read_to_string(&path).map_err(|error| format!("could not read `{}`: {error}", path.display()))?;
+    let lock: toml::Table =
+        text.parse().map_err(|error| format!("could not understand `{}`: {error}", path.display()))?;
+    let mut digests = Vec::new();
+    find_digests(&toml::Value::Table(lock), &mut digests);
+    let mut index = String::new();
+    for digest in &digests {
+        let name = format!("{digest}.deb");
+        let deb = mirror.join(&name);
+        let blob = blob(&project.join("cache/store/blobs"), digest)?;
+        let size =
+            fs::copy(&blob, &deb).map_err(|error| format!("could not copy `{}`: {error}", blob.display()))?;
+        let control = command(Command::new("dpkg-deb").arg("--field").arg(&deb))?;
+        let _ =
+            write!(index, "{}\nFilename: ./{name}\nSize: {size}\nSHA256: {digest}\n\n", control.trim_end());
+    }
+    write(&mirror.join("Packages"), &index)?;
+    Ok(digests.len())
+}
+
+/// Collects what the tables of packages in a lock have as `sha256`.
+fn find_digests(value: &toml::Value, digests: &mut Vec<String>) {
+    match value {
+        toml::Value::Table(table) => {
+            let digest = table.get("sha256").and_then(toml::Value::as_str);
+            if let (Some(digest), true) = (digest, table.contains_key("filename")) {
+                digests.push(digest.to_owned());
+            }
+            table.values().for_each(|value| find_digests(value, digests));
+        }
+        toml::Value::Array(values) => values.iter().for_each(|value| find_digests(value, digests)),
+        _ => {}
+    }
+}
+
+/// Returns the file of a blob in a store's directory.
+fn blob(blobs: &Path, digest: &str) -> Result<PathBuf, String> {
+    let (first, rest) = digest.split_at_checked(2).ok_or("a digest of the lock is too short")?;
+    let path = blobs.join(first).join(rest);
+    if path.is_file() { Ok(path) } else { Err(format!("there is no `{}`", path.display())) }
+}
+
+/// Returns how many packages are installed in the root file system in a tar.
+fn installed(tar: &Path) -> Result<usize, String> {
+    let status = "var/lib/dpkg/status";
+    let list = |member: &str| {
+        command(Command::new("tar").args(["--extract", "--to-stdout", "--file"]).arg(tar).arg(member))
+    };
+    let text = list(status).or_else(|_| list(&format!("./{status}")))?;
+    Ok(text.lines().filter(|line| *line == "Status: install ok installed").count())
+}

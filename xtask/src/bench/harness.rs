@@ -1,0 +1,122 @@
+//! Benchmarks that live beside the code that they measure, with their peers.
+
+use std::process::Command;
+
+use super::measure::in_turns;
+use super::noop::ninja;
+use super::report::{Goal, Report, Row};
+use super::{Context, command, missing};
+
+/// The shape of the graph in `crates/engine/benches/noop.rs`.
+const N_LAYERS: usize = 20;
+const N_STEPS: usize = 10_000;
+
+/// Measures the engine alone on 10,000 steps, in memory, and ninja on a graph of the same shape.
+pub(crate) fn graph(context: &Context, n_runs: usize) -> Result<Report, String> {
+    let text = cargo_bench(context, "engine", "noop")?;
+    let row = |name: &str, what: &str| {
+        let line = text.lines().find(|line| line.contains(what));
+        let time = line.and_then(|line| seconds(line.rsplit(':').next()?));
+        time.map(|time| Row::of_seconds(name, &[time]))
+            .ok_or_else(|| format!("the benchmark of the engine printed no `{what}`:\n{text}"))
+    };
+    let idle = row("engine, nothing to run", "nothing to run")?;
+    let cold = row("engine, all to run", "all to run")?;
+    let mut notes =
+        vec!["the engine's own time, with stores in memory; ninja's is that of its whole process".to_owned()];
+    let rows = match missing("ninja", "ninja-build") {
+        Some(note) => {
+            notes.push(note);
+            vec![idle.goal(Goal::Ratio(1.0)), cold.goal(Goal::Seconds(1.0))]
+        }
+        None => {
+            let scratch = context.scratch("graph")?;
+            let samples =
+                in_turns(&scratch, &mut [ninja(&scratch.join("ninja"), N_STEPS, N_LAYERS)?], n_runs)?;
+            let peer = Row::of("ninja, nothing to run", &samples[0]);
+            vec![idle.against(&peer).goal(Goal::Ratio(1.0)), cold.goal(Goal::Seconds(1.0)), peer]
+        }
+    };
+    Ok(Report { name: "graph", title: format!("{N_STEPS} steps in {N_LAYERS} layers"), rows, notes })
+}
+
+/// Measures what a sandbox costs, beside bubblewrap.
+pub(crate) fn sandbox(context: &Context, n_runs: usize) -> Result<Report, String> {
+    let mut found: Vec<(String, Vec<f64>)> = Vec::new();
+    for _ in 0..n_runs {
+        let text = cargo_bench(context, "sandbox", "cost")?;
+        for (name, median) in text.lines().filter_map(cost) {
+            match found.iter_mut().find(|(known, _)| known == name) {
+                Some((_, medians)) => medians.push(median),
+                None => found.push((name.to_owned(), vec![median])),
+            }
+        }
+    }
+    let peer = found.iter().find(|(name, _)| name == "bubblewrap");
+    let peer = peer.map(|(name, medians)| Row::of_seconds(name, medians));
+    let row = |(name, medians): &(String, Vec<f64>)| {
+        let row = Row::of_seconds(name, medians);
+        match (&peer, name.as_str()) {
+            (Some(peer), "sandbox" | "sandbox as root") => row.against(peer).goal(Goal::Ratio(1.3)),
+            (Some(peer), "sandbox over 100 trees") => row.against(peer),
+            _ => row,
+        }
+    };
+    let rows = found.iter().map(row).collect();
+    let mut notes = vec![format!("each figure is the median of 200 runs in turns, {n_runs} times over")];
+    notes.extend(missing("bwrap", "bubblewrap"));
+    Ok(Report { name: "sandbox", title: "`true` over a root of 20,000 files".to_owned(), rows, notes })
+}
+
+fn cargo_bench(context: &Context, package: &str, bench: &str) -> Result<String, String> {
+    eprintln!("+ cargo bench --package {package} --bench {bench}");
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(&context.root).args([
+        "bench",
+        "--locked",
+        "--quiet",
+        "--package",
+        package,
+        "--bench",
+        bench,
+    ]);
+    command(&mut cargo)
+}
+
+/// The name and the median in a line of the benchmark of the sandbox: `NAME  fastest ms  median ms  90 % ms`.
+fn cost(line: &str) -> Option<(&str, f64)> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [.., _, "ms", median, "ms", _, "ms"] = words[..] else { return None };
+    let name = line.split("  ").next()?.trim();
+    Some((name, median.parse::<f64>().ok()? / 1e3))
+}
+
+/// A duration as `{:?}` writes it.
+fn seconds(text: &str) -> Option<f64> {
+    let text = text.trim();
+    for (unit, factor) in [("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9), ("s", 1.0)] {
+        if let Some(number) = text.strip_suffix(unit) {
+            return number.parse::<f64>().ok().map(|number| number * factor);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        assert_eq!(seconds(" 35.5ms"), Some(0.0355));
+        assert_eq!(seconds("1.25s"), Some(1.25));
+        assert_eq!(seconds("many"), None);
+    }
+
+    #[test]
+    fn a_line_of_the_sandbox() {
+        let line = "sandbox over 100 trees     5.10 ms   6.00 ms   9.00 ms";
+        assert_eq!(cost(line), Some(("sandbox over 100 trees", 0.006)));
+        assert_eq!(cost("                           fastest    median      90 %"), None);
+    }
+}

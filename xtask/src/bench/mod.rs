@@ -1,0 +1,210 @@
+//! `cargo xtask bench`: our programs beside their peers, in turns, on this machine.
+//!
+//! What the figures mean and which are to be reached is in `docs/src/design/performance.md`.
+
+mod bootstrap;
+mod harness;
+mod images;
+mod measure;
+mod noop;
+mod report;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use report::Report;
+
+/// A benchmark: its name, how often it runs unless told otherwise, and what it does.
+type Benchmark = (&'static str, usize, fn(&Context, usize) -> Result<Report, String>);
+
+const BENCHMARKS: &[Benchmark] = &[
+    ("noop", 20, noop::run),
+    ("bootstrap", 5, bootstrap::run),
+    ("graph", 10, harness::graph),
+    ("sandbox", 1, harness::sandbox),
+    ("ext4", 5, images::ext4),
+    ("cpio", 5, images::cpio),
+];
+
+/// What all benchmarks share.
+struct Context {
+    /// The checkout.
+    root: PathBuf,
+    /// Where cargo puts what it builds.
+    target: PathBuf,
+    /// Where benchmarks keep what they make: `target/bench`.
+    scratch: PathBuf,
+    /// Our program.
+    bootwright: PathBuf,
+}
+
+impl Context {
+    fn open(root: &Path) -> Result<Context, String> {
+        let program = std::env::current_exe().map_err(|error| format!("could not find xtask: {error}"))?;
+        // The program is TARGET/PROFILE/xtask.
+        let target = program.ancestors().nth(2).unwrap_or(root).to_owned();
+        let context = Context {
+            root: root.to_owned(),
+            scratch: target.join("bench"),
+            bootwright: target.join("release/bootwright"),
+            target,
+        };
+        if crate::cargo(&["build", "--release", "--locked", "--package", "bootwright"]) {
+            Ok(context)
+        } else {
+            Err("bootwright could not be built".to_owned())
+        }
+    }
+
+    /// Returns the directory of a benchmark, which keeps what is dear to make again.
+    fn scratch(&self, name: &str) -> Result<PathBuf, String> {
+        let scratch = self.scratch.join(name);
+        make_directory(&scratch)?;
+        Ok(scratch)
+    }
+
+    /// Returns one of the tools inside `bootwright`, as its build left it.
+    fn tool(&self, name: &str) -> Result<PathBuf, String> {
+        let entries = fs::read_dir(self.target.join("tools")).into_iter().flatten().flatten();
+        let found = entries.map(|entry| entry.path().join("tool").join(name)).find(|path| path.is_file());
+        found.ok_or_else(|| format!("the build of bootwright left no `{name}` below target/tools"))
+    }
+}
+
+/// Runs the benchmarks that are named, or all, and prints what they found. Returns whether all of them ran:
+/// goals that are missed are for people to judge, since they depend on the machine.
+pub(crate) fn run(root: &Path, words: &[&str]) -> bool {
+    if let [measure::MEASURE, command @ ..] = words {
+        return match measure::measure(command) {
+            Ok(sample) => {
+                println!("{}", sample.to_json());
+                true
+            }
+            Err(error) => {
+                eprintln!("{error}");
+                false
+            }
+        };
+    }
+    match parse(words).and_then(|options| options.run(root)) {
+        Ok(()) => true,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            false
+        }
+    }
+}
+
+struct Options {
+    benchmarks: Vec<Benchmark>,
+    n_runs: Option<usize>,
+    json: Option<PathBuf>,
+}
+
+fn parse(words: &[&str]) -> Result<Options, String> {
+    let mut options = Options { benchmarks: Vec::new(), n_runs: None, json: None };
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "--runs" => {
+                let count = words.next().and_then(|text| text.parse().ok()).filter(|count| *count > 0);
+                options.n_runs = Some(count.ok_or("--runs needs a number, 1 or more")?);
+            }
+            "--json" => options.json = Some(words.next().ok_or("--json needs a file")?.into()),
+            name => {
+                let known = BENCHMARKS.iter().find(|benchmark| benchmark.0 == name);
+                options.benchmarks.push(*known.ok_or_else(|| {
+                    let names: Vec<&str> = BENCHMARKS.iter().map(|benchmark| benchmark.0).collect();
+                    format!("there is no benchmark `{name}`, only {}", names.join(", "))
+                })?);
+            }
+        }
+    }
+    if options.benchmarks.is_empty() {
+        options.benchmarks = BENCHMARKS.to_vec();
+    }
+    Ok(options)
+}
+
+impl Options {
+    /// A benchmark that cannot be run does not keep the others from running.
+    fn run(self, root: &Path) -> Result<(), String> {
+        let context = Context::open(root)?;
+        let (mut reports, mut failed) = (Vec::new(), Vec::new());
+        for (name, n_runs, benchmark) in self.benchmarks {
+            match benchmark(&context, self.n_runs.unwrap_or(n_runs)) {
+                Ok(report) => {
+                    println!("{}", report.table());
+                    reports.push(report);
+                }
+                Err(error) => {
+                    eprintln!("{name}: {error}");
+                    failed.push(name);
+                }
+            }
+        }
+        if let Some(path) = self.json {
+            fs::write(&path, format!("{:#}\n", report::to_json(&reports)))
+                .map_err(|error| format!("could not write `{}`: {error}", path.display()))?;
+        }
+        if failed.is_empty() { Ok(()) } else { Err(format!("could not run: {}", failed.join(", "))) }
+    }
+}
+
+/// Returns `None` when the program `name` is there, else a note that says which Debian package has it.
+fn missing(name: &str, package: &str) -> Option<String> {
+    let found = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    found.is_err().then(|| format!("no peer: `{name}` is missing; Debian has it in `{package}`"))
+}
+
+/// Runs a command that prepares something. Fails with what it printed.
+fn command(command: &mut Command) -> Result<String, String> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("could not run {command:?}: {error}"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() {
+        return Ok(text(&output.stdout));
+    }
+    Err(format!("{command:?}: {}\n{}{}", output.status, text(&output.stdout), text(&output.stderr)))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|error| format!("could not write `{}`: {error}", path.display()))
+}
+
+fn make_directory(path: &Path) -> Result<(), String> {
+    fs::create_dir_all(path).map_err(|error| format!("could not make `{}`: {error}", path.display()))
+}
+
+/// Removes a file or a directory with all that is in it, if it is there.
+fn remove(path: &Path) -> Result<(), String> {
+    let result = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(_) => Ok(()),
+    };
+    result.map_err(|error| format!("could not remove `{}`: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(words: &[&str], expected: Result<(usize, Option<usize>), &str>) {
+        let parsed = parse(words).map(|options| (options.benchmarks.len(), options.n_runs));
+        assert_eq!(parsed, expected.map_err(str::to_owned));
+    }
+
+    #[test]
+    fn arguments() {
+        check(&[], Ok((BENCHMARKS.len(), None)));
+        check(&["noop", "--runs", "3", "cpio"], Ok((2, Some(3))));
+        check(&["--runs", "0"], Err("--runs needs a number, 1 or more"));
+        check(&["--json"], Err("--json needs a file"));
+        check(&["nop"], Err("there is no benchmark `nop`, only noop, bootstrap, graph, sandbox, ext4, cpio"));
+    }
+}
