@@ -1,5 +1,7 @@
 //! Downloads from servers that behave, and from such that do not.
 
+#![allow(clippy::unwrap_used, reason = "what a helper of a test cannot have, the test cannot do without")]
+
 #[path = "fetch/server.rs"]
 mod server;
 
@@ -61,6 +63,14 @@ impl World {
         self.directory.path().join("parts").join(format!("{}.part", Digest::of(body).hex()))
     }
 
+    /// Takes a blob and its part away again; making another world would take longer than most tests.
+    fn forget(&self, digest: &Digest) {
+        let (shard, rest) = (&digest.hex()[..2], &digest.hex()[2..]);
+        let _ = fs::remove_file(self.store.root().join("blobs").join(shard).join(rest));
+        let _ = fs::remove_file(self.directory.path().join(format!("parts/{}.part", digest.hex())));
+        assert!(!self.store.contains(digest).unwrap());
+    }
+
     /// What is in the directory of parts.
     fn parts(&self) -> Vec<String> {
         let entries = fs::read_dir(self.directory.path().join("parts")).unwrap();
@@ -76,14 +86,14 @@ fn download(body: &[u8], urls: &[String]) -> Download {
 /// Checks that `content(0)` arrives from a server that answers so, and what each request asked for:
 /// `offset`, and `?` if only of the same version.
 #[track_caller]
-fn check_good(answer: impl Fn(&Seen) -> Vec<Step> + Send + Sync + 'static, expected: &[&str]) {
-    let world = World::new();
+fn check_good(world: &World, answer: impl Fn(&Seen) -> Vec<Step> + Send + Sync + 'static, expected: &[&str]) {
     let server = Server::start(answer);
     let body = content(0);
     let digest = world.fetch(&body, &[server.url("/file")]).unwrap();
     assert_eq!(world.store.read(&digest).unwrap(), body);
     assert_eq!(world.parts(), Vec::<String>::new());
     assert_eq!(asked(&server), expected);
+    world.forget(&digest);
 }
 
 fn asked(server: &Server) -> Vec<String> {
@@ -96,14 +106,14 @@ fn asked(server: &Server) -> Vec<String> {
 
 /// Checks how a download of `content(0)` fails, and that nothing is in the store.
 #[track_caller]
-fn check_bad(answer: impl Fn(&Seen) -> Vec<Step> + Send + Sync + 'static, expected: &str) {
-    let world = World::new();
+fn check_bad(world: &World, answer: impl Fn(&Seen) -> Vec<Step> + Send + Sync + 'static, expected: &str) {
     let server = Server::start(answer);
     let body = content(0);
     let error = world.fetch(&body, &[server.url("/file")]).unwrap_err();
     assert_eq!(text(&error, &server), expected);
     assert!(!world.store.contains(&Digest::of(&body)).unwrap());
     assert!(!world.store.contains(&Digest::of(&content(1))).unwrap());
+    world.forget(&Digest::of(&body));
 }
 
 /// The error with its causes, and `HOST` for the server.
@@ -157,9 +167,10 @@ fn many_files_share_connections() {
 
 #[test]
 fn goes_on_where_it_stopped() {
-    check_good(|seen| half(seen, Step::Reset), &["0", "150000?"]);
-    check_good(|seen| half(seen, Step::Close), &["0", "150000?"]);
-    check_good(|seen| half(seen, Step::Hang), &["0", "150000?"]);
+    let world = World::new();
+    check_good(&world, |seen| half(seen, Step::Reset), &["0", "150000?"]);
+    check_good(&world, |seen| half(seen, Step::Close), &["0", "150000?"]);
+    check_good(&world, |seen| half(seen, Step::Hang), &["0", "150000?"]);
     // A server that ends each answer after 100 kB gets on, so that it is not given up.
     let stingy = |seen: &Seen| {
         let body = content(0);
@@ -168,43 +179,45 @@ fn goes_on_where_it_stopped() {
         let head = if offset == 0 { whole_head(&body, &[]) } else { part_head(&body, offset) };
         vec![head, Step::Send(body[offset..end].to_vec()), Step::Close]
     };
-    check_good(stingy, &["0", "70000", "140000", "210000", "280000"]);
+    check_good(&world, stingy, &["0", "70000", "140000", "210000", "280000"]);
 }
 
 #[test]
 fn starts_anew_when_the_server_does_not_go_on() {
+    let world = World::new();
     let body = content(0);
     // It has another version now, or does not know about parts.
     let refuses = |seen: &Seen| match seen.before {
         0 => half(seen, Step::Reset),
         _ => whole(&content(0), &["ETag: \"2\""]),
     };
-    check_good(refuses, &["0", "150000?"]);
+    check_good(&world, refuses, &["0", "150000?"]);
     let none = |seen: &Seen| match seen.before {
         0 => half(seen, Step::Reset),
         1 => status(416, &["Content-Range: bytes */5"]),
         _ => good(seen, &content(0)),
     };
-    check_good(none, &["0", "150000?", "0"]);
+    check_good(&world, none, &["0", "150000?", "0"]);
     let other_part = move |seen: &Seen| match seen.before {
         0 => half(seen, Step::Reset),
         1 => vec![part_head(&body, 100_000), Step::Send(body[100_000..].to_vec())],
         _ => good(seen, &content(0)),
     };
-    check_good(other_part, &["0", "150000?", "0"]);
+    check_good(&world, other_part, &["0", "150000?", "0"]);
     // The rest is of another version, which the server did not say.
     let mixed = |seen: &Seen| match seen.before {
         0 => half(seen, Step::Reset),
         1 => good(seen, &content(1)),
         _ => good(seen, &content(0)),
     };
-    check_good(mixed, &["0", "150000?", "0"]);
+    check_good(&world, mixed, &["0", "150000?", "0"]);
 }
 
 #[test]
 fn a_part_of_an_earlier_process_is_used_if_it_fits() {
     let body = content(0);
     let longer = [&body[..], b"more"].concat();
+    let world = World::new();
     for (part, expected) in [
         (&body[..1000], &["1000"][..]),
         (&body[..], &[]),
@@ -213,13 +226,13 @@ fn a_part_of_an_earlier_process_is_used_if_it_fits() {
         (&longer[..], &["0"]),
         (b"", &["0"]),
     ] {
-        let world = World::new();
         let server = Server::start(|seen| good(seen, &content(0)));
         let fetcher = world.fetcher();
         fs::write(world.part(&body), part).unwrap();
         let digest = fetcher.fetch(&download(&body, &[server.url("/file")]), &world.store, &|_| ()).unwrap();
         world.store.verify(&digest).unwrap();
         assert_eq!(asked(&server), expected, "{} bytes", part.len());
+        world.forget(&digest);
     }
 }
 
@@ -241,7 +254,9 @@ fn what_arrived_is_kept_for_the_next_time() {
 
 #[test]
 fn failures_that_may_pass_are_tried_again() {
+    let world = World::new();
     check_good(
+        &world,
         |seen| if seen.before < 2 { status(500, &[]) } else { good(seen, &content(0)) },
         &["0", "0", "0"],
     );
@@ -250,42 +265,53 @@ fn failures_that_may_pass_are_tried_again() {
         1 => status(429, &[]),
         _ => good(seen, &content(0)),
     };
-    check_good(busy, &["0", "0", "0"]);
+    check_good(&world, busy, &["0", "0", "0"]);
     check_good(
+        &world,
         |seen| if seen.before < 2 { vec![Step::Reset] } else { good(seen, &content(0)) },
         &["0", "0", "0"],
     );
-    check_good(|seen| if seen.before < 1 { vec![Step::Hang] } else { good(seen, &content(0)) }, &["0", "0"]);
-    check_bad(|_| status(500, &[]), "the server answered to `http://HOST/file` with status 500");
-    check_bad(|_| status(403, &[]), "the server answered to `http://HOST/file` with status 403");
-    check_bad(|_| status(206, &[]), "the server answered to `http://HOST/file` with status 206");
+    check_good(
+        &world,
+        |seen| if seen.before < 1 { vec![Step::Hang] } else { good(seen, &content(0)) },
+        &["0", "0"],
+    );
+    check_bad(&world, |_| status(500, &[]), "the server answered to `http://HOST/file` with status 500");
+    check_bad(&world, |_| status(403, &[]), "the server answered to `http://HOST/file` with status 403");
+    check_bad(&world, |_| status(206, &[]), "the server answered to `http://HOST/file` with status 206");
 }
 
 #[test]
 fn lengths_are_not_believed() {
+    let world = World::new();
     let send = |length: usize, body: Vec<u8>| {
         move |_: &Seen| {
             vec![head(200, &[format!("Content-Length: {length}")]), Step::Send(body.clone()), Step::Close]
         }
     };
     let longer = || [content(0), vec![7; 1000]].concat();
-    check_bad(send(SIZE - 1, content(0)), "`http://HOST/file` has 299999 bytes instead of 300000");
-    check_bad(send(SIZE + 1, longer()), "`http://HOST/file` has 300001 bytes instead of 300000");
-    check_bad(send(1 << 50, longer()), "`http://HOST/file` has 1125899906842624 bytes instead of 300000");
+    check_bad(&world, send(SIZE - 1, content(0)), "`http://HOST/file` has 299999 bytes instead of 300000");
+    check_bad(&world, send(SIZE + 1, longer()), "`http://HOST/file` has 300001 bytes instead of 300000");
     check_bad(
+        &world,
+        send(1 << 50, longer()),
+        "`http://HOST/file` has 1125899906842624 bytes instead of 300000",
+    );
+    check_bad(
+        &world,
         send(SIZE, content(0)[..1000].to_vec()),
         "`http://HOST/file` ended after 1000 bytes, before it was whole",
     );
     // More than it told of: that is left in the connection, which is not used again.
-    check_good(send(SIZE, longer()), &["0"]);
+    check_good(&world, send(SIZE, longer()), &["0"]);
     // Without a length, only the end of the connection says that it was all.
     let untold = |body: Vec<u8>| move |_: &Seen| vec![head(200, &[]), Step::Send(body.clone()), Step::Close];
-    check_good(untold(content(0)), &["0"]);
+    check_good(&world, untold(content(0)), &["0"]);
     check_bad(
+        &world,
         untold(content(0)[..1000].to_vec()),
         "`http://HOST/file` ended after 1000 bytes, before it was whole",
     );
-    let world = World::new();
     let endless = Server::start(|_| {
         let mut steps = vec![head(200, &[])];
         steps.extend((0..1000).map(|_| Step::Send(vec![0; 1 << 20])));
@@ -298,14 +324,14 @@ fn lengths_are_not_believed() {
 
 #[test]
 fn other_content_is_refused_and_had_elsewhere() {
+    let world = World::new();
     let expected = format!(
         "`http://HOST/file` has SHA-256 {} instead of {}",
         Digest::of(&content(1)).hex(),
         Digest::of(&content(0)).hex()
     );
-    check_bad(|seen| good(seen, &content(1)), &expected);
+    check_bad(&world, |seen| good(seen, &content(1)), &expected);
 
-    let world = World::new();
     let server = Server::start(|seen| good(seen, &content(u8::from(seen.target == "/altered"))));
     let body = content(0);
     let digest = world.fetch(&body, &[server.url("/altered"), server.url("/file")]).unwrap();
@@ -421,8 +447,9 @@ fn what_is_no_http_fails() {
 
 #[test]
 fn encodings_and_chunks() {
+    let world = World::new();
     // A server that calls an archive an encoding must not get it unpacked.
-    check_good(|_| whole(&content(0), &["Content-Encoding: gzip"]), &["0"]);
+    check_good(&world, |_| whole(&content(0), &["Content-Encoding: gzip"]), &["0"]);
     let chunked = |_: &Seen| {
         let mut steps = vec![head(200, &["Transfer-Encoding: chunked".to_owned()])];
         for chunk in content(0).chunks(10_000) {
@@ -432,7 +459,7 @@ fn encodings_and_chunks() {
         steps.push(Step::Send(b"0\r\n\r\n".to_vec()));
         steps
     };
-    check_good(chunked, &["0"]);
+    check_good(&world, chunked, &["0"]);
 }
 
 #[test]
