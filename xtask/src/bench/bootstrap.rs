@@ -86,8 +86,8 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
     let mut rows: Vec<Row> = ours.collect();
     rows.extend(peer);
     // What the runs left is large and of no use to the next ones.
-    for path in [cold, warm, tar] {
-        remove(&path)?;
+    for path in [&cold, &warm, &tar] {
+        remove(path)?;
     }
     Ok(Report {
         name: "bootstrap",
