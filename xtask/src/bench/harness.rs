@@ -94,9 +94,9 @@ fn cost(line: &str) -> Option<(&str, f64)> {
 /// A duration as `{:?}` writes it.
 fn seconds(text: &str) -> Option<f64> {
     let text = text.trim();
-    for (unit, factor) in [("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9), ("s", 1.0)] {
+    for (unit, n_per_second) in [("ms", 1e3), ("µs", 1e6), ("ns", 1e9), ("s", 1.0)] {
         if let Some(number) = text.strip_suffix(unit) {
-            return number.parse::<f64>().ok().map(|number| number * factor);
+            return number.parse::<f64>().ok().map(|number| number / n_per_second);
         }
     }
     None
