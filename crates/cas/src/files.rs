@@ -147,10 +147,11 @@ pub(crate) fn in_parallel<T: Send>(
 ) -> Result<Vec<T>, StoreError> {
     // Below this, starting threads costs more than they bring.
     const WORTH_A_THREAD: usize = 16;
-    let n_threads = thread::available_parallelism().map_or(2, usize::from).min(n_items / WORTH_A_THREAD + 1);
-    if n_threads <= 1 {
+    // Asking how many processors there are reads files of the control groups.
+    if n_items < 2 * WORTH_A_THREAD {
         return (0..n_items).map(work).collect();
     }
+    let n_threads = thread::available_parallelism().map_or(2, usize::from).min(n_items / WORTH_A_THREAD);
     let next = std::sync::atomic::AtomicUsize::new(0);
     let worker = || {
         let mut results = Vec::new();

@@ -117,6 +117,7 @@ impl LocalExecutor<'_> {
     /// and returns where it is.
     pub(crate) fn keep_failed(&self, run: Run, failed: &Failed) -> Result<PathBuf, ExecutorError> {
         let doing = || format!("keep the sandbox of `{}`", failed.label);
+        self.forget_removed()?;
         let text = serde_json::to_string_pretty(failed).expect("strings, numbers and digests can be encoded");
         fs::write(run.path().join(DESCRIPTION), text).map_err(|error| disk(doing(), error))?;
         loop {
@@ -150,6 +151,17 @@ impl LocalExecutor<'_> {
         }
     }
 
+    /// Gives up the inputs of sandboxes that somebody removed without us.
+    fn forget_removed(&self) -> Result<(), ExecutorError> {
+        for root in self.store.roots()? {
+            let path = root.name.strip_prefix(ROOT_PREFIX).map(Path::new);
+            if path.is_some_and(|path| path.starts_with(&self.options.failed) && !path.exists()) {
+                self.store.remove_root(&root.name)?;
+            }
+        }
+        Ok(())
+    }
+
     fn remove_failed(&self, number: u64) -> Result<(), ExecutorError> {
         let path = self.failed_path(number);
         sandbox::remove_tree(&path).map_err(|error| disk(format!("remove `{}`", path.display()), error))?;
@@ -172,6 +184,9 @@ impl LocalExecutor<'_> {
     }
 }
 
+/// What the names of roots that keep the inputs of failed sandboxes begin with; their paths follow.
+const ROOT_PREFIX: &str = "failed sandbox ";
+
 fn root_name(path: &Path) -> String {
-    format!("failed sandbox {}", path.display())
+    format!("{ROOT_PREFIX}{}", path.display())
 }

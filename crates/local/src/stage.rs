@@ -60,12 +60,12 @@ pub(crate) fn directories(
     layers.iter().map(directory).collect()
 }
 
+/// The environment, if there is one, and what else is placed.
+type Split<'p> = (Option<Digest>, &'p [Placed]);
+
 /// Returns the tree that is the environment, if there is one, and the other placements, if none of them
 /// covers a part of another or of the environment; else `None`.
-fn split<'p>(
-    store: &LocalStore,
-    placed: &'p [Placed],
-) -> Result<Option<(Option<Digest>, &'p [Placed])>, StoreError> {
+fn split<'p>(store: &LocalStore, placed: &'p [Placed]) -> Result<Option<Split<'p>>, StoreError> {
     let (environment, others) = match placed {
         [Placed { path, node: Node::Directory { digest } }, others @ ..] if path.is_empty() => {
             (Some(*digest), others)

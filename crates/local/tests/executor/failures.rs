@@ -1,0 +1,204 @@
+//! Steps that fail, hang, fork, print too much; and a builder that is killed.
+
+use std::fs;
+use std::os::fd::AsFd as _;
+use std::process::{Command as Process, ExitCode, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use cas::Keep;
+use engine::{Executor as _, ExecutorError};
+use local::{Console, Interactive};
+
+use crate::harness::{Step, Test, World, eventually, marked};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_failure_is_a_result_and_its_sandbox_is_kept", kept),
+    ("only_the_last_failures_are_kept", bounded),
+    ("a_step_can_be_entered", entered),
+    ("a_step_that_takes_too_long_is_killed", timeout),
+    ("a_step_that_is_cancelled_is_gone_at_once", cancelled),
+    ("what_a_step_leaves_running_is_killed", daemons),
+    ("of_a_huge_log_both_ends_are_kept", huge_log),
+    ("what_a_tree_cannot_hold_is_the_failure_of_the_step", special_outputs),
+    ("nothing_runs_on_when_the_builder_is_killed", killed_builder),
+];
+
+/// Runs a script in a kept sandbox or a fresh one and returns its exit code and what it printed.
+fn talk(
+    enter: impl FnOnce(&[String], Console<'_>) -> Result<i32, ExecutorError>,
+    script: &str,
+) -> (i32, String) {
+    let output = tempfile::tempfile().unwrap();
+    let null = fs::File::open("/dev/null").unwrap();
+    let console = Console { input: null.as_fd(), output: output.as_fd(), error: output.as_fd() };
+    let arguments = ["sh", "-c", script].map(str::to_owned);
+    let code = enter(&arguments, console).unwrap_or_else(|error| panic!("{error:?}"));
+    let mut text = String::new();
+    let mut output = output;
+    std::io::Seek::rewind(&mut output).unwrap();
+    std::io::Read::read_to_string(&mut output, &mut text).unwrap();
+    (code, text)
+}
+
+fn kept() {
+    let world = World::new();
+    let executor = world.executor(1);
+    let script =
+        "echo went wrong; echo partial > out/partial; echo note > /tmp/note; echo y > changed; exit 3";
+    let mut step = Step::shell(&world, script).place("build/in", world.tree(&[("f", "input")]));
+    step.command.environment = vec![("OWN".to_owned(), "1".to_owned())];
+    let execution = step.run(&executor);
+    assert_eq!(execution.result.exit_code, 3);
+    assert_eq!(world.log(&execution), "went wrong\n");
+    assert_eq!(world.read(&execution, "partial"), "partial\n");
+
+    let failed = &executor.failed_sandboxes().unwrap()[0];
+    assert_eq!((failed.label(), failed.exit_code()), ("step", 3));
+    assert_eq!(execution.kept.as_deref(), failed.path().to_str());
+    assert_eq!(fs::read_to_string(failed.log()).unwrap(), "went wrong\n");
+    let enter = |script: &str| {
+        talk(
+            |arguments, console| executor.enter_failed(failed, Interactive::Other(arguments), &[], console),
+            script,
+        )
+    };
+    let look =
+        "cat in/f changed out/partial /tmp/note; echo $OWN$MAKEFLAGS; pwd; id -u; echo more >> out/partial";
+    assert_eq!(enter(look), (0, "inputy\npartial\nnote\n1\n/build\n1000\n".to_owned()));
+    assert_eq!(enter("cat out/partial; exit 5"), (5, "partial\nmore\n".to_owned()));
+    // The output in the store is another file.
+    assert_eq!(world.read(&execution, "partial"), "partial\n");
+    // The inputs outlive a collection.
+    let checkout = world.store.shared_checkout(&world.environment).unwrap();
+    cas::remove_tree(&checkout).unwrap();
+    world.store.gc(Keep::Bytes(0), std::time::UNIX_EPOCH).unwrap();
+    assert_eq!(enter("cat in/f").1, "input");
+    let shell = talk(|_, console| executor.enter_failed(failed, Interactive::Shell, &[], console), "");
+    assert_eq!(shell.0, 0);
+    executor.remove_failed_sandboxes().unwrap();
+    assert_eq!(executor.failed_sandboxes().unwrap(), []);
+    assert_eq!(n_roots(&world), 0);
+}
+
+fn bounded() {
+    let world = World::new();
+    let executor = world.executor(1);
+    for code in 1..=4 {
+        Step::shell(&world, &format!("exit {code}")).run(&executor);
+    }
+    let codes: Vec<i32> =
+        executor.failed_sandboxes().unwrap().iter().map(|failed| failed.exit_code()).collect();
+    assert_eq!(codes, [4, 3]);
+    assert_eq!(n_roots(&world), 2);
+    // Somebody tidies up by hand.
+    cas::remove_tree(executor.failed_sandboxes().unwrap()[0].path()).unwrap();
+    cas::remove_tree(executor.failed_sandboxes().unwrap()[0].path()).unwrap();
+    Step::shell(&world, "exit 5").run(&executor);
+    assert_eq!(n_roots(&world), 1);
+}
+
+/// How many roots keep the inputs of the world's failed sandboxes.
+fn n_roots(world: &World) -> usize {
+    let own = world.scratch.path().display().to_string();
+    world.store.roots().unwrap().iter().filter(|root| root.name.contains(&own)).count()
+}
+
+fn entered() {
+    let world = World::new();
+    let executor = world.executor(1);
+    let step = Step::shell(&world, "echo own command").place("build/in/f", world.tree(&[("x", "input")]));
+    let extra = [("TERM".to_owned(), "vt100".to_owned())];
+    let other = talk(
+        |arguments, console| executor.enter(&step.request(), Interactive::Other(arguments), &extra, console),
+        "cat in/f/x; echo $TERM; echo x > out/x",
+    );
+    assert_eq!(other, (0, "inputvt100\n".to_owned()));
+    let own = talk(|_, console| executor.enter(&step.request(), Interactive::Command, &extra, console), "");
+    assert_eq!(own, (0, "own command\n".to_owned()));
+}
+
+fn timeout() {
+    let world = World::new();
+    let executor = world.executor(1);
+    let start = Instant::now();
+    let step =
+        Step::shell(&world, "trap '' TERM INT; echo waiting; sleep 1000").timeout(Duration::from_millis(300));
+    let execution = step.run(&executor);
+    assert!(start.elapsed() < Duration::from_secs(10));
+    assert_eq!(execution.result.exit_code, 137);
+    assert_eq!(world.log(&execution), "waiting\n\n[killed after its timeout of 300ms]\n");
+    assert!(execution.kept.is_some());
+}
+
+fn cancelled() {
+    let world = World::new();
+    let executor = world.executor(1);
+    let marker = format!("98{}.5", std::process::id());
+    let step = Step::shell(&world, &format!("trap '' TERM; sleep {marker} & sleep {marker}"));
+    let cancel = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| executor.execute(&step.request(), &cancel));
+        eventually("it never ran", || marked(&marker).len() >= 3);
+        cancel.store(true, Ordering::Relaxed);
+        let start = Instant::now();
+        assert!(matches!(running.join().unwrap(), Err(ExecutorError::Cancelled)));
+        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    });
+    assert_eq!(marked(&marker), Vec::<String>::new());
+    assert_eq!(executor.failed_sandboxes().unwrap(), []);
+}
+
+fn daemons() {
+    let world = World::new();
+    let executor = world.executor(1);
+    let marker = format!("97{}.5", std::process::id());
+    let script = format!("trap '' HUP; (sleep {marker} &) ; sleep {marker} >/dev/null 2>&1 & echo started");
+    let execution = Step::shell(&world, &script).run(&executor);
+    assert_eq!((execution.result.exit_code, world.log(&execution).as_str()), (0, "started\n"));
+    assert_eq!(marked(&marker), Vec::<String>::new());
+}
+
+fn huge_log() {
+    let world = World::new();
+    let executor = world.executor(1);
+    let execution =
+        Step::shell(&world, "echo first; head -c 60000000 /dev/zero; echo; echo last; exit 1").run(&executor);
+    let log = world.log(&execution);
+    assert!(log.starts_with("first\n\0") && log.ends_with("\0\nlast\n"));
+    assert!(log.len() < 17 << 20);
+    let cut = 60_000_000 + 12 - (16 << 20);
+    assert!(log.contains(&format!("\n[{cut} bytes of output left out here]\n")), "not {cut}");
+}
+
+fn special_outputs() {
+    let world = World::new();
+    let executor = world.executor(1);
+    let execution = Step::shell(&world, "mkdir out/d; mkfifo out/d/pipe").run(&executor);
+    assert_eq!(execution.result.exit_code, 1);
+    assert_eq!(world.log(&execution), "\n[`/build/out/d/pipe` is a named pipe, which a tree cannot hold]\n");
+}
+
+/// Runs a step until it is killed; see below.
+pub(crate) fn hold(scratch: &str, marker: &str) -> ExitCode {
+    crate::harness::run(&[], &["--scratch", scratch]);
+    let world = World::new();
+    Step::shell(&world, &format!("trap '' TERM; (sleep {marker} &); sleep {marker}")).run(&world.executor(1));
+    ExitCode::SUCCESS
+}
+
+fn killed_builder() {
+    let scratch = crate::harness::scratch();
+    let marker = format!("96{}.5", std::process::id());
+    let mut builder = Process::new(std::env::current_exe().unwrap())
+        .arg("--hold")
+        .arg(scratch.path())
+        .arg(&marker)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("it never ran", || marked(&format!("sleep\0{marker}")).len() >= 2);
+    builder.kill().unwrap();
+    builder.wait().unwrap();
+    eventually("something of it goes on", || marked(&marker).is_empty());
+}
