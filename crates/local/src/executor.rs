@@ -134,6 +134,18 @@ impl<'s> LocalExecutor<'s> {
         })
     }
 
+    /// Fails when the disk is full: then a command's failure says nothing about the command.
+    fn refuse_full_disk(&self, label: &str) -> Result<(), ExecutorError> {
+        /// Less than this and nothing can be done any more.
+        const LEAST: u64 = 1 << 20;
+        let scratch = self.store.scratch();
+        let doing = || format!("run `{label}` with its files in `{}`", scratch.display());
+        let found = rustix::fs::statvfs(scratch).map_err(|error| disk(doing(), error.into()))?;
+        // File systems without a table of inodes say that they have none.
+        let full = found.f_bavail * found.f_frsize < LEAST || found.f_files > 0 && found.f_favail == 0;
+        if full { Err(disk(doing(), io::Error::from(io::ErrorKind::StorageFull))) } else { Ok(()) }
+    }
+
     /// Takes over what the command left in its output directory. What a tree cannot hold is the command's
     /// failure, and told as the message for its log.
     fn import_outputs(&self, run: &Path, mode: ImportMode) -> Result<Result<Digest, String>, StoreError> {
@@ -173,6 +185,9 @@ impl Executor for LocalExecutor<'_> {
         let (ended, mut message) = self.run_command(request, &sandbox, &mut log, cancel)?;
 
         let mut exit_code = ended.exit.code();
+        if exit_code != 0 {
+            self.refuse_full_disk(request.label)?;
+        }
         let keep = |exit_code| exit_code != 0 && self.options.n_failed > 0;
         // What is kept to be entered must not share files with the store.
         let mode = |exit_code| if keep(exit_code) { ImportMode::Copy } else { ImportMode::Move };

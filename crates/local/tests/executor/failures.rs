@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("of_a_huge_log_both_ends_are_kept", huge_log),
     ("what_a_tree_cannot_hold_is_the_failure_of_the_step", special_outputs),
     ("nothing_runs_on_when_the_builder_is_killed", killed_builder),
+    ("a_full_disk_is_no_failure_of_the_step", full_disk),
 ];
 
 /// Runs a script in a kept sandbox or a fresh one and returns its exit code and what it printed.
@@ -201,4 +202,37 @@ fn killed_builder() {
     builder.kill().unwrap();
     builder.wait().unwrap();
     eventually("something of it goes on", || marked(&marker).is_empty());
+}
+
+/// Fills the small disk that holds `scratch`; see below.
+pub(crate) fn fill(scratch: &str) -> ExitCode {
+    crate::harness::run(&[], &["--scratch", scratch]);
+    let world = World::new();
+    let executor = world.executor(1);
+    let error = Step::shell(&world, "head -c 300000000 /dev/zero > out/big").try_run(&executor).unwrap_err();
+    assert!(matches!(&error, ExecutorError::Store(error) if error.is_storage_full()), "{error:?}");
+    assert_eq!(fs::read_dir(world.store.scratch()).unwrap().count(), 0, "the run left something");
+    // There is room again.
+    assert_eq!(Step::shell(&world, "echo x > out/x").run(&executor).result.exit_code, 0);
+    println!("filled");
+    ExitCode::SUCCESS
+}
+
+fn full_disk() {
+    let scratch = crate::harness::scratch();
+    let script = "mount -t tmpfs -o size=64m none \"$1\" || exit 77; exec \"$2\" --fill \"$1\"";
+    let output = Process::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"])
+        .arg(scratch.path())
+        .arg(std::env::current_exe().unwrap())
+        .output();
+    let output = match output {
+        Ok(output) => output,
+        Err(error) => return println!("skipped: no `unshare` on this machine: {error}"),
+    };
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(77) || text.contains("unshare:") {
+        return println!("skipped: no file system can be mounted here: {text}");
+    }
+    assert!(output.status.success() && text.contains("filled"), "{text}");
 }

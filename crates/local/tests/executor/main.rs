@@ -26,6 +26,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["--hold", scratch, marker] => failures::hold(scratch, marker),
+        ["--fill", scratch] => failures::fill(scratch),
         ["--measure", scratch] => bench::measure(scratch),
         _ => harness::run(
             &[contracts::TESTS, inputs::TESTS, failures::TESTS, jobs::TESTS, builds::TESTS].concat(),
