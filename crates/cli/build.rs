@@ -2,6 +2,7 @@
 //!
 //! They are separate programs so that a change of the command line or the engine leaves the images they
 //! made valid; and they are embedded so that one `bootwright` is all that anybody installs.
+#![allow(clippy::disallowed_methods, reason = "a build script is told everything through the environment")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -83,7 +84,6 @@ fn cargo(workspace: &Path, target: &str, target_dir: &Path) -> Command {
     cargo
 }
 
-#[allow(clippy::disallowed_methods, reason = "a build script is told everything through the environment")]
 fn variable(name: &str) -> String {
     env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"))
 }

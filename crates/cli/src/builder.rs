@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use cas::Store as _;
-use engine::{Event, ExecutorError, Graph, History, Outcome, Run, RunError, StepId, StepOutcome, World};
+use engine::{Event, ExecutorError, Graph, Outcome, Run, RunError, StepId, StepOutcome, World};
 
 use crate::args::Global;
 use crate::environment::{self, Clock};
@@ -66,8 +66,8 @@ impl Builder<'_> {
             recorder.record(event);
         });
         self.ui.clear();
-        recorder.finish(self.state, &history)?;
-        let outcome = outcome.map_err(|error| machine_failure(error))?;
+        recorder.finish(self.state)?;
+        let outcome = outcome.map_err(machine_failure)?;
         for (step, outcome) in outcome.steps() {
             self.tell(graph, step, outcome)?;
         }
@@ -143,14 +143,14 @@ struct Recorder {
     log: File,
     trace: Option<PathBuf>,
     events: Vec<Event>,
-    runs: String,
+    runs: Vec<Run>,
 }
 
 impl Recorder {
     fn start(state: &ProjectState, trace: Option<PathBuf>) -> Result<Recorder, Failure> {
         let path = state.event_log();
         let log = File::create(&path).map_err(io(format!("create `{}`", path.display())))?;
-        Ok(Recorder { log, trace, events: Vec::new(), runs: String::new() })
+        Ok(Recorder { log, trace, events: Vec::new(), runs: Vec::new() })
     }
 
     fn record(&mut self, event: Event) {
@@ -159,15 +159,15 @@ impl Recorder {
             let _ = self.log.write_all(event.to_line().as_bytes());
         }
         if let Some(run) = Run::of_event(&event) {
-            self.runs.push_str(&run.to_line());
+            self.runs.push(run);
         }
         if self.trace.is_some() {
             self.events.push(event);
         }
     }
 
-    fn finish(self, state: &ProjectState, history: &History) -> Result<(), Failure> {
-        state.append_history(&self.runs, history)?;
+    fn finish(self, state: &ProjectState) -> Result<(), Failure> {
+        state.append_history(&self.runs)?;
         if let Some(path) = self.trace {
             fs::write(&path, engine::chrome_trace(&self.events))
                 .map_err(io(format!("write `{}`", path.display())))?;

@@ -208,9 +208,12 @@ impl<'a> Meter<'a> {
         self.show(&state, current);
     }
 
-    /// Shows the end, which also takes the line away.
+    /// Shows the end, which also takes the line away, unless the last download has shown it.
     fn finish(&self) {
         let mut state = self.lock();
+        if state.received == state.sizes {
+            return;
+        }
         state.received = state.sizes.clone();
         self.show(&state, String::new());
     }

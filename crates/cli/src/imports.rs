@@ -15,6 +15,11 @@ use crate::failure::Failure;
 /// What is never part of a source: version control, and what we put into the project ourselves.
 const IGNORED: &[&str] = &[".git/", ".hg/", ".svn/"];
 
+/// Files and directories of the project.
+pub(crate) type Paths = BTreeMap<ProjectPath, Imported>;
+/// Sources by name.
+pub(crate) type Sources = BTreeMap<Name, Imported>;
+
 /// Returns the files and directories of the project that `needs` lists, after they were put into the store,
 /// and the sources that are paths. What does not exist is left out: lowering reports it with its place.
 pub(crate) fn import(
@@ -22,7 +27,7 @@ pub(crate) fn import(
     needs: &Needs,
     store: &LocalStore,
     stats: &mut StatCache,
-) -> Result<(BTreeMap<ProjectPath, Imported>, BTreeMap<Name, Imported>), Failure> {
+) -> Result<(Paths, Sources), Failure> {
     let mut paths = BTreeMap::new();
     for (path, place) in &needs.paths {
         if let Some(imported) = one(root, path, place, store, stats)? {

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use distro::mirror::Mirrors;
 use distro::release::{Freshness, Keyring};
@@ -74,11 +75,16 @@ fn read(session: &Session<'_>) -> Result<Lock, Failure> {
 
 fn write(session: &Session<'_>, lock: &Lock) -> Result<(), Failure> {
     let path = path(session);
-    // Under another name first, so that a full disk or a kill leaves the old lock.
-    let unfinished = path.with_extension("lock.new");
-    fs::write(&unfinished, lock.to_text())
-        .and_then(|()| fs::rename(&unfinished, &path))
-        .map_err(io(format!("write `{}`", path.display())))
+    replace(&path, lock.to_text().as_bytes()).map_err(io(format!("write `{}`", path.display())))
+}
+
+/// Writes a file under another name first, so that a full disk, a kill or another process leaves a whole one.
+fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = tempfile::Builder::new()
+        .permissions(PermissionsExt::from_mode(0o644))
+        .tempfile_in(path.parent().unwrap_or(Path::new(".")))?;
+    file.write_all(bytes)?;
+    file.persist(path).map(drop).map_err(|error| error.error)
 }
 
 /// Adds what is missing or was locked for something else.
@@ -194,10 +200,7 @@ fn catalog(
         for ((fetch, cached), first) in wanted.iter().zip(texts) {
             feed(&mut resolver, downloader, fetch, first)?;
             if let (Some(path), Some(compact)) = (cached, resolver.compact(fetch.id)) {
-                let unfinished = path.with_extension("new");
-                fs::write(&unfinished, compact)
-                    .and_then(|()| fs::rename(&unfinished, path))
-                    .map_err(io(format!("write `{}`", path.display())))?;
+                replace(path, &compact).map_err(io(format!("write `{}`", path.display())))?;
             }
         }
     }
@@ -227,13 +230,13 @@ fn feed(
         Err(failure) => failure,
     };
     for url in fetch.urls.iter().skip(1) {
-        match downloader.text(&fetch.what, std::slice::from_ref(url), fetch.max_size) {
-            Ok(bytes) => match resolver.feed(fetch.id, &bytes) {
-                Ok(()) => return Ok(()),
-                Err(error) => failure = refused(error),
-            },
-            // What a mirror had and was refused says more than what another one does not have.
-            Err(_) => {}
+        // What a mirror had and was refused says more than what another one does not have.
+        let Ok(bytes) = downloader.text(&fetch.what, std::slice::from_ref(url), fetch.max_size) else {
+            continue;
+        };
+        match resolver.feed(fetch.id, &bytes) {
+            Ok(()) => return Ok(()),
+            Err(error) => failure = refused(error),
         }
     }
     Err(failure)

@@ -1,11 +1,11 @@
 //! What is kept of a project between builds, in the cache: times of its steps, the last events, stat caches.
 
 use std::fs;
-use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use cas::{Digest, StatCache};
-use engine::History;
+use engine::{History, Run};
+use local::HistoryFile;
 
 use crate::failure::{Failure, io};
 
@@ -25,28 +25,15 @@ impl ProjectState {
 
     /// Returns what earlier runs cost.
     pub(crate) fn history(&self) -> Result<History, Failure> {
-        let path = self.history_file();
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(History::new(text)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(History::default()),
-            Err(error) => Err(io(format!("read `{}`", path.display()))(error)),
-        }
+        self.history_file().load().map_err(io("read the history of the project"))
     }
 
-    /// Adds lines to the history with one write, so that builds side by side keep each other's.
-    pub(crate) fn append_history(&self, lines: &str, before: &History) -> Result<(), Failure> {
-        if lines.is_empty() {
-            return Ok(());
-        }
-        let path = self.history_file();
-        let doing = || io(format!("write `{}`", path.display()));
-        if before.is_worth_compacting() {
-            let text = before.compact() + lines;
-            let compact = path.with_extension("new");
-            return fs::write(&compact, text).and_then(|()| fs::rename(&compact, &path)).map_err(doing());
-        }
-        let file = fs::File::options().create(true).append(true).open(&path);
-        file.and_then(|mut file| file.write_all(lines.as_bytes())).map_err(doing())
+    /// Adds runs to the history; builds side by side keep each other's.
+    pub(crate) fn append_history(&self, runs: &[Run]) -> Result<(), Failure> {
+        let file = self.history_file();
+        let written = runs.iter().try_for_each(|run| file.append(run));
+        let compacted = written.and_then(|()| if runs.is_empty() { Ok(()) } else { file.compact() });
+        compacted.map_err(io("write the history of the project"))
     }
 
     /// Returns the stat cache of the project's own files.
@@ -64,7 +51,7 @@ impl ProjectState {
         self.directory.join("events.jsonl")
     }
 
-    fn history_file(&self) -> PathBuf {
-        self.directory.join("history.jsonl")
+    fn history_file(&self) -> HistoryFile {
+        HistoryFile::new(&self.directory.join("history.jsonl"))
     }
 }

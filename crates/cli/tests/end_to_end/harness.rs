@@ -56,7 +56,7 @@ impl Project {
     /// Returns the command that runs `bootwright` on it.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bootwright"));
-        command.args(arguments).arg("-C").arg(self.path()).env("BOOTWRIGHT_CACHE", shared_cache());
+        command.arg("-C").arg(self.path()).args(arguments).env("BOOTWRIGHT_CACHE", shared_cache());
         command.env("PROGRESS", "plain").stdin(Stdio::null());
         command
     }

@@ -2,6 +2,7 @@
 //!
 //! All tests share one cache below the target directory, so that packages are downloaded once.
 #![allow(clippy::disallowed_methods, reason = "tests wait, and pass their environment on")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on fails, and says why")]
 
 mod examples;
 mod faults;

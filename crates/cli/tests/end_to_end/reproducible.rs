@@ -1,6 +1,6 @@
 //! Two clean builds give the same bytes, whoever makes them, where, when and how.
 
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
