@@ -70,8 +70,8 @@ const PATTERNS: &[(&str, &str, &str)] = &[
     ("var/log", "", ".log"),
 ];
 
-/// Files that belong to a group other than root's on every Debian system. Programs that add users write them
-/// anew and give the copy the owner that they see, and what is emulated, they do not see.
+/// Files that belong to a group other than root's on every Debian system. systemd-sysusers writes them anew, and
+/// gives the copy the group only if it sees that it has another; but what is emulated, it does not see.
 const GROUPS: &[(&str, u32)] = &[("etc/gshadow", SHADOW), ("etc/shadow", SHADOW)];
 
 /// The group `shadow`; base-passwd has the number.

@@ -118,6 +118,7 @@ impl ConfigureError {
 ///
 /// The caller must be root of a single-user namespace, see [`sandbox::emulate::run`].
 pub fn configure(spec: &Spec, places: &Places, log: &mut (dyn Write + Send)) -> Result<(), ConfigureError> {
+    allow_open_layers();
     let packages = Packages::read(&spec.layers)?;
     if packages.get(b"usr/bin/dpkg").is_none() {
         return Err(ConfigureError::NoDpkg);
@@ -151,6 +152,15 @@ pub fn configure(spec: &Spec, places: &Places, log: &mut (dyn Write + Send)) -> 
     let sink = difference.layer()?.write(io::BufWriter::with_capacity(256 << 10, file))?;
     sink.into_inner().map_err(|error| write_error(error.into_error()))?;
     plain::write_tree(&path, &places.out.join("tree"))
+}
+
+/// Every package's layer stays open, and a sandbox allows no more than 1024 files unless it is asked.
+fn allow_open_layers() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    // If it stays as it is and is too low, opening a layer says so.
+    let _stays_as_it_is = setrlimit(Resource::Nofile, wanted);
 }
 
 /// The overlay in which everything happens, unmounted and removed when dropped.

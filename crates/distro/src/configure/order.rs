@@ -75,7 +75,8 @@ pub(super) fn steps(candidates: &[Candidate]) -> Vec<Step> {
 
 struct Planner<'a> {
     candidates: &'a [Candidate],
-    by_name: BTreeMap<&'a str, usize>,
+    /// Those of every architecture: which of them is meant is dpkg's knowledge, and more than needed does no harm.
+    by_name: BTreeMap<&'a str, Vec<usize>>,
     configured: BTreeSet<usize>,
     started: BTreeSet<usize>,
     steps: Vec<Step>,
@@ -83,23 +84,24 @@ struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     fn new(candidates: &'a [Candidate]) -> Planner<'a> {
-        let mut by_name = BTreeMap::new();
+        let mut by_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (idx, candidate) in candidates.iter().enumerate() {
-            for provided in &candidate.provides {
-                by_name.entry(provided.as_str()).or_insert(idx);
-            }
+            by_name.entry(&candidate.name).or_default().push(idx);
         }
         for (idx, candidate) in candidates.iter().enumerate() {
-            by_name.insert(&candidate.name, idx);
+            for provided in &candidate.provides {
+                // A package of that name is preferred to one that provides it.
+                by_name.entry(provided).or_insert_with(|| vec![idx]);
+            }
         }
         let (configured, started) = (BTreeSet::new(), BTreeSet::new());
         Planner { candidates, by_name, configured, started, steps: Vec::new() }
     }
 
+    /// Returns the packages that fulfil each of `groups`: all that have the first name which is there.
     fn find<'b>(&'b self, groups: &'b [Vec<String>]) -> impl Iterator<Item = usize> + 'b {
-        groups
-            .iter()
-            .filter_map(|group| group.iter().find_map(|name| self.by_name.get(name.as_str()).copied()))
+        let found = |group: &'b Vec<String>| group.iter().find_map(|name| self.by_name.get(name.as_str()));
+        groups.iter().filter_map(found).flatten().copied()
     }
 
     /// Returns `roots` and all that they need to be configured, in the candidates' order.
@@ -215,6 +217,11 @@ mod tests {
             "configure(bash), configure(deep), lib.preinst, configure(mini lib), python.preinst, configure(real), \
              last.preinst, configure-all",
         );
+    }
+
+    #[test]
+    fn packages_of_all_architectures_are_meant() {
+        check("libc\nlibc\nbash! dep: libc\ntool*", "configure(libc libc bash), tool.preinst, configure-all");
     }
 
     #[test]

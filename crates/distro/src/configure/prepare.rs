@@ -14,9 +14,7 @@ const POLICY: (&str, &str) = ("usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n");
 
 /// Makes the links of a merged /usr, permissions, dpkg's database and what else scripts rely on.
 pub(super) fn prepare(root: &mut Root, packages: &Packages, spec: &Spec) -> Result<(), ConfigureError> {
-    if spec.merged_usr {
-        link_directories(root, &spec.architecture)?;
-    }
+    link_directories(root, packages)?;
     set_modes(root, packages)?;
     settle_disputes(root, packages)?;
     write_database(root, packages, spec)?;
@@ -36,9 +34,13 @@ fn write(root: &Root, at: &str, mode: u32, content: &[u8]) -> Result<(), Configu
     root.write(&at, mode, content).map_err(|source| ConfigureError::root("write", &at, source))
 }
 
-fn link_directories(root: &Root, architecture: &str) -> Result<(), ConfigureError> {
-    for name in usr_merge::links(architecture) {
+/// Makes the links of a merged /usr, as far as base-files does not have them.
+fn link_directories(root: &Root, packages: &Packages) -> Result<(), ConfigureError> {
+    for name in usr_merge::ALIASES {
         let (link, target) = (path(name), format!("usr/{name}"));
+        if !usr_merge::ALWAYS.contains(&name) && packages.get(target.as_bytes()).is_none() {
+            continue;
+        }
         let error = |source| ConfigureError::root("link", &link, source);
         root.make_directory(&path(&target)).map_err(error)?;
         if !root.has(&link).map_err(error)? {

@@ -17,9 +17,6 @@ pub struct Spec {
     /// The other architectures that packages may have.
     #[serde(default)]
     pub foreign_architectures: Vec<String>,
-    /// Whether `/bin`, `/lib` and their like are links into `/usr`.
-    #[serde(default = "yes")]
-    pub merged_usr: bool,
     /// Seconds since 1970 that everything new is as old as.
     pub epoch: i64,
     /// What `/etc/hostname` says. Without it there is none.
@@ -28,10 +25,6 @@ pub struct Spec {
     /// Answers to the packages' questions, in the form that debconf-set-selections(1) reads.
     #[serde(default)]
     pub preseed: String,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// The specification cannot be followed.
@@ -96,7 +89,7 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: &str) {
         let rendered = match Spec::parse(text) {
-            Ok(spec) => format!("{} {}", spec.architecture, spec.merged_usr),
+            Ok(spec) => spec.architecture,
             Err(SpecError::Syntax(error)) => error.to_string(),
             Err(error) => error.to_string(),
         };
@@ -105,7 +98,7 @@ mod tests {
 
     #[test]
     fn specifications() {
-        check(r#"{"root": "in/root", "layers": [], "architecture": "amd64", "epoch": 1}"#, "amd64 true");
+        check(r#"{"root": "in/root", "layers": [], "architecture": "amd64", "epoch": 1}"#, "amd64");
         check(
             r#"{"root": "in/root", "layers": [], "architecture": "../x", "epoch": 1}"#,
             "the specification's `architecture` cannot be `../x`",
@@ -121,7 +114,7 @@ mod tests {
         check(
             r#"{"roof": ""}"#,
             "unknown field `roof`, expected one of `root`, `layers`, `architecture`, `foreign_architectures`, \
-             `merged_usr`, `epoch`, `hostname`, `preseed` at line 1 column 7",
+             `epoch`, `hostname`, `preseed` at line 1 column 7",
         );
     }
 }

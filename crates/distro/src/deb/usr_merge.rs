@@ -5,6 +5,9 @@ use layer::EntryPath;
 /// The directories that a merged-/usr system has as symbolic links, each into `usr/` under the same name.
 pub const ALIASES: [&str; 7] = ["bin", "lib", "lib32", "lib64", "libo32", "libx32", "sbin"];
 
+/// Those of them that every system has, whatever is in it.
+pub const ALWAYS: [&str; 3] = ["bin", "lib", "sbin"];
+
 /// Returns where something inside an aliased directory really lies, or `None` if that is where it says.
 ///
 /// The aliases themselves stay: whether `bin` is a directory or the link is the caller's knowledge.
@@ -17,19 +20,6 @@ pub fn real_path(path: &EntryPath) -> Option<EntryPath> {
 /// Returns where the aliased directory `path` really lies, or `None` if it is not one.
 pub fn real_directory(path: &EntryPath) -> Option<EntryPath> {
     is_alias(path.as_bytes()).then(|| below_usr(path))
-}
-
-/// Returns which directories of a system of this architecture are links into `usr/`, as debootstrap has it.
-pub fn links(architecture: &str) -> &'static [&'static str] {
-    match architecture {
-        "amd64" | "x32" => &["bin", "lib", "lib32", "lib64", "libx32", "sbin"],
-        "i386" => &["bin", "lib", "lib64", "libx32", "sbin"],
-        "loong64" | "mips" | "mipsel" | "ppc64" | "sparc64" => &["bin", "lib", "lib32", "lib64", "sbin"],
-        "mips64" | "mips64el" => &["bin", "lib", "lib32", "lib64", "libo32", "sbin"],
-        "powerpc" | "ppc64el" | "sparc" => &["bin", "lib", "lib64", "sbin"],
-        "s390x" => &["bin", "lib", "lib32", "sbin"],
-        _ => &["bin", "lib", "sbin"],
-    }
 }
 
 fn is_alias(name: &[u8]) -> bool {

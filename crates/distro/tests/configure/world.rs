@@ -180,10 +180,7 @@ impl World {
     pub(crate) fn changes(&self) -> Vec<String> {
         let is_link = |line: &String| line.starts_with("symlink") && line.contains(" -> usr/");
         let all = self.entries().into_iter().filter(|line| !is_link(line));
-        all.filter(|line| {
-            !line.contains("var/lib/dpkg") && !line.contains(" usr/lib32") && !line.contains(" usr/libx32")
-        })
-        .collect()
+        all.filter(|line| !line.contains("var/lib/dpkg")).collect()
     }
 
     pub(crate) fn changes_of_database(&self) -> Vec<String> {
