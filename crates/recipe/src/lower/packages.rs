@@ -114,7 +114,6 @@ impl<'a> Lowering<'a> {
             "layers": paths,
             "architecture": arch,
             "foreign_architectures": foreign,
-            "merged_usr": true,
             "epoch": self.stack.epoch,
         });
         inputs.push(Placement { path: format!("{INPUTS}/root"), input: Input::Merged(unpacked) });
