@@ -1,5 +1,6 @@
 //! Downloads from servers that behave, and from such that do not.
 
+#![allow(clippy::disallowed_methods, reason = "that nothing takes long is shown by the clock only")]
 #![allow(clippy::unwrap_used, reason = "what a helper of a test cannot have, the test cannot do without")]
 
 #[path = "fetch/server.rs"]

@@ -7,6 +7,7 @@
 
 mod error;
 mod hosts;
+mod names;
 mod part;
 mod proxy;
 mod transfer;

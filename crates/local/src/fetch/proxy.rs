@@ -15,6 +15,7 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Agent, Error, Proxy};
 
+use super::names::Names;
 use super::{FetchError, url};
 
 /// Which proxies to use.
@@ -31,7 +32,7 @@ pub struct Proxies {
 /// Returns an agent that opens connections through `proxies` where they are to be used.
 pub(crate) fn agent(config: Config, proxies: &Proxies) -> Result<Agent, FetchError> {
     let through = Through::new(proxies)?;
-    let resolver = Unproxied { through: through.clone(), resolver: DefaultResolver::default() };
+    let resolver = Unproxied { through: through.clone(), resolver: Names::default() };
     let connector = through.chain(TcpConnector::default()).chain(RustlsConnector::default());
     Ok(Agent::with_parts(config, connector, resolver))
 }
@@ -134,7 +135,7 @@ fn copy<'a>(details: &ConnectionDetails<'a>) -> ConnectionDetails<'a> {
 #[derive(Debug)]
 struct Unproxied {
     through: Through,
-    resolver: DefaultResolver,
+    resolver: Names,
 }
 
 impl Resolver for Unproxied {
