@@ -63,9 +63,10 @@ impl BlockSize {
 pub enum Size {
     /// Exactly this many bytes. What does not make a whole block, or a group worth having, stays zero at the end.
     Fixed(u64),
-    /// As small as the contents allow, and `slack` bytes of free blocks more.
+    /// As small as the contents allow, with room for `slack` bytes more.
     Fit {
-        /// Free space in the new file system, reserved blocks included, in bytes.
+        /// How much can be written into the new file system, in whole blocks, by root if blocks are reserved. What a
+        /// kernel keeps back for itself, up to 2 % or 4096 blocks, comes on top unless this is zero.
         slack: u64,
     },
 }

@@ -12,6 +12,9 @@ use super::tree::{Content, Declared, LOST_AND_FOUND, Node, ROOT, Tree};
 /// How large `lost+found` is at least, so that it need not grow when the file system is full.
 const LOST_AND_FOUND_LEN: u32 = 16384;
 
+/// How many blocks a kernel keeps back at most, so that what it has promised to write can be written.
+const KEPT_BLOCKS: u64 = 4096;
+
 /// What is known about a tree before it has a size.
 pub(super) struct Shape {
     /// Which inode is which node.
@@ -74,7 +77,9 @@ impl Sizing<'_> {
         match self.options.size {
             Size::Fit { slack } => {
                 let wanted = self.needed + inodes_for(slack);
-                self.smallest(|_| wanted, block_size.blocks_for(slack))
+                let slack = block_size.blocks_for(slack);
+                let kept = |blocks: u64| if slack > 0 { (blocks / 50).min(KEPT_BLOCKS) } else { 0 };
+                self.smallest(|_| wanted, |blocks| slack + kept(blocks))
             }
             Size::Fixed(size) => {
                 let blocks = size / u64::from(block_size.bytes());
@@ -83,7 +88,7 @@ impl Sizing<'_> {
                     return Ok((geometry, allocation));
                 }
                 let wanted = |blocks: u64| inodes_for(blocks.saturating_mul(block_size.bytes().into()));
-                let (enough, _) = self.smallest(wanted, 0)?;
+                let (enough, _) = self.smallest(wanted, |_| 0)?;
                 let needed = enough.blocks * u64::from(block_size.bytes());
                 let largest = self.tree.largest();
                 Err(Error::DoesNotFit { size, short_by: needed.saturating_sub(size), largest })
@@ -91,16 +96,16 @@ impl Sizing<'_> {
         }
     }
 
-    /// Returns the smallest layout with `slack` free blocks.
+    /// Returns the smallest layout that has as many free blocks as `slack` says for its size.
     fn smallest(
         &self,
         wanted_inodes: impl Fn(u64) -> u64,
-        slack: u64,
+        slack: impl Fn(u64) -> u64,
     ) -> Result<(Geometry, Allocation), Error> {
         let mut blocks = 0;
         loop {
             let (geometry, allocation) = self.attempt(blocks, wanted_inodes(blocks), true)?;
-            let missing = allocation.missing + slack.saturating_sub(allocation.free);
+            let missing = allocation.missing + slack(geometry.blocks).saturating_sub(allocation.free);
             if missing == 0 {
                 return Ok((geometry, allocation));
             }
