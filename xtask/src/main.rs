@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 
 const USAGE: &str = "usage: cargo xtask tidy       check the rules that no compiler checks
        cargo xtask reference  write the pages of the docs that are made from the code
-       cargo xtask bench [NAME…] [--runs N] [--json FILE]
+       cargo xtask bench [NAME…] [--runs N] [--json FILE] [--no-build]
                               measure our programs beside their peers
        cargo xtask ci         everything that must hold before a change lands";
 

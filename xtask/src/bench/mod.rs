@@ -40,7 +40,7 @@ struct Context {
 }
 
 impl Context {
-    fn open(root: &Path) -> Result<Context, String> {
+    fn open(root: &Path, build: bool) -> Result<Context, String> {
         let program = std::env::current_exe().map_err(|error| format!("could not find xtask: {error}"))?;
         // The program is TARGET/PROFILE/xtask.
         let target = program.ancestors().nth(2).unwrap_or(root).to_owned();
@@ -50,7 +50,7 @@ impl Context {
             bootwright: target.join("release/bootwright"),
             target,
         };
-        if crate::cargo(&["build", "--release", "--locked", "--package", "bootwright"]) {
+        if !build || crate::cargo(&["build", "--release", "--locked", "--package", "bootwright"]) {
             Ok(context)
         } else {
             Err("bootwright could not be built".to_owned())
@@ -100,10 +100,11 @@ struct Options {
     benchmarks: Vec<Benchmark>,
     n_runs: Option<usize>,
     json: Option<PathBuf>,
+    build: bool,
 }
 
 fn parse(words: &[&str]) -> Result<Options, String> {
-    let mut options = Options { benchmarks: Vec::new(), n_runs: None, json: None };
+    let mut options = Options { benchmarks: Vec::new(), n_runs: None, json: None, build: true };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         match *word {
@@ -111,6 +112,7 @@ fn parse(words: &[&str]) -> Result<Options, String> {
                 let count = words.next().and_then(|text| text.parse().ok()).filter(|count| *count > 0);
                 options.n_runs = Some(count.ok_or("--runs needs a number, 1 or more")?);
             }
+            "--no-build" => options.build = false,
             "--json" => options.json = Some(words.next().ok_or("--json needs a file")?.into()),
             name => {
                 let known = BENCHMARKS.iter().find(|benchmark| benchmark.0 == name);
@@ -130,7 +132,7 @@ fn parse(words: &[&str]) -> Result<Options, String> {
 impl Options {
     /// A benchmark that cannot be run does not keep the others from running.
     fn run(self, root: &Path) -> Result<(), String> {
-        let context = Context::open(root)?;
+        let context = Context::open(root, self.build)?;
         let (mut reports, mut failed) = (Vec::new(), Vec::new());
         for (name, n_runs, benchmark) in self.benchmarks {
             match benchmark(&context, self.n_runs.unwrap_or(n_runs)) {

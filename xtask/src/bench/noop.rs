@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use super::measure::{Case, Task, in_turns};
 use super::report::{Goal, Report, Row};
@@ -12,6 +13,8 @@ use super::{Context, command, make_directory, missing, write};
 const EXAMPLE: &str = "examples/quickstart";
 /// From start to end, in seconds.
 const GOAL: f64 = 0.030;
+/// How long until `stat` is believed.
+const SETTLED: Duration = Duration::from_secs(4);
 /// What ninja prints when all is up to date.
 pub(super) const NINJA_IDLE: &str = "no work to do";
 
@@ -34,6 +37,9 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
     let mut again = Command::new(&context.bootwright);
     again.current_dir(&project).arg("--cache").arg(scratch.join("cache"));
     let n_steps = n_steps(&command(again.args(["build", "--json"]))?)?;
+
+    // What was written a moment ago is read again, since an edit in the same instant would not show.
+    std::thread::sleep(SETTLED);
 
     let mut cases = vec![
         Case::new("build", ours("build")).says("nothing to do"),
