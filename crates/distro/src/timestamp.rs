@@ -37,7 +37,12 @@ impl Timestamp {
         let part = |range: std::ops::Range<usize>| text.get(range).unwrap_or_default();
         let spelt_out = format!(
             "{}-{}-{}T{}:{}:{}Z",
-            part(0..4), part(4..6), part(6..8), part(9..11), part(11..13), part(13..15)
+            part(0..4),
+            part(4..6),
+            part(6..8),
+            part(9..11),
+            part(11..13),
+            part(13..15)
         );
         let timestamp = spelt_out.parse::<Timestamp>().ok().filter(|timestamp| timestamp.compact() == text);
         timestamp.ok_or_else(|| TimestampError(text.to_owned()))

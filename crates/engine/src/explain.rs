@@ -31,12 +31,17 @@ pub struct Explanation {
 impl fmt::Display for Explanation {
     /// Writes a few lines, indented by two blanks for what belongs to the line before.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write_indented(f, 0)
+        self.write_as(f, 0, (&format!("`{}`", self.label), false))
     }
 }
 
 impl Explanation {
-    fn write_indented(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
+    fn write_as(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        depth: usize,
+        (subject, is_several): (&str, bool),
+    ) -> fmt::Result {
         let indent = "  ".repeat(depth);
         let verb = match self.fate {
             Fate::Remembered if self.reason == Reason::NotRecorded => "is up to date",
@@ -46,7 +51,11 @@ impl Explanation {
             Fate::Unready => "cannot run because",
         };
         let separator = if verb == "is up to date" { "; " } else { " " };
-        writeln!(f, "{indent}`{}` {verb}{separator}{}", self.label, self.reason)?;
+        let mut reason = self.reason.to_string();
+        if is_several && let Some(rest) = reason.strip_prefix("it ") {
+            reason = format!("they {rest}");
+        }
+        writeln!(f, "{indent}{subject} {verb}{separator}{reason}")?;
         if let Reason::Changed { difference, .. } = &self.reason {
             for change in difference.changes.iter().filter(|change| **change != Change::Unknown) {
                 writeln!(f, "{indent}  {change}")?;
@@ -59,7 +68,52 @@ impl Explanation {
                 writeln!(f, "{indent}  and {} more{common}", difference.n_more)?;
             }
         }
-        self.causes.iter().try_for_each(|cause| cause.write_indented(f, depth + 1))
+        self.write_causes(f, depth + 1)
+    }
+
+    /// Writes what made the difference. Causes that differ in nothing but their labels (a tool that changed
+    /// reruns hundreds of steps) are one paragraph.
+    fn write_causes(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
+        let mut groups: Vec<Vec<&Explanation>> = Vec::new();
+        for cause in &self.causes {
+            match groups.iter_mut().find(|group| group[0].says_the_same_as(cause)) {
+                Some(group) => group.push(cause),
+                None => groups.push(vec![cause]),
+            }
+        }
+        for group in groups {
+            match (group.as_slice(), &group[0].reason) {
+                ([_, _, ..], Reason::After { .. }) => {
+                    let indent = "  ".repeat(depth);
+                    writeln!(f, "{indent}{} may run because of these", named(&group))?;
+                }
+                _ => group[0].write_as(f, depth, (&named(&group), group.len() > 1))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn says_the_same_as(&self, other: &Explanation) -> bool {
+        let same_reason = match (&self.reason, &other.reason) {
+            (Reason::Changed { difference: one, .. }, Reason::Changed { difference: other, .. }) => {
+                one == other
+            }
+            (Reason::After { .. }, Reason::After { .. }) => true,
+            (one, other) => one == other,
+        };
+        same_reason && self.fate == other.fate && self.causes.is_empty() && other.causes.is_empty()
+    }
+}
+
+/// How many of the steps with the same reason are named.
+const LABELS_NAMED: usize = 3;
+
+fn named(group: &[&Explanation]) -> String {
+    let labels: Vec<String> =
+        group.iter().take(LABELS_NAMED).map(|explanation| format!("`{}`", explanation.label)).collect();
+    match group.len().saturating_sub(LABELS_NAMED) {
+        0 => labels.join(", "),
+        n_more => format!("{} and {n_more} more", labels.join(", ")),
     }
 }
 
@@ -146,5 +200,29 @@ impl Teller<'_> {
             }
         };
         Ok(Reason::Changed { before: before.action, difference })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cause(label: &str, reason: Reason) -> Explanation {
+        Explanation { label: label.to_owned(), fate: Fate::Runs, reason, causes: Vec::new() }
+    }
+
+    #[test]
+    fn causes_that_say_the_same_are_one_line() {
+        let mut causes: Vec<Explanation> =
+            ["a", "b", "c", "d", "e"].iter().map(|label| cause(label, Reason::NeverRan)).collect();
+        causes.insert(1, cause("odd", Reason::Forced));
+        let after = Reason::After { steps: vec!["a".to_owned()] };
+        let explanation = Explanation { causes, ..cause("disk", after) };
+        assert_eq!(
+            explanation.to_string(),
+            "`disk` would run because it reads what `a` makes anew\n  \
+             `a`, `b`, `c` and 2 more would run because they never ran\n  \
+             `odd` would run because its run is forced\n"
+        );
     }
 }
