@@ -37,6 +37,14 @@ pub enum FetchError {
         /// What happened.
         source: Arc<dyn Error + Send + Sync>,
     },
+    /// Who answered could not show that it is the server that was asked for.
+    #[error("could not trust the server of `{url}`")]
+    Untrusted {
+        /// The address.
+        url: String,
+        /// What is wrong with its certificate.
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// The connection broke, or what came over it was no HTTP.
     #[error("could not download `{url}`")]
     Network {

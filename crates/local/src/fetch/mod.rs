@@ -102,6 +102,8 @@ pub struct Fetcher {
 const TICK: Duration = Duration::from_millis(25);
 /// What makes a broken connection count as a step forward and not as another failure.
 const STEP: u64 = 64 << 10;
+/// How often a host that cannot be reached is tried at most: mostly there is no network, and people wait.
+const MAX_CALLS: usize = 3;
 
 impl Fetcher {
     /// Returns a fetcher. Soon after `cancel` becomes true, whatever it does ends with
@@ -308,7 +310,11 @@ impl Fetcher {
                 n_failures = 0;
             }
             n_failures += 1;
-            if n_failures >= self.options.n_attempts.get() {
+            let n_attempts = match error {
+                FetchError::Unreachable { .. } => self.options.n_attempts.get().min(MAX_CALLS),
+                _ => self.options.n_attempts.get(),
+            };
+            if n_failures >= n_attempts {
                 if let FetchError::Unreachable { source, .. } = &error {
                     self.hosts.note_unreachable(url, source);
                 }

@@ -110,9 +110,10 @@ impl Part {
 
     /// Removes what is here.
     pub(super) fn discard(self) -> Result<(), FetchError> {
-        match &self.place {
-            Place::Kept(path) => fs::remove_file(path).map_err(|error| self.failed(error)),
-            Place::Scratch(_) => Ok(()),
+        let Place::Kept(path) = &self.place else { return Ok(()) };
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.failed(error)),
+            _ => Ok(()),
         }
     }
 

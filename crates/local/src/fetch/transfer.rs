@@ -156,9 +156,26 @@ fn failed(trouble: Trouble, url: &str, received: u64) -> FetchError {
         Trouble::Cancelled => FetchError::Cancelled,
         Trouble::Stalled(waited) => FetchError::Stalled { url, waited },
         Trouble::Unreachable(source) => FetchError::Unreachable { url, source },
+        Trouble::Untrusted(source) => FetchError::Untrusted { url, source },
         Trouble::Broken(source) => FetchError::Network { url, source },
         Trouble::Ended => FetchError::Truncated { url, received },
         Trouble::Local(source) => FetchError::Unreadable { url, source },
         Trouble::NotAUrl => FetchError::BadUrl { url },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_stay_encrypted() {
+        let check = |from, to: &str| redirected(from, Some(to)).map_err(|error| error.to_string());
+        assert_eq!(check("http://a.example/x", "https://b.example/y").as_deref(), Ok("https://b.example/y"));
+        assert_eq!(check("https://a.example/x", "/y").as_deref(), Ok("https://a.example/y"));
+        assert_eq!(
+            check("https://a.example/x", "http://b.example/y").unwrap_err(),
+            "`https://a.example/x` redirects to `http://b.example/y`, which is not encrypted any more"
+        );
     }
 }

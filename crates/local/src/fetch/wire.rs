@@ -5,7 +5,7 @@
 //! moment; a thread that nobody waits for any more ends by its own time limits.
 
 use std::error::Error;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 use ureq::http::{HeaderMap, Response, header};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, Timeout};
 
 use super::{FetchError, Options, proxy, url};
@@ -57,6 +58,8 @@ pub(super) enum Trouble {
     Cancelled,
     Stalled(Duration),
     Unreachable(Arc<dyn Error + Send + Sync>),
+    /// Who answered is not who was asked for.
+    Untrusted(Box<dyn Error + Send + Sync>),
     Broken(Box<dyn Error + Send + Sync>),
     /// The other side closed the connection too early.
     Ended,
@@ -109,6 +112,7 @@ impl Wire {
             .timeout_recv_response(patience)
             .timeout_per_read(patience)
             .timeout_per_write(patience)
+            .tls_config(TlsConfig::builder().root_certs(trusted()).build())
             // Those of `options`, not those of the environment.
             .proxy(None)
             .build();
@@ -130,7 +134,8 @@ impl Wire {
                     }
                 }
                 let sender = sender.clone();
-                name.spawn(move || forward(&sender, get.call().map_err(trouble).map(http_answer))).map(drop)
+                name.spawn(move || forward(&sender, get.call().map_err(call_trouble).map(http_answer)))
+                    .map(drop)
             }
             _ => match url::file_path(request.url) {
                 Some(path) => {
@@ -199,6 +204,25 @@ impl Answer<'_> {
             }
         }
     }
+}
+
+/// Returns the authorities that this machine trusts, as its other programs do: an organisation's own mirror is
+/// often certified by its own authority. Without such a list, Mozilla's.
+fn trusted() -> RootCerts {
+    /// Debian, Fedora and RHEL, openSUSE, Alpine.
+    const LISTS: [&str; 4] = [
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/ca-bundle.pem",
+        "/etc/ssl/cert.pem",
+    ];
+    let Some(list) = LISTS.iter().find_map(|path| fs::read(path).ok()) else { return RootCerts::WebPki };
+    let certificates = parse_pem(&list).filter_map(|item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    });
+    let certificates: Vec<_> = certificates.collect();
+    if certificates.is_empty() { RootCerts::WebPki } else { RootCerts::from(certificates) }
 }
 
 /// Sends an answer piece by piece, until nobody wants it any more.
@@ -295,6 +319,17 @@ fn file_answer(path: PathBuf, offset: u64) -> Result<(Head, Box<dyn Read>), Trou
     Ok((head, Box::new(file)))
 }
 
+fn call_trouble(error: ureq::Error) -> Trouble {
+    match error {
+        // Before there is an answer, only the handshake can find something invalid.
+        ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Trouble::Untrusted(error.into())
+        }
+        error @ (ureq::Error::Tls(_) | ureq::Error::Rustls(_)) => Trouble::Untrusted(error.into()),
+        error => trouble(error),
+    }
+}
+
 fn trouble(error: ureq::Error) -> Trouble {
     match error {
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => Trouble::NotAUrl,
@@ -314,9 +349,7 @@ fn trouble(error: ureq::Error) -> Trouble {
         },
         error @ (ureq::Error::HostNotFound
         | ureq::Error::ConnectionFailed
-        | ureq::Error::ConnectProxyFailed(_)
-        | ureq::Error::Tls(_)
-        | ureq::Error::Rustls(_)) => Trouble::Unreachable(Arc::new(error)),
+        | ureq::Error::ConnectProxyFailed(_)) => Trouble::Unreachable(Arc::new(error)),
         error => Trouble::Broken(error.into()),
     }
 }
