@@ -27,6 +27,7 @@ pub(crate) struct Cli {
 
 /// What holds for every command.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// Work on the project in DIR instead of the one around the current directory
     #[arg(short = 'C', long, value_name = "DIR", global = true)]
