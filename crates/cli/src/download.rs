@@ -112,8 +112,7 @@ impl<'a> Downloader<'a> {
         let store = &self.session.caches.store;
         let wanted = sha256.and_then(|hex| Digest::from_hex(hex, 0));
         let Some(wanted) = wanted else {
-            let bytes = self.text(&format!("source `{name}`"), &[url.to_owned()], MAX_UNPINNED)?;
-            return cas::Store::write(store, &bytes).map_err(Failure::machine);
+            return self.fetcher.pin(url, store, &|_| ()).map_err(|error| self.failure(vec![(name, error)]));
         };
         let download = fetch::Download { urls: vec![url.to_owned()], sha256: *wanted.hash(), size: None };
         self.fetcher.fetch(&download, store, &|_| ()).map_err(|error| self.failure(vec![(name, error)]))
@@ -144,9 +143,6 @@ impl<'a> Downloader<'a> {
     }
 }
 
-/// A source that is not pinned yet is held in memory until its digest is known.
-const MAX_UNPINNED: u64 = 4 << 30;
-
 /// Something could not be downloaded.
 #[derive(Debug, thiserror::Error)]
 #[error("could not fetch {name}")]
@@ -156,7 +152,7 @@ struct Missing {
 }
 
 fn help(error: &FetchError) -> &'static str {
-    match error {
+    match error.main() {
         FetchError::NotFound { .. } => {
             "no mirror has it any more: name one that does with --mirror, or run `bootwright lock --update`"
         }
