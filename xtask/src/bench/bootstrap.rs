@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::measure::{Case, Task, in_turns};
 use super::report::{Goal, Report, Row};
-use super::{Context, command, make_directory, missing, remove, write};
+use super::{Context, command, copy, make_directory, missing, remove, write};
 
 /// How much of mmdebstrap's time an empty store may take.
 const COLD: f64 = 1.0 / 5.0;
@@ -31,7 +31,7 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
     }
     // The project of each case has its own cache inside; `fetched` is what they start from.
     let bootwright = |project: &Path, word: &str| {
-        let mut command = Command::new(&context.bootwright);
+        let mut command = Command::new(context.program("bootwright"));
         command.current_dir(project).arg("--cache").arg(project.join("cache")).arg(word);
         command
     };
@@ -40,7 +40,8 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
     command(&mut bootwright(&warm, "build"))?;
 
     let build = |project: &Path| {
-        let task = Task::new(&context.bootwright, project).arg("--cache").arg(project.join("cache"));
+        let task =
+            Task::new(context.program("bootwright"), project).arg("--cache").arg(project.join("cache"));
         task.args(["--offline", "--locked", "build"])
     };
     let mut cases = vec![
@@ -57,7 +58,8 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
         let source = format!("deb [trusted=yes] file://{} ./", mirror.display());
         let hooks = format!("--hook-dir={HOOKS}");
         let task = Task::new("mmdebstrap", &scratch)
-            .args(["--variant=minbase", &hooks, "bookworm"])
+            // That apt is required says only the archive's index, not the package itself.
+            .args(["--variant=minbase", "--include=apt", &hooks, "bookworm"])
             .arg(&tar)
             .arg(source);
         let tar = tar.clone();
@@ -109,8 +111,7 @@ fn write_project(directory: &Path, epoch: u64) -> Result<(), String> {
 fn start_over(fetched: &Path, project: &Path) -> Result<(), String> {
     remove(&project.join("out"))?;
     remove(&project.join("cache"))?;
-    let (from, to) = (fetched.join("bootwright.lock"), project.join("bootwright.lock"));
-    fs::copy(&from, &to).map_err(|error| format!("could not copy `{}`: {error}", from.display()))?;
+    copy(&fetched.join("bootwright.lock"), &project.join("bootwright.lock"))?;
     // With times, by which a store knows what is new.
     command(Command::new("cp").arg("--archive").arg(fetched.join("cache")).arg(project.join("cache")))?;
     Ok(())
@@ -140,6 +141,15 @@ fn make_mirror(project: &Path, mirror: &Path) -> Result<usize, String> {
             write!(index, "{}\nFilename: ./{name}\nSize: {size}\nSHA256: {digest}\n\n", control.trim_end());
     }
     write(&mirror.join("Packages"), &index)?;
+    // mmdebstrap takes what is essential from the release of that name only.
+    let sum = command(Command::new("sha256sum").arg(mirror.join("Packages")))?;
+    let sum = sum.split(' ').next().unwrap_or_default();
+    let release = format!(
+        "Suite: stable\nCodename: bookworm\nDate: Wed, 01 Jan 2020 00:00:00 UTC\nArchitectures: amd64\n\
+         SHA256:\n {sum} {} Packages\n",
+        index.len()
+    );
+    write(&mirror.join("Release"), &release)?;
     Ok(digests.len())
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn ext4(context: &Context, n_runs: usize) -> Result<Report, String> {
     });
     let path = root.scratch.join("ext4.json");
     write(&path, &spec.to_string())?;
-    let ours = Task::new(context.tool("mkimg")?, &root.scratch).args(["ext4.json"]);
+    let ours = Task::new(context.program("mkimg"), &root.scratch).args(["ext4.json"]);
     let theirs = Task::new("mke2fs", &root.scratch)
         .args(["-q", "-F", "-t", "ext4", "-d", "tree", "out/theirs.ext4"])
         .arg(format!("{SIZE}M"));
@@ -43,7 +43,7 @@ pub(crate) fn cpio(context: &Context, n_runs: usize) -> Result<Report, String> {
         "compression": "none",
     });
     write(&root.scratch.join("cpio.json"), &spec.to_string())?;
-    let ours = Task::new(context.tool("mkimg")?, &root.scratch).args(["cpio.json"]);
+    let ours = Task::new(context.program("mkimg"), &root.scratch).args(["cpio.json"]);
     let script = "cd tree && find . -print0 | LC_ALL=C sort -z \
                   | cpio --null --quiet --create --format=newc --owner=0:0 >../out/theirs.cpio";
     let theirs = Task::new("sh", &root.scratch).args(["-euc", script]);
@@ -70,7 +70,7 @@ impl Root {
             .map_err(|error| format!("could not make the root file system to write: {error}"))?;
         let spec = json!({ "kind": "layer", "output": "layer.tar", "epoch": 0, "trees": ["tree"] });
         write(&scratch.join("layer.json"), &spec.to_string())?;
-        command(Command::new(context.tool("mkimg")?).current_dir(&scratch).arg("layer.json"))?;
+        command(Command::new(context.program("mkimg")).current_dir(&scratch).arg("layer.json"))?;
         write(&size, &n_bytes.to_string())?;
         Ok(Root { scratch, n_bytes })
     }

@@ -31,30 +31,36 @@ const BENCHMARKS: &[Benchmark] = &[
 struct Context {
     /// The checkout.
     root: PathBuf,
-    /// Where cargo puts what it builds.
-    target: PathBuf,
     /// Where benchmarks keep what they make: `target/bench`.
     scratch: PathBuf,
-    /// Our program.
-    bootwright: PathBuf,
 }
 
 impl Context {
+    /// Builds what is measured, or takes what was built for the last benchmark.
     fn open(root: &Path, build: bool) -> Result<Context, String> {
         let program = std::env::current_exe().map_err(|error| format!("could not find xtask: {error}"))?;
         // The program is TARGET/PROFILE/xtask.
-        let target = program.ancestors().nth(2).unwrap_or(root).to_owned();
-        let context = Context {
-            root: root.to_owned(),
-            scratch: target.join("bench"),
-            bootwright: target.join("release/bootwright"),
-            target,
-        };
-        if !build || crate::cargo(&["build", "--release", "--locked", "--package", "bootwright"]) {
-            Ok(context)
-        } else {
-            Err("bootwright could not be built".to_owned())
+        let target = program.ancestors().nth(2).unwrap_or(root);
+        let context = Context { root: root.to_owned(), scratch: target.join("bench") };
+        if build {
+            if !crate::cargo(&["build", "--release", "--locked", "--package", "bootwright"]) {
+                return Err("bootwright could not be built".to_owned());
+            }
+            // Copies, so that another build beside this does not change what is measured.
+            let bin = context.scratch("bin")?;
+            copy(&target.join("release/bootwright"), &bin.join("bootwright"))?;
+            let entries = fs::read_dir(target.join("tools")).into_iter().flatten().flatten();
+            let mut tools = entries.map(|entry| entry.path().join("tool"));
+            let tools = tools.find(|tools| tools.join("mkimg").is_file());
+            let tools = tools.ok_or("the build of bootwright left no tools below target/tools")?;
+            copy(&tools.join("mkimg"), &bin.join("mkimg"))?;
         }
+        Ok(context)
+    }
+
+    /// Returns one of our programs: `bootwright`, or `mkimg` as it is embedded in it.
+    fn program(&self, name: &str) -> PathBuf {
+        self.scratch.join("bin").join(name)
     }
 
     /// Returns the directory of a benchmark, which keeps what is dear to make again.
@@ -62,13 +68,6 @@ impl Context {
         let scratch = self.scratch.join(name);
         make_directory(&scratch)?;
         Ok(scratch)
-    }
-
-    /// Returns one of the tools inside `bootwright`, as its build left it.
-    fn tool(&self, name: &str) -> Result<PathBuf, String> {
-        let entries = fs::read_dir(self.target.join("tools")).into_iter().flatten().flatten();
-        let found = entries.map(|entry| entry.path().join("tool").join(name)).find(|path| path.is_file());
-        found.ok_or_else(|| format!("the build of bootwright left no `{name}` below target/tools"))
     }
 }
 
@@ -171,6 +170,10 @@ fn command(command: &mut Command) -> Result<String, String> {
         return Ok(text(&output.stdout));
     }
     Err(format!("{command:?}: {}\n{}{}", output.status, text(&output.stdout), text(&output.stderr)))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    fs::copy(from, to).map(drop).map_err(|error| format!("could not copy `{}`: {error}", from.display()))
 }
 
 fn write(path: &Path, text: &str) -> Result<(), String> {

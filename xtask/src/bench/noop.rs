@@ -1,14 +1,13 @@
 //! Nothing to do: the second build of an example beside ninja on a graph with as many steps.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use super::measure::{Case, Task, in_turns};
 use super::report::{Goal, Report, Row};
-use super::{Context, command, make_directory, missing, write};
+use super::{Context, command, copy, make_directory, missing, write};
 
 const EXAMPLE: &str = "examples/quickstart";
 /// From start to end, in seconds.
@@ -25,16 +24,18 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
     let scratch = context.scratch("noop")?;
     let project = scratch.join("project");
     make_directory(&project)?;
-    fs::copy(context.root.join(EXAMPLE).join("bootwright.toml"), project.join("bootwright.toml"))
-        .map_err(|error| format!("could not copy `{EXAMPLE}`: {error}"))?;
+    copy(&context.root.join(EXAMPLE).join("bootwright.toml"), &project.join("bootwright.toml"))?;
 
     let ours = |word: &str| {
-        Task::new(&context.bootwright, &project).arg("--cache").arg(scratch.join("cache")).args([word])
+        Task::new(context.program("bootwright"), &project)
+            .arg("--cache")
+            .arg(scratch.join("cache"))
+            .args([word])
     };
-    let mut again = Command::new(&context.bootwright);
+    let mut again = Command::new(context.program("bootwright"));
     again.current_dir(&project).arg("--cache").arg(scratch.join("cache"));
     command(again.arg("test"))?;
-    let mut again = Command::new(&context.bootwright);
+    let mut again = Command::new(context.program("bootwright"));
     again.current_dir(&project).arg("--cache").arg(scratch.join("cache"));
     let n_steps = n_steps(&command(again.args(["build", "--json"]))?)?;
 
