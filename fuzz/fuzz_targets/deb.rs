@@ -4,15 +4,12 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let scratch = tempfile_directory();
-    if let Ok((_, layer)) = distro::deb::unpack_to(bytes, &scratch, Vec::new()) {
+    let bytes = fuzz::with_tar_checksums(bytes);
+    let scratch = std::env::temp_dir().join(format!("bootwright-fuzz-{}.scratch", std::process::id()));
+    if let Ok((_, layer)) = distro::deb::unpack_to(&bytes[..], Vec::new(), scratch) {
         let reader = layer::Reader::new(&layer).expect("our own layers can be read");
         for entry in reader {
             entry.expect("our own layers can be read");
         }
     }
 });
-
-fn tempfile_directory() -> std::path::PathBuf {
-    std::env::temp_dir()
-}

@@ -1,4 +1,4 @@
-//! Layers: what is accepted is merged, and squashed to a layer again.
+//! Layers: what is accepted is merged, and squashed to a layer that is accepted again.
 #![no_main]
 
 use std::sync::Arc;
@@ -7,8 +7,14 @@ use layer::{Layer, Tree};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let layer = Layer::new("fuzz", Arc::new(bytes.to_vec()));
-    if let Ok(tree) = Tree::merge(vec![layer]) {
-        let _ = layer::write_layer(&tree, Vec::new());
+    let bytes = fuzz::with_tar_checksums(bytes);
+    let merge = |bytes| Tree::merge(vec![Layer::new("fuzz", Arc::new(bytes))]);
+    if let Ok(tree) = merge(bytes) {
+        for item in tree.items() {
+            let _ = tree.resolve(item.path.as_bytes());
+        }
+        let squashed = layer::write_layer(&tree, Vec::new()).expect("a tree can be written");
+        let again = merge(squashed.clone()).expect("our own layers can be read");
+        assert_eq!(layer::write_layer(&again, Vec::new()).expect("a tree can be written"), squashed);
     }
 });

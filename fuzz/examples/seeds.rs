@@ -1,0 +1,268 @@
+//! Writes what the fuzz targets start from: small valid inputs, made by our own writers.
+//!
+//! `cargo run --manifest-path fuzz/Cargo.toml --example seeds`, in the project's directory. Adds to `fuzz/corpus`,
+//! which git ignores; what is there already stays.
+
+use std::error::Error;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use cas::{Digest, Directory, Node};
+use layer::{Builder, Content, Declaration, EntryPath, Layer, Metadata, Tree};
+use mkimg::ext4::{Journal, Options, Size, Timestamp};
+use mkimg::spec::Compression;
+use mkimg::{MemorySink, cpio, write_ext4};
+use recipe::{Lock, LockedFile, LockedRelease, LockedSet, LockedSource, Pin};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const CONTROL: &str = "Package: demo\nVersion: 1.0\nArchitecture: amd64\nMaintainer: Nobody <nobody@example.org>\n\
+                       Multi-Arch: same\nDescription: test\n";
+
+const PACKAGES: &str = "Package: demo\nVersion: 1:1.0-1\nArchitecture: amd64\nEssential: yes\nPriority: required\n\
+    Pre-Depends: base (>= 2.0~rc1) | other\nDepends: a:any (<< 3) [amd64 !i386], b <!nocheck>, c\nProvides: d (= 1)\n\
+    Conflicts: e\nMulti-Arch: same\nInstalled-Size: 12\nSize: 345\nFilename: pool/main/d/demo/demo_1.0-1_amd64.deb\n\
+    SHA256: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n\
+    Description: one\n two\n .\n three\n\n";
+
+const RELEASE: &str = "Origin: Demo\nLabel: Demo\nSuite: stable\nCodename: demo\nVersion: 1.0\n\
+    Date: Sat, 11 Jul 2026 10:16:37 UTC\nValid-Until: Sat, 18 Jul 2026 10:16:37 UTC\nAcquire-By-Hash: yes\n\
+    Architectures: all amd64 arm64\nComponents: main contrib\nSHA256:\n \
+    0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef     1234 main/binary-amd64/Packages.xz\n";
+
+const SHA256: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+fn main() -> Result<()> {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let corpus = project.join("fuzz/corpus");
+    let put = |target: &str, name: &str, bytes: &[u8]| -> Result<()> {
+        let directory = corpus.join(target);
+        fs::create_dir_all(&directory)?;
+        fs::write(directory.join(name), bytes)?;
+        Ok(())
+    };
+
+    let quickstart = fs::read(project.join("examples/quickstart/bootwright.toml"))?;
+    put("recipe", "quickstart", &quickstart)?;
+    put("lock", "empty", Lock::default().to_text().as_bytes())?;
+    put("lock", "everything", lock().to_text().as_bytes())?;
+    put("packages", "one", PACKAGES.as_bytes())?;
+    put("packages", "two", [PACKAGES, &PACKAGES.replace("demo", "more")].concat().as_bytes())?;
+    put("release", "release", RELEASE.as_bytes())?;
+    let signed = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n";
+    let signature = "-----BEGIN PGP SIGNATURE-----\n\niQ==\n-----END PGP SIGNATURE-----\n";
+    put("in_release", "framing", [signed, RELEASE, signature].concat().as_bytes())?;
+    let keys = project.join("crates/distro/keys");
+    for entry in fs::read_dir(keys)? {
+        let entry = entry?;
+        put("in_release", &entry.file_name().to_string_lossy(), &fs::read(entry.path())?)?;
+    }
+
+    let full = builder(true)?.write(Vec::new())?;
+    put("layer", "full", &full)?;
+    put("layer", "overlay", &overlay()?)?;
+    put("foreign_tar", "full", &full)?;
+
+    let control = control_archive()?;
+    let data = builder(false)?.write(Vec::new())?;
+    let package = ar(&[("debian-binary", b"2.0\n"), ("control.tar", &control), ("data.tar", &data)])?;
+    put("deb", "plain", &package)?;
+    put("ar", "package", &package)?;
+    put("ar", "odd", &ar(&[("a", b"abc"), ("b", b""), ("c/", b"de")])?)?;
+    let compressed = |compression| -> Result<Vec<u8>> {
+        let pack = |plain: &[u8]| -> Result<Vec<u8>> {
+            let mut compressor = mkimg::Compressor::with_threads(compression, Vec::new(), 1)?;
+            compressor.write_all(plain)?;
+            Ok(compressor.finish()?)
+        };
+        let suffix = match compression {
+            Compression::Gzip => ".gz",
+            Compression::Xz => ".xz",
+            Compression::Zstd => ".zst",
+            Compression::None => "",
+        };
+        let (control_name, data_name) = (format!("control.tar{suffix}"), format!("data.tar{suffix}"));
+        let (control, data) = (pack(&control)?, pack(&data)?);
+        ar(&[("debian-binary", b"2.0\n"), (&control_name, &control), (&data_name, &data)])
+    };
+    put("deb", "gzip", &compressed(Compression::Gzip)?)?;
+    put("deb", "xz", &compressed(Compression::Xz)?)?;
+    put("deb", "zstd", &compressed(Compression::Zstd)?)?;
+
+    let tree = Tree::merge(vec![Layer::new("full", Arc::new(full))])?;
+    let mut bytes = Vec::new();
+    cpio::Archive::plan(&tree, &cpio::Selection::new(&[], &[]), 1_700_000_000)?.write(&mut bytes)?;
+    put("cpio", "full", &bytes)?;
+    for (name, journal) in [("plain", Journal::None), ("journal", Journal::Auto)] {
+        let image = ext4(&tree, journal)?;
+        put("ext4", name, &image)?;
+        put("ext4", &format!("{name}-unsealed"), &without_checksums(image))?;
+    }
+
+    put("directory", "nodes", &directory().encode())?;
+
+    for (name, text) in [
+        (
+            "layer",
+            r#"{"kind":"layer","output":"out/l.tar","epoch":1,"layers":["in/a"],"entries":[{"path":"etc/x","type":"file","text":"y"},{"path":"dev/null","type":"char-device","major":1,"minor":3,"mode":438},{"path":"l","type":"symlink","target":"x"}]}"#,
+        ),
+        ("tree", r#"{"kind":"tree","layer":"in/layer.tar","output":"out"}"#),
+        (
+            "initramfs",
+            r#"{"kind":"initramfs","output":"out/i","epoch":1,"layers":["in/a"],"compression":"zstd"}"#,
+        ),
+        (
+            "ext4",
+            r#"{"kind":"ext4","output":"out/e","epoch":1,"layers":["in/a"],"uuid":"00112233-4455-6677-8899-aabbccddeeff","hash_seed":"00112233-4455-6677-8899-aabbccddeeff","size":1048576}"#,
+        ),
+        (
+            "modules",
+            r#"{"kind":"modules","output":"out/m","epoch":1,"layers":["in/a"],"names":["virtio_blk"]}"#,
+        ),
+    ] {
+        put("spec", name, text.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn file(text: &str) -> Declaration {
+    Declaration::File(Content::Bytes(text.into()))
+}
+
+/// One entry of each kind. Packages have neither attributes nor names of more than one byte per letter.
+fn builder(is_full: bool) -> Result<Builder> {
+    let mut builder = Builder::default();
+    let mut declare = |name: &str, metadata: Metadata, what| -> Result<()> {
+        Ok(builder.declare(EntryPath::new(name)?, metadata, what)?)
+    };
+    let owned = |mode, uid| Metadata { uid, gid: 5, mtime: 99, ..Metadata::with_mode(mode) };
+    declare("etc", owned(0o755, 0), Declaration::Directory)?;
+    declare("etc/conf", owned(0o644, 0), file("text\n"))?;
+    declare("usr", owned(0o755, 0), Declaration::Directory)?;
+    declare("usr/bin", owned(0o755, 0), Declaration::Directory)?;
+    declare("usr/bin/busybox", owned(0o4755, 0), file("busy"))?;
+    declare("usr/bin/ls", owned(0, 0), Declaration::HardLink(EntryPath::new("usr/bin/busybox")?))?;
+    declare("usr/lib", owned(0o777, 0), Declaration::Symlink(b"../lib".to_vec()))?;
+    if is_full {
+        let target = "t".repeat(150);
+        declare("dev", owned(0o755, 0), Declaration::Directory)?;
+        declare("dev/console", owned(0o600, 0), Declaration::CharDevice(5, 1))?;
+        declare("dev/vda", owned(0o660, 0), Declaration::BlockDevice(254, 0))?;
+        declare("run", owned(0o755, 0), Declaration::Directory)?;
+        declare("run/pipe", owned(0o600, 4_000_000), Declaration::Fifo)?;
+        declare("long", owned(0o777, 0), Declaration::Symlink(target.into_bytes()))?;
+        declare(&"n".repeat(120), owned(0o644, 0), file("long name"))?;
+        let mut attributes = owned(0o644, 0);
+        attributes
+            .xattrs
+            .insert(b"security.capability".to_vec(), b"\x01\0\0\x02\0 \0\0\0\0\0\0\0\0\0\0\0\0\0\0".to_vec());
+        attributes.xattrs.insert(b"user.long".to_vec(), vec![b'v'; 300]);
+        declare("ping", attributes, file("with attributes"))?;
+    }
+    Ok(builder)
+}
+
+fn overlay() -> Result<Vec<u8>> {
+    let mut builder = Builder::default();
+    builder.declare(EntryPath::new("etc/gone")?, Metadata::default(), Declaration::Whiteout)?;
+    builder.declare(EntryPath::new("etc/new")?, Metadata::with_mode(0o600), file("new"))?;
+    builder.declare_opaque(EntryPath::new("var")?);
+    Ok(builder.write(Vec::new())?)
+}
+
+fn control_archive() -> Result<Vec<u8>> {
+    let mut builder = Builder::default();
+    let mut declare = |name: &str, mode, text: &str| -> Result<()> {
+        Ok(builder.declare(EntryPath::new(name)?, Metadata::with_mode(mode), file(text))?)
+    };
+    declare("control", 0o644, CONTROL)?;
+    declare("conffiles", 0o644, "/etc/conf\n")?;
+    declare("postinst", 0o755, "#!/bin/sh\n")?;
+    declare("md5sums", 0o644, "d41d8cd98f00b204e9800998ecf8427e  usr/bin/busybox\n")?;
+    Ok(builder.write(Vec::new())?)
+}
+
+fn ar(members: &[(&str, &[u8])]) -> Result<Vec<u8>> {
+    let mut bytes = b"!<arch>\n".to_vec();
+    for (name, content) in members {
+        writeln!(bytes, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`", 0, 0, 0, "100644", content.len())?;
+        bytes.extend(*content);
+        if content.len() % 2 == 1 {
+            bytes.push(b'\n');
+        }
+    }
+    Ok(bytes)
+}
+
+fn ext4(tree: &Tree, journal: Journal) -> Result<Vec<u8>> {
+    let mut options = Options::new(Size::Fit { slack: 0 }, [0x42; 16], [0x24; 16], Timestamp::default());
+    options.journal = journal;
+    let mut sink = MemorySink::default();
+    write_ext4(tree, options, &mut sink)?;
+    Ok(sink.into_bytes())
+}
+
+/// Takes `metadata_csum` off the features, so that changed bytes are not refused for their checksum.
+fn without_checksums(mut image: Vec<u8>) -> Vec<u8> {
+    const RO_COMPAT: usize = 1024 + 0x64;
+    const METADATA_CSUM: u8 = 0x04;
+    image[RO_COMPAT + 1] &= !METADATA_CSUM;
+    image
+}
+
+fn directory() -> Directory {
+    let digest = Digest::of(b"content");
+    let file = |executable| Node::File { digest, executable };
+    let nodes = [
+        ("a", file(false)),
+        ("b", file(true)),
+        ("c", Node::Directory { digest }),
+        ("d", Node::Symlink { target: "../a".to_owned() }),
+    ];
+    Directory { entries: nodes.into_iter().map(|(name, node)| (name.to_owned(), node)).collect() }
+}
+
+fn lock() -> Lock {
+    let text = str::to_owned;
+    let release =
+        || LockedRelease { suite: text("bookworm"), archive: text("debian"), date: text("20250111T101500Z") };
+    let pin = Pin {
+        name: text("demo"),
+        version: text("1:1.0-1"),
+        arch: text("amd64"),
+        suite: text("bookworm"),
+        filename: text("pool/main/d/demo/demo_1.0-1_amd64.deb"),
+        size: 345,
+        sha256: text(SHA256),
+    };
+    let set = LockedSet { request: text(SHA256), releases: vec![release()], pins: vec![pin] };
+    let file =
+        LockedFile { filename: text("pool/main/d/demo/demo_1.0-1.dsc"), size: 12, sha256: text(SHA256) };
+    let sources = [
+        ("url", LockedSource::Url { url: text("https://example.org/a"), sha256: text(SHA256), size: 1 }),
+        (
+            "git",
+            LockedSource::Git {
+                git: text("https://example.org/a.git"),
+                rev: text("v1"),
+                commit: text(&SHA256[..40]),
+            },
+        ),
+        (
+            "debian",
+            LockedSource::Debian {
+                debian_source: text("demo"),
+                distro: text("debian:bookworm"),
+                version: text("1.0-1"),
+                release: release(),
+                files: vec![file],
+            },
+        ),
+    ];
+    Lock {
+        packages: [(text("env e"), set)].into(),
+        sources: sources.into_iter().map(|(name, source)| (name.to_owned(), source)).collect(),
+    }
+}
