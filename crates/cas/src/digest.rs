@@ -59,11 +59,18 @@ impl Digest {
         }
         let mut hash = [0; 32];
         for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
-            let high = HEX.iter().position(|digit| *digit == pair[0])?;
-            let low = HEX.iter().position(|digit| *digit == pair[1])?;
-            *byte = (high * 16 + low) as u8;
+            *byte = hex_value(pair[0])? << 4 | hex_value(pair[1])?;
         }
         Some(Digest { hash, size })
+    }
+}
+
+/// Returns what a lower-case hex digit stands for.
+fn hex_value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
     }
 }
 
