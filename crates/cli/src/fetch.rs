@@ -73,8 +73,18 @@ fn urls(mirrors: &Mirrors, release: &LockedRelease, pin: &Pin) -> Vec<String> {
 
 /// Downloads what `steps` need that neither is in the store nor was used for a result that is remembered.
 pub(crate) fn missing(session: &Session<'_>, prepared: &Prepared, steps: &[StepId]) -> Result<(), Failure> {
+    let graph = &prepared.lowered.graph;
+    // Much of what is pinned no step reads: all that a kernel's package depends on, for one.
+    let read: BTreeSet<Digest> = graph
+        .steps()
+        .flat_map(|(_, step)| &step.inputs)
+        .filter_map(|placement| match placement.input {
+            Input::File { digest, .. } => Some(digest),
+            _ => None,
+        })
+        .collect();
     let mut absent = BTreeSet::new();
-    for digest in prepared.origins.pins().into_keys() {
+    for digest in prepared.origins.pins().into_keys().filter(|digest| read.contains(digest)) {
         if !session.caches.store.contains(&digest).map_err(Failure::machine)? {
             absent.insert(digest);
         }
@@ -82,7 +92,6 @@ pub(crate) fn missing(session: &Session<'_>, prepared: &Prepared, steps: &[StepI
     if absent.is_empty() {
         return Ok(());
     }
-    let graph = &prepared.lowered.graph;
     let cache = session.caches.action_cache();
     let history = session.state.history()?;
     let known = Known { store: &session.caches.store, cache: &cache, history: &history };
