@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use cas::{Digest, Reference, Store as _};
-use engine::{ActionCache as _, Known, Outcome, StepId, StepOutcome};
+use engine::{ActionCache as _, Known, Options, Outcome, StepId, StepOutcome};
 use local::{Console, Interactive, LocalActionCache};
 use recipe::{Goal, Lowered, Resolved, Stack};
 
@@ -201,5 +201,20 @@ impl<'a> Session<'a> {
             0 => Some(self.caches.action_cache().get(&run.action).ok()??.log),
             _ => Some(run.log),
         }
+    }
+
+    /// Returns the label and the log of the remembered result of the step that `name` means.
+    pub(crate) fn remembered_log(&self, name: &str) -> Result<Option<(String, Digest)>, Failure> {
+        let (prepared, step) = self.prepare_step(name)?;
+        let graph = &prepared.lowered.graph;
+        let cache = self.caches.action_cache();
+        let history = self.state.history()?;
+        let known = Known { store: &self.caches.store, cache: &cache, history: &history };
+        let plan = engine::plan(graph, &[step], &known, &Options::default()).map_err(Failure::machine)?;
+        let action =
+            plan.steps.iter().find(|planned| planned.step == step).and_then(|planned| planned.action);
+        let Some(action) = action else { return Ok(None) };
+        let result = cache.get(&action).map_err(Failure::machine)?;
+        Ok(result.map(|result| (graph.step(step).label.clone(), result.log)))
     }
 }

@@ -12,7 +12,13 @@ use crate::ui::Ui;
 pub(crate) fn run(global: &Global, ui: &Ui, target: &str) -> Result<(), Failure> {
     let session = Session::open(global, ui)?;
     let labels = session.labels_for(target);
-    let Some((label, log)) = labels.iter().find_map(|label| Some((label, session.last_log(label)?))) else {
+    let of_last_run = labels.iter().find_map(|label| Some((label.clone(), session.last_log(label)?)));
+    let found = match of_last_run {
+        Some(found) => Some(found),
+        // It may have run for another checkout of the project that shares the cache.
+        None => session.remembered_log(target)?,
+    };
+    let Some((label, log)) = found else {
         return Err(Failure::project(format!("no step of `{target}` has run here yet"))
             .help("`bootwright plan` lists the steps; labels with spaces need quotes"));
     };

@@ -4,13 +4,14 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Project, check_failure, run};
+use crate::harness::{Project, check_failure, run, unique};
 
 /// A project with one command in a small environment.
 fn project(run: &str, more: &str) -> Project {
     Project::new(&format!(
         "[stack]\nname = \"faults\"\n[env.small]\ndistro = \"debian:bookworm\"\npackages = []\n\
-         [target.made]\nkind = \"command\"\nenv = \"small\"\nrun = '''\n{run}\n'''\n{more}\n"
+         [target.made]\nkind = \"command\"\nenv = \"small\"\nrun = '''\n: {}\n{run}\n'''\n{more}\n",
+        unique()
     ))
 }
 

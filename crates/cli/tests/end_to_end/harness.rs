@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A project in a directory of its own.
 pub(crate) struct Project {
@@ -98,6 +100,15 @@ pub(crate) fn run(command: &mut Command) -> Ran {
     let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ran { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// Returns a word that no earlier run of the tests had: what contains it is in no cache yet.
+pub(crate) fn unique() -> &'static str {
+    static UNIQUE: OnceLock<String> = OnceLock::new();
+    UNIQUE.get_or_init(|| {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        format!("{}-{}", since_1970.as_nanos(), std::process::id())
+    })
 }
 
 /// Returns the top of the checkout.
