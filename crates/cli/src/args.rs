@@ -137,6 +137,14 @@ pub(crate) enum Command {
         #[arg(last = true, value_name = "COMMAND")]
         command: Vec<String>,
     },
+    /// Rebuild targets under other circumstances and compare every step's bytes
+    ///
+    /// Each step runs again with another clock, order of directories, number and choice of processors, host, user,
+    /// time zone, locale and umask. Where its bytes differ, the files are named and what they depend on, which
+    /// is found out by trying.
+    #[command(after_help = "Examples:\n  bootwright verify                the project's default targets\n  \
+                            bootwright verify disk --json    one target, the findings as JSON")]
+    Verify(Targets),
     /// Print what a target's step wrote when it last ran
     #[command(after_help = "Examples:\n  bootwright log kernel\n  bootwright log boots | less")]
     Log {

@@ -78,7 +78,8 @@ impl Builder<'_> {
         Ok((outcome, clock.elapsed()))
     }
 
-    fn jobs(&self) -> NonZeroUsize {
+    /// Returns how many steps run at once.
+    pub(crate) fn jobs(&self) -> NonZeroUsize {
         self.global.jobs.unwrap_or_else(environment::processors)
     }
 
@@ -119,7 +120,8 @@ fn ended(exit_code: i32, wall: Duration) -> String {
     }
 }
 
-fn machine_failure(error: RunError) -> Failure {
+/// Turns what stopped a build into a failure with its help.
+pub(crate) fn machine_failure(error: RunError) -> Failure {
     let help = match &error {
         RunError::Execute { source: ExecutorError::Machine { help, .. }, .. } => help.clone(),
         _ => None,

@@ -72,7 +72,13 @@ fn urls(mirrors: &Mirrors, release: &LockedRelease, pin: &Pin) -> Vec<String> {
 }
 
 /// Downloads what `steps` need that neither is in the store nor was used for a result that is remembered.
-pub(crate) fn missing(session: &Session<'_>, prepared: &Prepared, steps: &[StepId]) -> Result<(), Failure> {
+/// Those of `force` run in any case.
+pub(crate) fn missing(
+    session: &Session<'_>,
+    prepared: &Prepared,
+    steps: &[StepId],
+    force: &BTreeSet<StepId>,
+) -> Result<(), Failure> {
     let graph = &prepared.lowered.graph;
     // Much of what is pinned no step reads: all that a kernel's package depends on, for one.
     let read: BTreeSet<Digest> = graph
@@ -95,7 +101,8 @@ pub(crate) fn missing(session: &Session<'_>, prepared: &Prepared, steps: &[StepI
     let cache = session.caches.action_cache();
     let history = session.state.history()?;
     let known = Known { store: &session.caches.store, cache: &cache, history: &history };
-    let plan = engine::plan(graph, steps, &known, &Options::default()).map_err(Failure::machine)?;
+    let options = Options { force: force.clone(), ..Options::default() };
+    let plan = engine::plan(graph, steps, &known, &options).map_err(Failure::machine)?;
     let mut needed = BTreeSet::new();
     for planned in plan.steps.iter().filter(|planned| matches!(planned.fate, Fate::Runs | Fate::MayRun)) {
         for placement in &graph.step(planned.step).inputs {

@@ -17,6 +17,7 @@ mod signals;
 mod tools;
 mod ui;
 mod unpack;
+mod verify;
 mod workspace;
 
 use std::process::ExitCode;

@@ -1,5 +1,6 @@
 //! One command's view of everything: the project, its lock, this machine's caches, the user.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
@@ -8,16 +9,17 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use cas::{Digest, Reference, Store as _};
-use engine::{ActionCache as _, Known, Options, Outcome, StepId, StepOutcome};
+use engine::{ActionCache as _, Known, Options, Outcome, StepId, StepOutcome, World};
 use local::{Console, Interactive, LocalActionCache};
 use recipe::{Goal, Lowered, Resolved, Stack};
 
 use crate::args::Global;
-use crate::builder::{Builder, executor_failure};
+use crate::builder::{Builder, executor_failure, machine_failure};
 use crate::environment::{self, Clock};
 use crate::failure::{Blame, Failure};
 use crate::project_state::ProjectState;
 use crate::ui::Ui;
+use crate::verify::{Again, Finding};
 use crate::workspace::{Caches, Workspace, tell};
 use crate::{fetch, goals, imports, lock, signals, tools};
 
@@ -132,16 +134,60 @@ impl<'a> Session<'a> {
 
     /// Makes the steps, after fetching what they need that is neither here nor remembered.
     pub(crate) fn build(&self, prepared: &Prepared, steps: &[StepId]) -> Result<Built, Failure> {
-        fetch::missing(self, prepared, steps)?;
-        let builder = Builder {
+        fetch::missing(self, prepared, steps, &BTreeSet::new())?;
+        let (outcome, wall) = self.builder().run(&prepared.lowered.graph, steps)?;
+        Ok(Built { outcome, wall })
+    }
+
+    fn builder(&self) -> Builder<'_> {
+        Builder {
             global: self.global,
             ui: self.ui,
             caches: &self.caches,
             state: &self.state,
             cancel: &self.cancel,
+        }
+    }
+
+    /// Runs `all` steps, which are those that `steps` need, once more under other circumstances. Returns those
+    /// that differ from what is remembered, in the order of the graph.
+    pub(crate) fn again(
+        &self,
+        prepared: &Prepared,
+        steps: &[StepId],
+        all: &BTreeSet<StepId>,
+    ) -> Result<Vec<Finding>, Failure> {
+        fetch::missing(self, prepared, steps, all)?;
+        let graph = &prepared.lowered.graph;
+        let history = self.state.history()?;
+        let cache = self.caches.action_cache();
+        let again = Again::new(&self.caches, self.builder().jobs())?;
+        let now = || self.clock.elapsed();
+        let world = World {
+            store: &self.caches.store,
+            cache: &cache,
+            executor: &again,
+            history: &history,
+            clock: &now,
         };
-        let (outcome, wall) = builder.run(&prepared.lowered.graph, steps)?;
-        Ok(Built { outcome, wall })
+        let options = Options {
+            memory: environment::memory(),
+            force: all.clone(),
+            jobs: self.builder().jobs().get(),
+            ..Options::default()
+        };
+        let outcome = engine::run(graph, steps, &world, &options, &self.cancel, &mut |event| {
+            self.ui.event(&event);
+        });
+        self.ui.clear();
+        if outcome.map_err(machine_failure)?.end == engine::End::Cancelled {
+            return Err(Failure::new(Blame::Build, "interrupted"));
+        }
+        let mut findings = again.into_findings();
+        let position =
+            |finding: &Finding| graph.steps().position(|(_, step)| step.label == finding.step);
+        findings.sort_by_key(position);
+        Ok(findings)
     }
 
     /// Builds what `step` reads, then runs `what` in its sandbox with this terminal. Returns the exit code.

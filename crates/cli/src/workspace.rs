@@ -95,9 +95,27 @@ impl Caches {
 
     /// Returns what runs steps on this machine, `jobs` at once.
     pub(crate) fn executor(&self, jobs: NonZeroUsize) -> Result<LocalExecutor<'_>, Failure> {
+        self.executor_with(jobs, KEPT_FAILURES, local::Variation::default())
+    }
+
+    /// Returns what runs steps with a variation, and keeps none of their sandboxes.
+    pub(crate) fn varied_executor(
+        &self,
+        jobs: NonZeroUsize,
+        variation: local::Variation,
+    ) -> Result<LocalExecutor<'_>, Failure> {
+        self.executor_with(jobs, 0, variation)
+    }
+
+    fn executor_with(
+        &self,
+        n_jobs: NonZeroUsize,
+        n_failed: usize,
+        variation: local::Variation,
+    ) -> Result<LocalExecutor<'_>, Failure> {
         let init = std::env::current_exe().map_err(io("find the program that is running"))?;
-        let options =
-            local::Options { init, failed: self.root.join("failed"), n_failed: KEPT_FAILURES, n_jobs: jobs };
+        let failed = self.root.join("failed");
+        let options = local::Options { init, failed, n_failed, n_jobs, variation };
         LocalExecutor::new(&self.store, options).map_err(Failure::machine)
     }
 }

@@ -151,6 +151,20 @@ pub fn diff_actions(store: &dyn Store, before: &Digest, after: &Digest) -> Resul
     diff(&mut trees, &before, &after)
 }
 
+/// Returns every path in which two trees of the store differ, relative to their roots, sorted; at most 10,000.
+///
+/// Fails when the store does, or has something else under these digests.
+pub fn diff_trees(
+    store: &dyn Store,
+    before: &Digest,
+    after: &Digest,
+) -> Result<Vec<(String, PathChange)>, TreeError> {
+    let mut trees = Trees::new(store);
+    let mut paths = Paths { trees: &mut trees, found: Vec::new() };
+    paths.directory(before, after, "", 0)?;
+    Ok(paths.found)
+}
+
 /// Why two actions could not be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum DiffError {

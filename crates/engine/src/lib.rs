@@ -28,7 +28,7 @@ mod worker;
 
 pub use action::{Action, ActionResult, Command, DecodeError, Usage};
 pub use assemble::{AssembleError, Assembled, assemble};
-pub use difference::{Change, DiffError, Difference, PathChange, diff_actions};
+pub use difference::{Change, DiffError, Difference, PathChange, diff_actions, diff_trees};
 pub use events::{EVENT_VERSION, End, Event, EventKind, EventLogError, parse_event_log};
 pub use executor::{ActionCache, CacheError, Execution, Executor, ExecutorError, Placed, Request};
 pub use explain::{Explanation, explain};

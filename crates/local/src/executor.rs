@@ -15,7 +15,7 @@ use rustix::fs::Access;
 use sandbox::{Child, Ended, Exit, Files, Mount, Overlay, Root, Sandbox, Standard, Stream, User, Writable};
 
 use crate::Jobserver;
-use crate::environment::{environment_of, output_directory, working_directory};
+use crate::environment::{Variation, environment_of, output_directory, working_directory};
 use crate::failed::Failed;
 use crate::log::{HEAD, LogWriter, TAIL};
 use crate::stage::{Layer, directories, stage};
@@ -32,6 +32,8 @@ pub struct Options {
     pub n_failed: usize,
     /// How many jobs all running steps together may run at once.
     pub n_jobs: NonZeroUsize,
+    /// What is not as for other steps.
+    pub variation: Variation,
 }
 
 /// Runs actions in sandboxes on this machine, with inputs from a store on its disk.
@@ -102,6 +104,7 @@ impl<'s> LocalExecutor<'s> {
         sandbox.user = if requirements.root { User::Root } else { User::Build };
         sandbox.environment = environment;
         sandbox.directory = working_directory();
+        sandbox.variation = self.options.variation.sandbox.clone();
         Ok(sandbox)
     }
 
@@ -173,8 +176,9 @@ impl Executor for LocalExecutor<'_> {
         let Some(_token) = token else { return Err(ExecutorError::Cancelled) };
         let run = self.new_run()?;
         let layers = stage(self.store, request, run.path())?;
-        let makeflags = ("MAKEFLAGS".to_owned(), self.jobserver.makeflags());
-        let environment = environment_of(request.command, &[makeflags]);
+        let mut variables = vec![("MAKEFLAGS".to_owned(), self.jobserver.makeflags())];
+        variables.extend(self.options.variation.environment.iter().cloned());
+        let environment = environment_of(request.command, &variables);
         let arguments = request.command.arguments.clone();
         let sandbox = self.describe(&layers, run.path(), request.requirements, arguments, environment)?;
 

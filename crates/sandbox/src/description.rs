@@ -1,5 +1,6 @@
 //! What a sandbox is, as plain data.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,8 @@ pub struct Sandbox {
     pub directory: String,
     /// Limits of the command and all its children, besides those of [`Limit::defaults`].
     pub limits: Vec<Limit>,
+    /// What is not as in every other sandbox, to find out whether the command minds.
+    pub variation: Variation,
 }
 
 impl Sandbox {
@@ -48,7 +51,33 @@ impl Sandbox {
             environment: Vec::new(),
             directory: "/".to_owned(),
             limits: Vec::new(),
+            variation: Variation::default(),
         }
+    }
+}
+
+/// What differs from machine to machine, or could. The default changes nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Variation {
+    /// The name of the host, instead of [`HOSTNAME`].
+    pub hostname: Option<String>,
+    /// The user and group of [`User::Build`], instead of 1000. The root of a sandbox stays 0.
+    pub build_user: Option<u32>,
+    /// The permission bits that new files lack, instead of 022.
+    pub umask: Option<u32>,
+    /// Seconds by which the clock that tells the time of day is ahead. Files that the kernel stamps keep the
+    /// true time, and so do timers that were set to a time of day (`timerfd_settime`).
+    pub clock_ahead: u64,
+    /// Whether directories are listed in reverse: each answer of the kernel (32 KiB of names) for itself.
+    pub reversed_directories: bool,
+    /// How many processors the command may run on, at most: the last ones instead of all.
+    pub processors: Option<NonZeroUsize>,
+}
+
+impl Variation {
+    /// Returns whether system calls have to be changed on their way.
+    pub(crate) fn needs_tracing(&self) -> bool {
+        self.clock_ahead != 0 || self.reversed_directories
     }
 }
 

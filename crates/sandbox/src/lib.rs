@@ -23,12 +23,15 @@ mod filter;
 pub mod init;
 mod probe;
 mod protocol;
+mod ptrace;
 mod remove;
 mod spawn;
 mod sys;
 pub mod terminal;
 
-pub use description::{HOSTNAME, Limit, Mount, Overlay, Resource, Root, Sandbox, Source, User, Writable};
+pub use description::{
+    HOSTNAME, Limit, Mount, Overlay, Resource, Root, Sandbox, Source, User, Variation, Writable,
+};
 pub use error::Error;
 pub use init::overlay::mount_overlay;
 pub use probe::{Capabilities, probe};

@@ -194,6 +194,20 @@ pub(crate) fn read_memory(pid: libc::pid_t, address: u64, buffer: &mut [u8]) -> 
     usize::try_from(n).map_err(|_| io::Error::last_os_error())
 }
 
+/// Writes `bytes` at `address` of another process.
+pub(crate) fn write_memory(pid: libc::pid_t, address: u64, bytes: &[u8]) -> io::Result<()> {
+    let ours = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let theirs = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: bytes.len() };
+    // SAFETY: `ours` is exactly `bytes` and only read; `theirs` is checked by the kernel and belongs to a
+    // process that shares no memory with us.
+    let n = unsafe { libc::process_vm_writev(pid, &raw const ours, 1, &raw const theirs, 1, 0) };
+    match usize::try_from(n) {
+        Ok(n) if n == bytes.len() => Ok(()),
+        Ok(_) => Err(io::Error::from_raw_os_error(libc::EFAULT)),
+        Err(_) => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Returns a copy of `fd` that is numbered `least` or higher.
 pub(crate) fn move_above(fd: impl AsFd, least: RawFd) -> io::Result<OwnedFd> {
     Ok(rustix::io::fcntl_dupfd_cloexec(fd, least)?)

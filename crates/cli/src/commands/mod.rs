@@ -12,6 +12,7 @@ mod plan;
 mod run;
 mod shell;
 mod test;
+mod verify;
 
 use clap::CommandFactory as _;
 
@@ -25,6 +26,7 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<(), Failure> {
     match &cli.command {
         Command::Build(targets) => build::run(global, ui, targets),
         Command::Test(tests) => test::run(global, ui, tests),
+        Command::Verify(targets) => verify::run(global, ui, targets),
         Command::Run { machine, dry_run } => run::run(global, ui, machine.as_deref(), *dry_run),
         Command::Plan(targets) => plan::run(global, ui, targets),
         Command::Explain { target } => explain::run(global, ui, target),

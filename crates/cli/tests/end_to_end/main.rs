@@ -9,4 +9,5 @@ mod faults;
 mod formats;
 mod harness;
 mod reproducible;
+mod verify;
 mod wrong_input;

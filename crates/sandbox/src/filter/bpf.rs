@@ -14,6 +14,8 @@ pub(crate) enum Action {
     Return(u16),
     /// The listener answers it.
     Ask,
+    /// The tracer is told before the kernel executes it.
+    Trace,
     /// The process is killed by SIGSYS.
     Kill,
 }
@@ -81,6 +83,7 @@ fn answer(action: Action) -> sock_filter {
         Action::Allow => libc::SECCOMP_RET_ALLOW,
         Action::Return(errno) => libc::SECCOMP_RET_ERRNO | u32::from(errno),
         Action::Ask => libc::SECCOMP_RET_USER_NOTIF,
+        Action::Trace => libc::SECCOMP_RET_TRACE,
         Action::Kill => libc::SECCOMP_RET_KILL_PROCESS,
     };
     statement(libc::BPF_RET | libc::BPF_K, value)
@@ -166,7 +169,7 @@ pub(crate) mod tests {
             } else if code == libc::BPF_ALU | libc::BPF_AND | libc::BPF_K {
                 accumulator &= k;
             } else if code == libc::BPF_RET | libc::BPF_K {
-                return [Action::Allow, Action::Ask, Action::Kill]
+                return [Action::Allow, Action::Ask, Action::Trace, Action::Kill]
                     .into_iter()
                     .find(|&action| answer(action).k == k)
                     .unwrap_or(Action::Return(k as u16));

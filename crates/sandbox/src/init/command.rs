@@ -73,17 +73,24 @@ fn prepare(
     }
 
     limit(sandbox)?;
-    rustix::process::umask(Mode::from_raw_mode(0o022));
+    let variation = &sandbox.variation;
+    rustix::process::umask(Mode::from_raw_mode(variation.umask.unwrap_or(0o022)));
+    if let Some(n_processors) = variation.processors {
+        use_processors(n_processors.get()).doing(|| "choose processors".to_owned())?;
+    }
     sys::reset_signals();
     // Writing its own user mapping needs a process that others may look into; there are none yet.
     set_dumpable_behavior(DumpableBehavior::Dumpable).doing(|| "open the command to others".to_owned())?;
     if request.world == World::Own {
-        become_user(sandbox.user)?;
+        become_user(sandbox)?;
     }
     rustix::process::chdir(sandbox.directory.as_str())
         .doing(|| format!("start in the directory `{}`", sandbox.directory))?;
     let what = || "install the system call filter".to_owned();
     set_no_new_privs(true).doing(what)?;
+    if variation.needs_tracing() {
+        sys::install_filter(&filter::variation(variation), false).doing(what)?;
+    }
     let listener = match request.world {
         World::Own => sys::install_filter(&filter::policy(sandbox.user), false).doing(what)?,
         World::Emulated => sys::install_filter(&filter::emulation(), true).doing(what)?,
@@ -107,13 +114,25 @@ fn limit(sandbox: &Sandbox) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Moves this process into a user namespace of its own, as `user`.
-fn become_user(user: User) -> Result<(), Failure> {
+/// Leaves this process the last `n_processors` of those that it may run on, if it has that many.
+fn use_processors(n_processors: usize) -> rustix::io::Result<()> {
+    let mut set = rustix::thread::sched_getaffinity(None)?;
+    let numbers: Vec<usize> =
+        (0..rustix::thread::CpuSet::MAX_CPU).filter(|&number| set.is_set(number)).collect();
+    for &number in &numbers[..numbers.len().saturating_sub(n_processors)] {
+        set.unset(number);
+    }
+    rustix::thread::sched_setaffinity(None, &set)
+}
+
+/// Moves this process into a user namespace of its own, as the user of `sandbox`.
+fn become_user(sandbox: &Sandbox) -> Result<(), Failure> {
     let what = || "become the sandbox's user".to_owned();
-    match user {
+    match sandbox.user {
         User::Build => {
             sys::unshare(UnshareFlags::NEWUSER).doing(what).map_err(Failure::privileged)?;
-            map_user(BUILD_USER, 0, BUILD_USER, 0)?;
+            let number = sandbox.variation.build_user.unwrap_or(BUILD_USER);
+            map_user(number, 0, number, 0)?;
             let none = CapabilitySet::empty();
             let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
             set_capabilities(None, sets).doing(what)

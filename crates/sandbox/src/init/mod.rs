@@ -18,6 +18,7 @@ mod command;
 mod devices;
 mod mounts;
 pub(crate) mod overlay;
+mod tracer;
 mod world;
 
 use std::fs;

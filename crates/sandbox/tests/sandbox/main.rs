@@ -15,6 +15,7 @@ mod emulation;
 mod escapes;
 mod harness;
 mod lifetime;
+mod variation;
 mod world;
 
 use std::process::ExitCode;
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
         ["--configure", ref rest @ ..] => emulation::configure(rest),
         ["--holder", scratch, marker] => lifetime::hold(scratch, marker),
         _ => {
-            let tests = [escapes::TESTS, lifetime::TESTS, world::TESTS, emulation::TESTS].concat();
+            let tests = [escapes::TESTS, lifetime::TESTS, world::TESTS, emulation::TESTS, variation::TESTS].concat();
             harness::run(&tests, &words)
         }
     }
