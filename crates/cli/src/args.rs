@@ -139,9 +139,9 @@ pub(crate) enum Command {
     },
     /// Rebuild targets under other circumstances and compare every step's bytes
     ///
-    /// Each step runs again with another clock, order of directories, number and choice of processors, host, user,
-    /// time zone, locale and umask. Where its bytes differ, the files are named and what they depend on, which
-    /// is found out by trying.
+    /// Each step runs again with another clock, order of directories, number and choice of processors, host, user
+    /// and umask. Where its bytes differ, the files are named, and what they depend on, which is found out by
+    /// trying.
     #[command(after_help = "Examples:\n  bootwright verify                the project's default targets\n  \
                             bootwright verify disk --json    one target, the findings as JSON")]
     Verify(Targets),

@@ -184,8 +184,7 @@ impl<'a> Session<'a> {
             return Err(Failure::new(Blame::Build, "interrupted"));
         }
         let mut findings = again.into_findings();
-        let position =
-            |finding: &Finding| graph.steps().position(|(_, step)| step.label == finding.step);
+        let position = |finding: &Finding| graph.steps().position(|(_, step)| step.label == finding.step);
         findings.sort_by_key(position);
         Ok(findings)
     }

@@ -95,14 +95,14 @@ impl Caches {
 
     /// Returns what runs steps on this machine, `jobs` at once.
     pub(crate) fn executor(&self, jobs: NonZeroUsize) -> Result<LocalExecutor<'_>, Failure> {
-        self.executor_with(jobs, KEPT_FAILURES, local::Variation::default())
+        self.executor_with(jobs, KEPT_FAILURES, sandbox::Variation::default())
     }
 
     /// Returns what runs steps with a variation, and keeps none of their sandboxes.
     pub(crate) fn varied_executor(
         &self,
         jobs: NonZeroUsize,
-        variation: local::Variation,
+        variation: sandbox::Variation,
     ) -> Result<LocalExecutor<'_>, Failure> {
         self.executor_with(jobs, 0, variation)
     }
@@ -111,7 +111,7 @@ impl Caches {
         &self,
         n_jobs: NonZeroUsize,
         n_failed: usize,
-        variation: local::Variation,
+        variation: sandbox::Variation,
     ) -> Result<LocalExecutor<'_>, Failure> {
         let init = std::env::current_exe().map_err(io("find the program that is running"))?;
         let failed = self.root.join("failed");

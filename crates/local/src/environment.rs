@@ -17,16 +17,6 @@ pub const ENVIRONMENT: [(&str, &str); 9] = [
     ("USER", "build"),
 ];
 
-/// What steps are shown that differs from machine to machine, or could: to find out whether they mind. The
-/// default is what every step is shown.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Variation {
-    /// What their sandboxes are like.
-    pub sandbox: sandbox::Variation,
-    /// Variables instead of those in [`ENVIRONMENT`], where the command does not set them itself.
-    pub environment: Vec<(String, String)>,
-}
-
 /// Where a step starts.
 pub(crate) fn working_directory() -> String {
     format!("/{WORKING_DIRECTORY}")

@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 use cas::{Digest, ImportMode, LocalStore, Node, Store as _, StoreError};
 use engine::{ActionResult, Execution, Executor, ExecutorError, Request, Requirements, Usage};
 use rustix::fs::Access;
-use sandbox::{Child, Ended, Exit, Files, Mount, Overlay, Root, Sandbox, Standard, Stream, User, Writable};
+use sandbox::{
+    Child, Ended, Exit, Files, Mount, Overlay, Root, Sandbox, Standard, Stream, User, Variation, Writable,
+};
 
 use crate::Jobserver;
-use crate::environment::{Variation, environment_of, output_directory, working_directory};
+use crate::environment::{environment_of, output_directory, working_directory};
 use crate::failed::Failed;
 use crate::log::{HEAD, LogWriter, TAIL};
 use crate::stage::{Layer, directories, stage};
@@ -32,7 +34,7 @@ pub struct Options {
     pub n_failed: usize,
     /// How many jobs all running steps together may run at once.
     pub n_jobs: NonZeroUsize,
-    /// What is not as for other steps.
+    /// What is not as in the sandboxes of other executors.
     pub variation: Variation,
 }
 
@@ -104,7 +106,7 @@ impl<'s> LocalExecutor<'s> {
         sandbox.user = if requirements.root { User::Root } else { User::Build };
         sandbox.environment = environment;
         sandbox.directory = working_directory();
-        sandbox.variation = self.options.variation.sandbox.clone();
+        sandbox.variation = self.options.variation.clone();
         Ok(sandbox)
     }
 
@@ -176,9 +178,8 @@ impl Executor for LocalExecutor<'_> {
         let Some(_token) = token else { return Err(ExecutorError::Cancelled) };
         let run = self.new_run()?;
         let layers = stage(self.store, request, run.path())?;
-        let mut variables = vec![("MAKEFLAGS".to_owned(), self.jobserver.makeflags())];
-        variables.extend(self.options.variation.environment.iter().cloned());
-        let environment = environment_of(request.command, &variables);
+        let makeflags = ("MAKEFLAGS".to_owned(), self.jobserver.makeflags());
+        let environment = environment_of(request.command, &[makeflags]);
         let arguments = request.command.arguments.clone();
         let sandbox = self.describe(&layers, run.path(), request.requirements, arguments, environment)?;
 

@@ -16,7 +16,7 @@ mod log;
 mod stage;
 
 pub use cache::LocalActionCache;
-pub use environment::{ENVIRONMENT, Variation};
+pub use environment::ENVIRONMENT;
 pub use executor::{LocalExecutor, Options};
 pub use failed::FailedSandbox;
 pub use history::HistoryFile;

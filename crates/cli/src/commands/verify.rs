@@ -50,7 +50,7 @@ fn describe(finding: &Finding) -> String {
             let names: Vec<_> = aspects.iter().map(|aspect| aspect.name()).collect();
             text.push_str(&format!(": it depends on {}", names.join(" and on ")));
         }
-        None => {}
+        None => text.push_str("; what it depends on was searched for in other steps only"),
     }
     text.push('\n');
     match &finding.how {

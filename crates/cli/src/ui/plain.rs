@@ -21,7 +21,7 @@ pub(crate) struct Plain {
 impl Console for Plain {
     fn event(&mut self, event: &Event) {
         match &event.kind {
-            EventKind::Began { steps, .. } => self.steps = *steps,
+            EventKind::Began { steps, .. } => (self.steps, self.done) = (*steps, 0),
             EventKind::Hit { .. } | EventKind::Skipped { .. } => self.done += 1,
             EventKind::Started { label, expected: Some(expected), .. } if *expected > 10 * WORTH_A_LINE => {
                 eprintln!("[{}/{}] {label} started, {} last time", self.done, self.steps, seconds(*expected));

@@ -53,6 +53,10 @@ impl Console for Tty {
     fn event(&mut self, event: &Event) {
         match &event.kind {
             EventKind::Began { steps, .. } => {
+                if let Some(total) = self.total.take() {
+                    total.finish_and_clear();
+                    self.lines.remove(&total);
+                }
                 let total = self.lines.add(ProgressBar::new(u64::from(*steps)).with_style(style(TOTAL)));
                 self.total = Some(total);
             }

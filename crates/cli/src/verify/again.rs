@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use cas::{Digest, Store as _};
 use engine::{ActionCache as _, Execution, Executor, ExecutorError, Request, Requirements};
-use local::{LocalActionCache, LocalExecutor, Variation};
+use local::{LocalActionCache, LocalExecutor};
+use sandbox::Variation;
 use serde::Serialize;
 
 use super::aspect::Aspect;
@@ -14,8 +15,8 @@ use super::detail::{self, FileDifference};
 use crate::failure::Failure;
 use crate::workspace::Caches;
 
-/// For how many steps it is found out what they depend on: each of them runs some ten times for that.
-const SEARCHED: usize = 3;
+/// For how many steps it is found out what they depend on: each of them runs seven times more for that.
+const SEARCHED: usize = 5;
 /// How many of the last lines of a log are kept.
 const LAST_LINES: usize = 10;
 
@@ -148,7 +149,7 @@ impl Executor for Again<'_> {
         let Some(remembered) = remembered else {
             return Err(machine("find the result to compare with", Forgotten));
         };
-        // Where a machine is emulated or not is no circumstance that a build may depend on.
+        // With traced system calls it takes longer.
         let requirements = Requirements { timeout: None, ..request.requirements.clone() };
         let request = Request { requirements: &requirements, ..*request };
         let execution = self.executor.execute(&request, cancel)?;
@@ -179,9 +180,6 @@ struct Forgotten;
 #[error("{}", .0.error.as_ref().map(ToString::to_string).unwrap_or_default())]
 struct Told(Failure);
 
-fn machine(
-    doing: &str,
-    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> ExecutorError {
+fn machine(doing: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ExecutorError {
     ExecutorError::Machine { doing: doing.to_owned(), help: None, source: source.into() }
 }

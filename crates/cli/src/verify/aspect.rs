@@ -1,8 +1,10 @@
 //! What can be different where a step runs.
+//!
+//! Time zone, locale, home and search path are not among it: every command names them itself.
 
 use std::num::NonZeroUsize;
 
-use local::Variation;
+use sandbox::Variation;
 use serde::Serialize;
 
 /// One thing that differs from machine to machine, or from day to day.
@@ -17,26 +19,20 @@ pub(crate) enum Aspect {
     Processors,
     /// The host's name.
     Host,
-    /// The user's number, name and home.
+    /// The user's number.
     User,
-    /// The time zone.
-    TimeZone,
-    /// The locale: POSIX, without UTF-8.
-    Locale,
     /// The permissions that new files lack.
     Umask,
 }
 
 impl Aspect {
     /// All of them, what is most often the cause first.
-    pub(crate) const ALL: [Aspect; 8] = [
+    pub(crate) const ALL: [Aspect; 6] = [
         Aspect::Clock,
         Aspect::DirectoryOrder,
         Aspect::Processors,
         Aspect::User,
         Aspect::Host,
-        Aspect::TimeZone,
-        Aspect::Locale,
         Aspect::Umask,
     ];
 
@@ -48,8 +44,6 @@ impl Aspect {
             Aspect::Processors => "the processors",
             Aspect::Host => "the host name",
             Aspect::User => "the user",
-            Aspect::TimeZone => "the time zone",
-            Aspect::Locale => "the locale",
             Aspect::Umask => "the umask",
         }
     }
@@ -61,37 +55,20 @@ impl Aspect {
             Aspect::DirectoryOrder => "sort what is listed: `sort`, `tar --sort=name`, `ls` without -U",
             Aspect::Processors => "do not let `nproc` or the order in which jobs end reach the result",
             Aspect::Host => "do not let `hostname` reach the result",
-            Aspect::User => "do not let `whoami`, `id` or $HOME reach the result",
-            Aspect::TimeZone => "set TZ in the step's `environment`",
-            Aspect::Locale => "set LC_ALL in the step's `environment`",
+            Aspect::User => "do not let `id` or `whoami` reach the result",
             Aspect::Umask => "set modes with `install -m` or `chmod`",
         }
     }
 
     /// Makes it different in `variation`.
     pub(crate) fn vary(self, variation: &mut Variation) {
-        let sandbox = &mut variation.sandbox;
-        let mut set = |name: &str, value: &str| {
-            variation.environment.push((name.to_owned(), value.to_owned()));
-        };
         match self {
-            Aspect::Clock => sandbox.clock_ahead = 398 * 86400 + 5 * 3600 + 43 * 60 + 21,
-            Aspect::DirectoryOrder => sandbox.reversed_directories = true,
-            Aspect::Processors => sandbox.processors = Some(NonZeroUsize::MIN),
-            Aspect::Host => sandbox.hostname = Some("elsewhere".to_owned()),
-            Aspect::User => {
-                sandbox.build_user = Some(4711);
-                set("USER", "somebody");
-                set("LOGNAME", "somebody");
-                set("HOME", "/tmp");
-            }
-            // Without a database of time zones this is understood, too (POSIX 8.3): 13:45 hours ahead of UTC.
-            Aspect::TimeZone => set("TZ", "VRF-13:45"),
-            Aspect::Locale => {
-                set("LANG", "C");
-                set("LC_ALL", "C");
-            }
-            Aspect::Umask => sandbox.umask = Some(0o077),
+            Aspect::Clock => variation.clock_ahead = 398 * 86400 + 5 * 3600 + 43 * 60 + 21,
+            Aspect::DirectoryOrder => variation.reversed_directories = true,
+            Aspect::Processors => variation.processors = Some(NonZeroUsize::MIN),
+            Aspect::Host => variation.hostname = Some("elsewhere".to_owned()),
+            Aspect::User => variation.build_user = Some(4711),
+            Aspect::Umask => variation.umask = Some(0o077),
         }
     }
 }

@@ -48,11 +48,7 @@ pub(crate) fn differences(
 }
 
 /// Returns what is at `path` of the tree, if anything is.
-fn find(
-    store: &LocalStore,
-    tree: &Digest,
-    path: &str,
-) -> Result<Option<Node>, Box<dyn Error + Send + Sync>> {
+fn find(store: &LocalStore, tree: &Digest, path: &str) -> Result<Option<Node>, Box<dyn Error + Send + Sync>> {
     let mut node = Node::Directory { digest: *tree };
     for name in path.split('/') {
         let Node::Directory { digest } = node else { return Ok(None) };
@@ -124,10 +120,7 @@ fn member(layers: &[Layer; 2], one: &Located, other: &Located) -> Option<String>
         return Some(format!("mode {:o}, then {:o}", first.mode, second.mode));
     }
     if (first.uid, first.gid) != (second.uid, second.gid) {
-        return Some(format!(
-            "owner {}:{}, then {}:{}",
-            first.uid, first.gid, second.uid, second.gid
-        ));
+        return Some(format!("owner {}:{}, then {}:{}", first.uid, first.gid, second.uid, second.gid));
     }
     if first.mtime != second.mtime {
         return Some(format!("time {}, then {}", first.mtime, second.mtime));

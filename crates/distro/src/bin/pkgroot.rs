@@ -18,6 +18,8 @@ const SCRATCH: &str = "/tmp";
 fn main() -> ExitCode {
     // The sandboxes of maintainer scripts are made by executing this program again.
     sandbox::init::run_if_requested();
+    // Modes of what is made reach the layers, and a remote executor may have another mask.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     match &arguments[..] {
         [command, package] if command == "unpack" => unpack(Path::new(package)),

@@ -136,7 +136,7 @@ impl World {
             failed: self.scratch.path().join("failed"),
             n_failed: 2,
             n_jobs: NonZeroUsize::new(n_jobs).unwrap(),
-            variation: local::Variation::default(),
+            variation: sandbox::Variation::default(),
         };
         LocalExecutor::new(&self.store, options).unwrap()
     }

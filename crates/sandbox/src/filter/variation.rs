@@ -4,8 +4,7 @@ use super::bpf::{Action, Condition, Program, Rule, assemble};
 use crate::Variation;
 
 /// The clocks that tell the time of day (linux/time.h).
-pub(crate) const TIME_OF_DAY: [i32; 3] =
-    [libc::CLOCK_REALTIME, libc::CLOCK_REALTIME_COARSE, libc::CLOCK_TAI];
+pub(crate) const TIME_OF_DAY: [i32; 3] = [libc::CLOCK_REALTIME, libc::CLOCK_REALTIME_COARSE, libc::CLOCK_TAI];
 
 /// Returns the filter of a variation, to be installed besides the sandbox's own: it has the tracer told of
 /// the calls that `crate::init`'s tracer changes, and allows all others.

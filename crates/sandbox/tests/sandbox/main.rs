@@ -29,7 +29,8 @@ fn main() -> ExitCode {
         ["--configure", ref rest @ ..] => emulation::configure(rest),
         ["--holder", scratch, marker] => lifetime::hold(scratch, marker),
         _ => {
-            let tests = [escapes::TESTS, lifetime::TESTS, world::TESTS, emulation::TESTS, variation::TESTS].concat();
+            let tests =
+                [escapes::TESTS, lifetime::TESTS, world::TESTS, emulation::TESTS, variation::TESTS].concat();
             harness::run(&tests, &words)
         }
     }
