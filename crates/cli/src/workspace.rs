@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use cas::LocalStore;
-use local::{LocalActionCache, LocalExecutor};
+use local::{KvmNote, LocalActionCache, LocalExecutor};
 use recipe::{FILE_NAME, Problem, Settings, Stack};
 
 use crate::args::Global;
@@ -93,11 +93,31 @@ impl Caches {
         LocalActionCache::new(&self.store)
     }
 
+    /// Returns where unfinished downloads are kept.
+    pub(crate) fn parts(&self) -> PathBuf {
+        self.root.join("parts")
+    }
+
+    /// Returns where the indexes of packages are kept.
+    pub(crate) fn indexes(&self) -> PathBuf {
+        self.root.join("indexes")
+    }
+
+    /// Returns what is known of KVM since this machine booted.
+    pub(crate) fn kvm_note(&self) -> Option<KvmNote> {
+        KvmNote::in_directory(&self.root.join("host"))
+    }
+
     /// Returns what runs steps on this machine, `jobs` at once.
     pub(crate) fn executor(&self, jobs: NonZeroUsize) -> Result<LocalExecutor<'_>, Failure> {
         let init = std::env::current_exe().map_err(io("find the program that is running"))?;
-        let options =
-            local::Options { init, failed: self.root.join("failed"), n_failed: KEPT_FAILURES, n_jobs: jobs };
+        let options = local::Options {
+            init,
+            failed: self.root.join("failed"),
+            n_failed: KEPT_FAILURES,
+            n_jobs: jobs,
+            kvm_note: self.kvm_note(),
+        };
         LocalExecutor::new(&self.store, options).map_err(Failure::machine)
     }
 }
