@@ -34,13 +34,17 @@ fn a_declared_output_that_is_missing_is_named() {
 fn there_is_no_network_and_no_host() {
     let project = project(
         "test ! -e /home/$USER/.bashrc; test ! -e /etc/resolv.conf || ! grep -q nameserver /etc/resolv.conf\n\
-         hostname > $OUT/hostname; id -u > $OUT/uid; ls /sys/class/net 2>/dev/null | tr '\\n' ' ' > $OUT/net || true\n\
+         hostname > $OUT/hostname; id -u > $OUT/uid; id -un > $OUT/user; id -gn > $OUT/group; ls /sys/class/net 2>/dev/null | tr '\\n' ' ' > $OUT/net || true\n\
          ! (exec 3<>/dev/tcp/1.1.1.1/80) 2>/dev/null; cat /proc/net/dev | tail -n +3 | cut -d: -f1 | tr -d ' ' > $OUT/devices",
         "environment = { USER = \"x\" }",
     );
     project.succeed(&["build"]);
     assert_eq!(project.read("out/made/hostname"), "bootwright\n");
     assert_eq!(project.read("out/made/uid"), "1000\n");
+    assert_eq!(
+        (project.read("out/made/user"), project.read("out/made/group")),
+        ("build\n".into(), "build\n".into())
+    );
     assert_eq!(project.read("out/made/devices"), "lo\n");
 }
 

@@ -93,9 +93,12 @@ const SOURCES: &str = "build/src";
 const OUT: &str = "/build/out";
 
 /// Returns the environment variables of every command of an environment.
+/// The home directory of commands: what they leave there is forgotten.
+const COMMAND_HOME: &str = "/tmp";
+
 fn command_environment(stack: &Stack) -> BTreeMap<String, String> {
     let variables = [
-        ("HOME", "/tmp"),
+        ("HOME", COMMAND_HOME),
         ("LANG", "C.UTF-8"),
         ("OUT", OUT),
         ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
