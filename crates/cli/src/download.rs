@@ -35,7 +35,7 @@ pub(crate) struct Downloader<'a> {
 impl<'a> Downloader<'a> {
     /// Returns a downloader; no connection is opened yet.
     pub(crate) fn new(session: &'a Session<'a>) -> Result<Downloader<'a>, Failure> {
-        let mut options = fetch::Options::new(session.caches.root.join("parts"));
+        let mut options = fetch::Options::new(session.caches.parts());
         options.proxies = environment::proxies();
         let fetcher = Fetcher::new(options, Arc::clone(&session.cancel)).map_err(Failure::machine)?;
         Ok(Downloader { session, fetcher })

@@ -178,7 +178,7 @@ fn catalog(
     let mirrors = mirrors(session.global.mirror.as_deref(), request.mirror.as_deref());
     let now = Timestamp(environment::now().as_secs());
     let mut resolver = Resolver::new(query, mirrors, Keyring::debian(), now);
-    let indexes = session.caches.root.join("indexes");
+    let indexes = session.caches.indexes();
     fs::create_dir_all(&indexes).map_err(io(format!("make `{}`", indexes.display())))?;
     loop {
         let fetches = resolver.next_fetches();
