@@ -56,6 +56,9 @@ pub(crate) struct Global {
     /// Take Debian packages from this mirror instead of the one this machine is configured for
     #[arg(long, value_name = "URL", env = "BOOTWRIGHT_MIRROR", global = true)]
     pub(crate) mirror: Option<String>,
+    /// Take packages that have left the mirrors from this archive of snapshots instead of Debian's
+    #[arg(long, value_name = "URL", env = "BOOTWRIGHT_SNAPSHOTS", global = true)]
+    pub(crate) snapshots: Option<String>,
     /// Take package indexes however old they are: somebody on the way could hide security fixes
     #[arg(long, global = true)]
     pub(crate) ignore_dates: bool,

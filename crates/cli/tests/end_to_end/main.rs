@@ -8,5 +8,6 @@ mod examples;
 mod faults;
 mod formats;
 mod harness;
+mod mirrors;
 mod reproducible;
 mod wrong_input;
