@@ -65,7 +65,7 @@ pub(crate) struct Global {
     /// Keep caches here [default: $XDG_CACHE_HOME/bootwright]
     #[arg(long, value_name = "DIR", env = "BOOTWRIGHT_CACHE", global = true)]
     pub(crate) cache: Option<PathBuf>,
-    /// Write a timeline of the build for chrome://tracing or ui.perfetto.dev
+    /// Write a timeline of the build, with `log` of the last one, for chrome://tracing or ui.perfetto.dev
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) trace: Option<PathBuf>,
 }
@@ -140,11 +140,14 @@ pub(crate) enum Command {
         #[arg(last = true, value_name = "COMMAND")]
         command: Vec<String>,
     },
-    /// Print what a target's step wrote when it last ran
-    #[command(after_help = "Examples:\n  bootwright log kernel\n  bootwright log boots | less")]
+    /// Print what a target's step wrote when it last ran, or what the last build did
+    #[command(after_help = "Examples:\n  bootwright log kernel            what its step printed\n  \
+                            bootwright log 'unpack bash 5.2' the same of a step by its label\n  \
+                            bootwright log                   what ran in the last build, and for how long\n  \
+                            bootwright log --trace FILE      its timeline, for ui.perfetto.dev")]
     Log {
-        /// A target, a test or a step's label
-        target: String,
+        /// A target, a test or a step's label [default: the last build as a whole]
+        target: Option<String>,
     },
     /// Resolve packages and sources and write `bootwright.lock`
     #[command(

@@ -10,4 +10,5 @@ mod formats;
 mod harness;
 mod mirrors;
 mod reproducible;
+mod told;
 mod wrong_input;
