@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "chores talk to whoever runs them")]
 
 mod bench;
+mod docs;
 mod reference;
 mod tidy;
 
@@ -51,12 +52,46 @@ fn tidy() -> bool {
 fn ci() -> bool {
     cargo(&["fmt", "--all", "--check"])
         && cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"])
-        && cargo(&["test", "--locked", "--workspace"])
+        && tools()
+        && test()
+}
+
+/// The project that has the foreign tools which tests ask.
+const TOOLS: &str = "crates/cli/tests/projects/tools";
+
+/// Builds the foreign tools, of the packages that there are today: pins of an earlier run may be gone.
+fn tools() -> bool {
+    let lock = root().join(TOOLS).join("bootwright.lock");
+    match std::fs::remove_file(&lock) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            eprintln!("could not remove {}: {error}", lock.display());
+            false
+        }
+        _ => cargo(&["run", "--locked", "--package", "bootwright", "--", "build", "-C", TOOLS]),
+    }
+}
+
+/// Runs all tests under `CI=1`, with the foreign tools in front of this machine's own: none may be missing.
+#[allow(clippy::disallowed_methods, reason = "a chore passes its environment on, with one directory more")]
+fn test() -> bool {
+    let own = std::env::var_os("PATH").unwrap_or_default();
+    let tools = root().join(TOOLS).join("out/tools/bin");
+    let path = std::env::join_paths(std::iter::once(tools).chain(std::env::split_paths(&own)));
+    let Ok(path) = path else {
+        eprintln!("the checkout is at a path with `:` in it, which PATH cannot have");
+        return false;
+    };
+    run(Command::new("cargo").args(["test", "--locked", "--workspace"]).env("PATH", path).env("CI", "1"))
 }
 
 fn cargo(arguments: &[&str]) -> bool {
-    eprintln!("+ cargo {}", arguments.join(" "));
-    match Command::new("cargo").args(arguments).current_dir(root()).status() {
+    run(Command::new("cargo").args(arguments))
+}
+
+fn run(command: &mut Command) -> bool {
+    let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+    eprintln!("+ cargo {}", words.join(" "));
+    match command.current_dir(root()).status() {
         Ok(status) => status.success(),
         Err(error) => {
             eprintln!("could not start cargo: {error}");

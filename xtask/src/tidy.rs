@@ -54,6 +54,7 @@ pub(crate) fn problems(root: &Path) -> Vec<String> {
     lock(root, &mut problems);
     licences(root, &mut problems);
     problems.extend(crate::reference::problem(root));
+    problems.extend(crate::docs::problems(root));
     problems
 }
 

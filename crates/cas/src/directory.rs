@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use prost::Message as _;
 
-use crate::{Digest, proto};
+use crate::{Digest, DigestMessage, proto};
 
 /// One level of a tree: names, each a file, a directory or a symbolic link.
 ///
@@ -55,11 +55,11 @@ impl Directory {
             match node {
                 Node::File { digest, executable } => message.files.push(proto::FileNode {
                     name,
-                    digest: Some(to_message(digest)),
+                    digest: Some(digest.into()),
                     is_executable: *executable,
                 }),
                 Node::Directory { digest } => {
-                    message.directories.push(proto::DirectoryNode { name, digest: Some(to_message(digest)) })
+                    message.directories.push(proto::DirectoryNode { name, digest: Some(digest.into()) })
                 }
                 Node::Symlink { target } => {
                     message.symlinks.push(proto::SymlinkNode { name, target: target.clone() });
@@ -105,13 +105,8 @@ fn refuse(reason: String) -> DirectoryError {
     DirectoryError { reason }
 }
 
-fn to_message(digest: &Digest) -> proto::Digest {
-    // A blob of 8 EiB does not exist; the message's field is signed.
-    proto::Digest { hash: digest.hex(), size_bytes: digest.size() as i64 }
-}
-
-fn from_message(message: Option<proto::Digest>, name: &str) -> Result<Digest, DirectoryError> {
+fn from_message(message: Option<DigestMessage>, name: &str) -> Result<Digest, DirectoryError> {
     message
-        .and_then(|digest| Digest::from_hex(&digest.hash, u64::try_from(digest.size_bytes).ok()?))
+        .and_then(|message| message.digest())
         .ok_or_else(|| refuse(format!("the digest of `{name}` is missing or malformed")))
 }

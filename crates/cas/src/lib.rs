@@ -17,5 +17,6 @@ pub use directory::{Directory, DirectoryError, Node};
 pub use files::{FIXED_MTIME, remove_tree};
 pub use ignore::Ignore;
 pub use local::{Freed, ImportMode, Imported, Keep, LocalStore, Record, Reference, Root, Scrubbed};
+pub use proto::DigestMessage;
 pub use source::StatCache;
 pub use store::{MemoryStore, Store, StoreError};

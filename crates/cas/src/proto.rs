@@ -5,12 +5,31 @@
 
 use prost::Message;
 
+use crate::Digest;
+
+/// The message `Digest`: a [`Digest`] as it stands in messages, where it may be malformed.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct Digest {
+pub struct DigestMessage {
+    /// The hash in hexadecimal digits.
     #[prost(string, tag = "1")]
-    pub(crate) hash: String,
+    pub hash: String,
+    /// The size in bytes.
     #[prost(int64, tag = "2")]
-    pub(crate) size_bytes: i64,
+    pub size_bytes: i64,
+}
+
+impl DigestMessage {
+    /// Returns the digest; `None` if the message is malformed.
+    pub fn digest(&self) -> Option<Digest> {
+        Digest::from_hex(&self.hash, u64::try_from(self.size_bytes).ok()?)
+    }
+}
+
+impl From<&Digest> for DigestMessage {
+    fn from(digest: &Digest) -> DigestMessage {
+        // A blob of 8 EiB does not exist; the message's field is signed.
+        DigestMessage { hash: digest.hex(), size_bytes: digest.size() as i64 }
+    }
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -18,7 +37,7 @@ pub(crate) struct FileNode {
     #[prost(string, tag = "1")]
     pub(crate) name: String,
     #[prost(message, optional, tag = "2")]
-    pub(crate) digest: Option<Digest>,
+    pub(crate) digest: Option<DigestMessage>,
     #[prost(bool, tag = "4")]
     pub(crate) is_executable: bool,
 }
@@ -28,7 +47,7 @@ pub(crate) struct DirectoryNode {
     #[prost(string, tag = "1")]
     pub(crate) name: String,
     #[prost(message, optional, tag = "2")]
-    pub(crate) digest: Option<Digest>,
+    pub(crate) digest: Option<DigestMessage>,
 }
 
 #[derive(Clone, PartialEq, Message)]

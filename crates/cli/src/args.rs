@@ -56,13 +56,16 @@ pub(crate) struct Global {
     /// Take Debian packages from this mirror instead of the one this machine is configured for
     #[arg(long, value_name = "URL", env = "BOOTWRIGHT_MIRROR", global = true)]
     pub(crate) mirror: Option<String>,
+    /// Take packages that have left the mirrors from this archive of snapshots instead of Debian's
+    #[arg(long, value_name = "URL", env = "BOOTWRIGHT_SNAPSHOTS", global = true)]
+    pub(crate) snapshots: Option<String>,
     /// Take package indexes however old they are: somebody on the way could hide security fixes
     #[arg(long, global = true)]
     pub(crate) ignore_dates: bool,
     /// Keep caches here [default: $XDG_CACHE_HOME/bootwright]
     #[arg(long, value_name = "DIR", env = "BOOTWRIGHT_CACHE", global = true)]
     pub(crate) cache: Option<PathBuf>,
-    /// Write a timeline of the build for chrome://tracing or ui.perfetto.dev
+    /// Write a timeline of the build, with `log` of the last one, for chrome://tracing or ui.perfetto.dev
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) trace: Option<PathBuf>,
 }
@@ -145,11 +148,14 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  bootwright verify                the project's default targets\n  \
                             bootwright verify disk --json    one target, the findings as JSON")]
     Verify(Targets),
-    /// Print what a target's step wrote when it last ran
-    #[command(after_help = "Examples:\n  bootwright log kernel\n  bootwright log boots | less")]
+    /// Print what a target's step wrote when it last ran, or what the last build did
+    #[command(after_help = "Examples:\n  bootwright log kernel            what its step printed\n  \
+                            bootwright log 'unpack bash 5.2' the same of a step by its label\n  \
+                            bootwright log                   what ran in the last build, and for how long\n  \
+                            bootwright log --trace FILE      its timeline, for ui.perfetto.dev")]
     Log {
-        /// A target, a test or a step's label
-        target: String,
+        /// A target, a test or a step's label [default: the last build as a whole]
+        target: Option<String>,
     },
     /// Resolve packages and sources and write `bootwright.lock`
     #[command(

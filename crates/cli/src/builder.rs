@@ -123,21 +123,26 @@ fn ended(exit_code: i32, wall: Duration) -> String {
 /// Turns what stopped a build into a failure with its help.
 pub(crate) fn machine_failure(error: RunError) -> Failure {
     let help = match &error {
-        RunError::Execute { source: ExecutorError::Machine { help, .. }, .. } => help.clone(),
+        RunError::Execute { source, .. } => help(source),
+        error if is_disk_full(error) => Some(DISK_FULL.to_owned()),
         _ => None,
     };
-    let help = if is_disk_full(&error) { Some(DISK_FULL.to_owned()) } else { help };
     Failure { help, ..Failure::machine(error) }
 }
 
 /// Turns what an executor could not do into a failure with its help.
 pub(crate) fn executor_failure(error: ExecutorError) -> Failure {
-    let help = match &error {
-        ExecutorError::Machine { help, .. } => help.clone(),
-        _ => None,
-    };
-    let help = if is_disk_full(&error) { Some(DISK_FULL.to_owned()) } else { help };
+    let help = help(&error);
     Failure { help, ..Failure::machine(error) }
+}
+
+fn help(error: &ExecutorError) -> Option<String> {
+    match error {
+        // The kernel calls it a full disk, too, when there are no more namespaces to be had.
+        ExecutorError::Machine { help: Some(help), .. } => Some(help.clone()),
+        error if is_disk_full(error) => Some(DISK_FULL.to_owned()),
+        _ => None,
+    }
 }
 
 /// Keeps the events of a build: for `explain` and the history, and as a trace if asked for.

@@ -35,7 +35,7 @@ pub(crate) struct Downloader<'a> {
 impl<'a> Downloader<'a> {
     /// Returns a downloader; no connection is opened yet.
     pub(crate) fn new(session: &'a Session<'a>) -> Result<Downloader<'a>, Failure> {
-        let mut options = fetch::Options::new(session.caches.root.join("parts"));
+        let mut options = fetch::Options::new(session.caches.parts());
         options.proxies = environment::proxies();
         let fetcher = Fetcher::new(options, Arc::clone(&session.cancel)).map_err(Failure::machine)?;
         Ok(Downloader { session, fetcher })
@@ -152,12 +152,19 @@ struct Missing {
 }
 
 fn help(error: &FetchError) -> &'static str {
+    let is_gone = |error: &FetchError| matches!(error, FetchError::NotFound { .. });
+    let is_gone_somewhere = matches!(error, FetchError::Everywhere { errors } if errors.iter().any(is_gone));
     match error.main() {
         FetchError::NotFound { .. } => {
-            "no mirror has it any more: name one that does with --mirror, or run `bootwright lock --update`"
+            "neither a mirror nor the archive of snapshots has it any more: name one that does with --mirror or \
+             --snapshots, or take what there is now with `bootwright lock --update`"
         }
         FetchError::Mismatch { .. } | FetchError::WrongSize { .. } => {
             "the mirror has another file under that name: name another mirror with --mirror"
+        }
+        FetchError::Unreachable { .. } | FetchError::Network { .. } if is_gone_somewhere => {
+            "a mirror has it no more, and others could not be asked: check the network and the proxy, name a place \
+             that has it with --mirror or --snapshots, or take what there is now with `bootwright lock --update`"
         }
         _ => "check the network and the proxy, or name another mirror with --mirror; what arrived is kept",
     }

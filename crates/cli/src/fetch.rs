@@ -47,9 +47,7 @@ impl Origins {
                 continue;
             }
             let of_recipe = self.mirror_of_set[set].as_deref();
-            let mirrors = known
-                .entry(of_recipe)
-                .or_insert_with(|| mirrors(session.global.mirror.as_deref(), of_recipe));
+            let mirrors = known.entry(of_recipe).or_insert_with(|| mirrors(session.global, of_recipe));
             let release = self.lock.packages[set].releases.iter().find(|release| release.suite == pin.suite);
             let urls = release.map(|release| urls(mirrors, release, pin)).unwrap_or_default();
             let name = pin.filename.rsplit('/').next().unwrap_or(&pin.filename).to_owned();

@@ -13,6 +13,7 @@ use distro::solve::{Base, Recommends, Relations, Request, Wanted};
 use distro::timestamp::Timestamp;
 use recipe::{Lock, LockedRelease, LockedSet, LockedSource, Needs, PackageRequest, Pin, Problem, Source};
 
+use crate::args::Global;
 use crate::download::Downloader;
 use crate::environment;
 use crate::failure::{Blame, Failure, io};
@@ -175,10 +176,10 @@ fn catalog(
     for request in requests {
         query = query.for_request(request);
     }
-    let mirrors = mirrors(session.global.mirror.as_deref(), request.mirror.as_deref());
+    let mirrors = mirrors(session.global, request.mirror.as_deref());
     let now = Timestamp(environment::now().as_secs());
     let mut resolver = Resolver::new(query, mirrors, Keyring::debian(), now);
-    let indexes = session.caches.root.join("indexes");
+    let indexes = session.caches.indexes();
     fs::create_dir_all(&indexes).map_err(io(format!("make `{}`", indexes.display())))?;
     loop {
         let fetches = resolver.next_fetches();
@@ -244,8 +245,11 @@ fn feed(
 
 /// Returns the mirrors, those to try first at the front: named on the command line, named by the recipe, this
 /// machine's own, the distribution's own.
-pub(crate) fn mirrors(given: Option<&str>, of_recipe: Option<&str>) -> Mirrors {
+pub(crate) fn mirrors(global: &Global, of_recipe: Option<&str>) -> Mirrors {
     let mut mirrors = Mirrors::default();
+    if let Some(snapshots) = &global.snapshots {
+        mirrors.use_snapshots(snapshots);
+    }
     let sources: Vec<_> = environment::apt_configuration()
         .iter()
         .flat_map(|(path, text)| match path.extension() {
@@ -254,7 +258,7 @@ pub(crate) fn mirrors(given: Option<&str>, of_recipe: Option<&str>) -> Mirrors {
         })
         .collect();
     mirrors.prefer_apt(&sources);
-    for url in [of_recipe, given].into_iter().flatten() {
+    for url in [of_recipe, global.mirror.as_deref()].into_iter().flatten() {
         mirrors.prefer_url(url);
     }
     mirrors

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use cas::LocalStore;
-use local::{LocalActionCache, LocalExecutor};
+use local::{KvmNote, LocalActionCache, LocalExecutor};
 use recipe::{FILE_NAME, Problem, Settings, Stack};
 
 use crate::args::Global;
@@ -93,6 +93,21 @@ impl Caches {
         LocalActionCache::new(&self.store)
     }
 
+    /// Returns where unfinished downloads are kept.
+    pub(crate) fn parts(&self) -> PathBuf {
+        self.root.join("parts")
+    }
+
+    /// Returns where the indexes of packages are kept.
+    pub(crate) fn indexes(&self) -> PathBuf {
+        self.root.join("indexes")
+    }
+
+    /// Returns what is known of KVM since this machine booted.
+    pub(crate) fn kvm_note(&self) -> Option<KvmNote> {
+        KvmNote::in_directory(&self.root.join("host"))
+    }
+
     /// Returns what runs steps on this machine, `jobs` at once.
     pub(crate) fn executor(&self, jobs: NonZeroUsize) -> Result<LocalExecutor<'_>, Failure> {
         self.executor_with(jobs, KEPT_FAILURES, sandbox::Variation::default())
@@ -115,7 +130,8 @@ impl Caches {
     ) -> Result<LocalExecutor<'_>, Failure> {
         let init = std::env::current_exe().map_err(io("find the program that is running"))?;
         let failed = self.root.join("failed");
-        let options = local::Options { init, failed, n_failed, n_jobs, variation };
+        let kvm_note = self.kvm_note();
+        let options = local::Options { init, failed, n_failed, n_jobs, kvm_note, variation };
         LocalExecutor::new(&self.store, options).map_err(Failure::machine)
     }
 }

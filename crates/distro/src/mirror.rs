@@ -151,6 +151,12 @@ impl Mirrors {
         }
     }
 
+    /// Looks for what has left the mirrors in the archive of snapshots at `base`, and in no other. Below it, a state
+    /// is at `debian/DATE` or `debian-security/DATE`, with dates as in `20260711T101637Z`.
+    pub fn use_snapshots(&mut self, base: &str) {
+        self.snapshots = vec![base.trim_end_matches('/').to_owned()];
+    }
+
     /// The URLs at which `path` of an archive may be found, in the order in which to try them.
     pub fn urls(&self, archive: Archive, path: &str) -> Vec<String> {
         let bases = match archive {
@@ -380,6 +386,11 @@ mod tests {
                 "http://snap.example/archive/debian/20260711T101637Z/pool/b/bash_5.2%2bb7%7ex.deb",
             ]
         );
+        let mut mirrors = Mirrors::default();
+        mirrors.use_snapshots("http://own.example/");
+        let urls = mirrors.snapshot_urls(Archive::DebianSecurity, date, "p");
+        assert_eq!(urls.len(), 2);
+        assert_eq!(urls[1], "http://own.example/debian-security/20260711T101637Z/p");
     }
 
     #[test]

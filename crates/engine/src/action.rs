@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use cas::Digest;
+use cas::{Digest, DigestMessage};
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 
@@ -119,8 +119,9 @@ impl Action {
     pub fn decode(bytes: &[u8]) -> Result<Action, DecodeError> {
         let refuse = |reason: String| DecodeError { message: "Action", reason };
         let message = proto::Action::decode(bytes).map_err(|error| refuse(error.to_string()))?;
-        let digest = |digest: Option<proto::Digest>, name: &str| {
-            from_message(digest).ok_or_else(|| refuse(format!("its {name} is missing or malformed")))
+        let digest = |message: Option<DigestMessage>, name: &str| {
+            let digest = message.and_then(|message| message.digest());
+            digest.ok_or_else(|| refuse(format!("its {name} is missing or malformed")))
         };
         Ok(Action {
             command: digest(message.command_digest, "command digest")?,
@@ -140,10 +141,10 @@ impl ActionResult {
         proto::ActionResult {
             output_directories: vec![proto::OutputDirectory {
                 path: OUTPUT_DIRECTORY.to_owned(),
-                root_directory_digest: Some(to_message(&self.output)),
+                root_directory_digest: Some((&self.output).into()),
             }],
             exit_code: self.exit_code,
-            stdout_digest: Some(to_message(&self.log)),
+            stdout_digest: Some((&self.log).into()),
             execution_metadata: Some(proto::ExecutedActionMetadata {
                 execution_start_timestamp: None,
                 execution_completed_timestamp: None,
@@ -169,13 +170,15 @@ impl ActionResult {
         let output =
             match message.output_directories.into_iter().find(|output| output.path == OUTPUT_DIRECTORY) {
                 None => Digest::of(b""),
-                Some(output) => from_message(output.root_directory_digest)
+                Some(output) => output
+                    .root_directory_digest
+                    .and_then(|message| message.digest())
                     .ok_or_else(|| refuse("the root of its output is missing or malformed".to_owned()))?,
             };
         let log = match message.stdout_digest {
             None => Digest::of(b""),
-            log => {
-                from_message(log).ok_or_else(|| refuse("the digest of its log is malformed".to_owned()))?
+            Some(log) => {
+                log.digest().ok_or_else(|| refuse("the digest of its log is malformed".to_owned()))?
             }
         };
         let usage = message.execution_metadata.map(decode_usage).unwrap_or_default();
@@ -254,16 +257,6 @@ fn decode_platform(platform: Option<proto::Platform>) -> Vec<(String, String)> {
 
 fn from_properties(properties: Vec<proto::Property>) -> Vec<(String, String)> {
     properties.into_iter().map(|property| (property.name, property.value)).collect()
-}
-
-fn to_message(digest: &Digest) -> proto::Digest {
-    // A blob of 8 EiB does not exist; the message's field is signed.
-    proto::Digest { hash: digest.hex(), size_bytes: digest.size() as i64 }
-}
-
-fn from_message(message: Option<proto::Digest>) -> Option<Digest> {
-    let message = message?;
-    Digest::from_hex(&message.hash, u64::try_from(message.size_bytes).ok()?)
 }
 
 #[cfg(test)]
@@ -356,7 +349,7 @@ mod tests {
         check(Action::decode(b""), "no valid `Action` message: its command digest is missing or malformed");
         check(Command::decode(b""), "no valid `Command` message: it runs in ``");
         let upper = proto::ActionResult {
-            stdout_digest: Some(proto::Digest { hash: Digest::of(b"").hex().to_uppercase(), size_bytes: 0 }),
+            stdout_digest: Some(DigestMessage { hash: Digest::of(b"").hex().to_uppercase(), size_bytes: 0 }),
             ..Default::default()
         };
         check(

@@ -4,15 +4,8 @@
 //! here instead of taken from a crate because the one that has them brings a gRPC stack along. Everything
 //! that another client may have set and we do not read is ignored when decoding.
 
+use cas::DigestMessage;
 use prost::Message;
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Digest {
-    #[prost(string, tag = "1")]
-    pub(crate) hash: String,
-    #[prost(int64, tag = "2")]
-    pub(crate) size_bytes: i64,
-}
 
 /// Names and values: `EnvironmentVariable` and `Platform.Property` have the same shape.
 #[derive(Clone, PartialEq, Message)]
@@ -48,9 +41,9 @@ pub(crate) struct Command {
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Action {
     #[prost(message, optional, tag = "1")]
-    pub(crate) command_digest: Option<Digest>,
+    pub(crate) command_digest: Option<DigestMessage>,
     #[prost(message, optional, tag = "2")]
-    pub(crate) input_root_digest: Option<Digest>,
+    pub(crate) input_root_digest: Option<DigestMessage>,
     #[prost(message, optional, tag = "10")]
     pub(crate) platform: Option<Platform>,
 }
@@ -60,7 +53,7 @@ pub(crate) struct OutputDirectory {
     #[prost(string, tag = "1")]
     pub(crate) path: String,
     #[prost(message, optional, tag = "5")]
-    pub(crate) root_directory_digest: Option<Digest>,
+    pub(crate) root_directory_digest: Option<DigestMessage>,
 }
 
 /// `google.protobuf.Timestamp` and `google.protobuf.Duration` have the same shape.
@@ -99,7 +92,7 @@ pub(crate) struct ActionResult {
     #[prost(int32, tag = "4")]
     pub(crate) exit_code: i32,
     #[prost(message, optional, tag = "6")]
-    pub(crate) stdout_digest: Option<Digest>,
+    pub(crate) stdout_digest: Option<DigestMessage>,
     #[prost(message, optional, tag = "9")]
     pub(crate) execution_metadata: Option<ExecutedActionMetadata>,
 }

@@ -222,7 +222,7 @@ mod tests {
 
         #[test]
         fn actions_are_those_of_prost(command in a_digest(), input_root in a_digest(), pairs in pairs()) {
-            let digest = |digest: Digest| Some(proto::Digest { hash: digest.hex(), size_bytes: digest.size() as i64 });
+            let digest = |digest: Digest| Some((&digest).into());
             let message = proto::Action {
                 command_digest: digest(command),
                 input_root_digest: digest(input_root),

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use cas::{Digest, ImportMode, LocalStore, Node, Store as _, StoreError};
 use engine::{ActionResult, Execution, Executor, ExecutorError, Request, Requirements, Usage};
-use rustix::fs::Access;
 use sandbox::{
     Child, Ended, Exit, Files, Mount, Overlay, Root, Sandbox, Standard, Stream, User, Variation, Writable,
 };
@@ -19,6 +18,7 @@ use sandbox::{
 use crate::Jobserver;
 use crate::environment::{environment_of, output_directory, working_directory};
 use crate::failed::Failed;
+use crate::kvm::{KvmNote, NOTE_IN_STEP};
 use crate::log::{HEAD, LogWriter, TAIL};
 use crate::stage::{Layer, directories, stage};
 
@@ -36,6 +36,8 @@ pub struct Options {
     pub n_jobs: NonZeroUsize,
     /// What is not as in the sandboxes of other executors.
     pub variation: Variation,
+    /// What is known of KVM on this machine. Without it every step finds out anew.
+    pub kvm_note: Option<KvmNote>,
 }
 
 /// Runs actions in sandboxes on this machine, with inputs from a store on its disk.
@@ -50,6 +52,10 @@ pub struct LocalExecutor<'s> {
     jobserver: Jobserver,
 }
 
+/// What makes guests fast.
+const KVM: &str = "/dev/kvm";
+/// The copy of the note on KVM in the directory of a run.
+const KVM_NOTE: &str = "kvm";
 /// How often a running step is looked after.
 const INTERVAL: Duration = Duration::from_millis(50);
 
@@ -94,20 +100,35 @@ impl<'s> LocalExecutor<'s> {
         let writable = Writable { upper: run.join("upper"), work: run.join("work") };
         let overlay = Overlay { lowers: directories(self.store, layers, run)?, writable: Some(writable) };
         let mut sandbox = Sandbox::new(Root::Overlay(overlay), arguments);
-        let kvm = "/dev/kvm";
-        let usable = rustix::fs::access(kvm, Access::READ_OK | Access::WRITE_OK).is_ok();
-        let devices: &[&str] = if requirements.kvm && usable { &[kvm] } else { &[] };
+        // One that we may not open is shown, too: then the step can say so.
+        let has_kvm = requirements.kvm && Path::new(KVM).exists();
         sandbox.mounts = vec![
             Mount::proc(),
-            Mount::dev(devices),
+            Mount::dev(if has_kvm { &[KVM] } else { &[] }),
             Mount::read_write(run.join("tmp"), "/tmp"),
             Mount::read_write(run.join("out"), output_directory()),
         ];
+        if let (true, Some(note)) = (requirements.kvm, &self.options.kvm_note) {
+            let place = run.join(KVM_NOTE);
+            note.lend(&place).map_err(|error| disk(format!("write `{}`", place.display()), error))?;
+            sandbox.mounts.push(Mount::read_write(place, NOTE_IN_STEP));
+        }
         sandbox.user = if requirements.root { User::Root } else { User::Build };
         sandbox.environment = environment;
         sandbox.directory = working_directory();
         sandbox.variation = self.options.variation.clone();
         Ok(sandbox)
+    }
+
+    /// Takes over what the step of a run found out about KVM, if it was asked to.
+    pub(crate) fn take_kvm_note(&self, run: &Path) {
+        let place = run.join(KVM_NOTE);
+        if let Some(note) = &self.options.kvm_note
+            && place.exists()
+        {
+            // Without the note the next step only takes longer.
+            let _lost = note.take_back(&place);
+        }
     }
 
     /// Runs the command of a staged run and returns how it ended, with a last line for the log.
@@ -188,6 +209,7 @@ impl Executor for LocalExecutor<'_> {
         let log_file = File::options().read(true).write(true).create_new(true).open(&log_path);
         let mut log = LogWriter::new(log_file.map_err(write_log)?, HEAD, TAIL);
         let (ended, mut message) = self.run_command(request, &sandbox, &mut log, cancel)?;
+        self.take_kvm_note(run.path());
 
         let mut exit_code = ended.exit.code();
         if exit_code != 0 {

@@ -52,7 +52,9 @@ impl LocalExecutor<'_> {
         let environment = environment_of(request.command, environment);
         let arguments = self.arguments(what, &request.command.arguments, &layers, run.path())?;
         let sandbox = self.describe(&layers, run.path(), request.requirements, arguments, environment)?;
-        self.interact(request.label, &sandbox, console)
+        let ended = self.interact(request.label, &sandbox, console);
+        self.take_kvm_note(run.path());
+        ended
     }
 
     /// Runs a command in the kept sandbox of a failed step, where everything is as the step left it. What it

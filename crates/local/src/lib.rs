@@ -12,6 +12,7 @@ pub mod fetch;
 mod history;
 mod interactive;
 mod jobserver;
+mod kvm;
 mod log;
 mod stage;
 
@@ -22,3 +23,4 @@ pub use failed::FailedSandbox;
 pub use history::HistoryFile;
 pub use interactive::{Console, Interactive};
 pub use jobserver::Jobserver;
+pub use kvm::KvmNote;

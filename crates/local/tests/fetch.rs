@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use cas::{Digest, LocalStore};
 use local::fetch::{Download, FetchError, Fetcher, Options, Proxies};
@@ -207,6 +207,29 @@ fn cancelling_ends_whatever_it_does() {
             assert_eq!(fs::metadata(world.part(&body)).unwrap().len(), SIZE as u64 / 2);
         }
     }
+}
+
+#[test]
+fn old_parts_are_swept_unless_somebody_has_them() {
+    let world = World::new();
+    let (old, busy, new) = (world.part(b"old"), world.part(b"busy"), world.part(b"new"));
+    fs::create_dir_all(old.parent().unwrap()).unwrap();
+    for part in [&old, &busy, &new] {
+        fs::write(part, "half").unwrap();
+    }
+    let a_week_ago = SystemTime::now() - Duration::from_secs(7 * 86400);
+    let locked = lock(&busy);
+    for file in [fs::File::options().append(true).open(&old).unwrap(), locked.try_clone().unwrap()] {
+        file.set_modified(a_week_ago - Duration::from_secs(1)).unwrap();
+    }
+    let swept = local::fetch::sweep_parts(old.parent().unwrap(), a_week_ago).unwrap();
+    assert_eq!((swept.n_parts, swept.bytes), (1, 4));
+    assert_eq!((old.exists(), busy.exists(), new.exists()), (false, true, true));
+    drop(locked);
+    let swept = local::fetch::sweep_parts(old.parent().unwrap(), SystemTime::now()).unwrap();
+    assert_eq!(swept.n_parts, 2);
+    let nowhere = local::fetch::sweep_parts(&old, SystemTime::now());
+    assert_eq!(nowhere.unwrap().n_parts, 0);
 }
 
 fn lock(part: &PathBuf) -> fs::File {

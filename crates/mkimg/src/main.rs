@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     allow_many_files();
     let result = match arguments[..] {
         ["tree", layer] => {
-            let spec = TreeSpec { layer: layer.to_owned(), output: "out".to_owned() };
+            let spec = TreeSpec { layer: layer.to_owned(), output: "out".to_owned(), users: Vec::new() };
             run(&Spec::Tree(spec), Path::new(""))
         }
         ["dump", path] => print_dump(path),

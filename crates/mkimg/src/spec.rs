@@ -321,6 +321,10 @@ pub struct TreeSpec {
     pub layer: String,
     /// The directory that its files go into.
     pub output: String,
+    /// Users that `/etc/passwd` and `/etc/group` of the tree name besides, so that programs find a name for the
+    /// number they run under. Whose name or number is taken is left out, as are all if the layer has no such files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<UserSpec>,
 }
 
 /// How an archive is compressed.

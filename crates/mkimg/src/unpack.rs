@@ -1,7 +1,8 @@
 //! Writes a layer as plain files, which become a tree in the sense of the Remote Execution API.
 //!
 //! Such a tree has names, contents, the executable bit and symbolic links. Whiteouts keep their `.wh.` names, so
-//! that trees can be merged like layers. Devices and pipes have no place in it.
+//! that trees can be merged like layers. Devices and pipes have no place in it. Users can be named in it that the
+//! layer does not know.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
@@ -12,9 +13,10 @@ use std::path::{Path, PathBuf};
 
 use layer::{EntryPath, Kind, Layer, Located};
 
+use crate::accounts::{self, AccountFiles};
 use crate::error::Error;
 use crate::files::Directory;
-use crate::spec::TreeSpec;
+use crate::spec::{AccountsSpec, TreeSpec, UserSpec};
 
 /// Writes the files of a layer.
 pub(crate) fn write(spec: &TreeSpec, directory: &Directory<'_>) -> Result<(), Error> {
@@ -27,6 +29,36 @@ pub(crate) fn write(spec: &TreeSpec, directory: &Directory<'_>) -> Result<(), Er
         Unpack { layer: &layer, output: &output, made: PathBuf::new(), buffer: vec![0; 256 * 1024] };
     for located in layer.entries().map_err(layer_error)? {
         unpack.place(&located.map_err(layer_error)?)?;
+    }
+    name_users(&spec.users, &output)
+}
+
+/// Adds the users to the account files in `output`.
+fn name_users(users: &[UserSpec], output: &Path) -> Result<(), Error> {
+    let (passwd_path, group_path) = (output.join("etc/passwd"), output.join("etc/group"));
+    let read = |path: &Path| match fs::read_to_string(path) {
+        // There are no such files in the layer, or they are none of those that we understand.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
+            Ok(None)
+        }
+        result => result.map(Some).map_err(|source| Error::Read { path: path.to_path_buf(), source }),
+    };
+    let (Some(passwd), Some(group)) = (read(&passwd_path)?, read(&group_path)?) else { return Ok(()) };
+    let mut files = AccountFiles { passwd, group, ..AccountFiles::default() };
+    for user in users {
+        let mut with_user = files.clone();
+        let accounts = AccountsSpec { users: vec![user.clone()], ..AccountsSpec::default() };
+        match with_user.add(&accounts) {
+            Ok(()) => files = with_user,
+            Err(accounts::Error::Exists { .. } | accounts::Error::Number { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    for (path, text) in [(passwd_path, files.passwd), (group_path, files.group)] {
+        // Another name of the same file must not change with it.
+        fs::remove_file(&path)
+            .and_then(|()| fs::write(&path, text))
+            .map_err(|source| Error::Write { path: path.clone(), source })?;
     }
     Ok(())
 }

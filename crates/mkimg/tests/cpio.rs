@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod skip;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -12,6 +14,7 @@ use layer::{Builder, Content, Declaration, EntryPath, Layer, Metadata, Tree};
 use mkimg::cpio::{Archive, Reader, Selection};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
+use skip::skip;
 
 fn path(text: &str) -> EntryPath {
     EntryPath::new(text).unwrap()
@@ -117,10 +120,7 @@ fn gnu_cpio_lists_it() {
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut cpio) = started else {
-        eprintln!(
-            "skipped: this host has no `cpio`; the locked environment's is asked by the tests of `cli`"
-        );
-        return;
+        return skip("cpio");
     };
     cpio.stdin.take().unwrap().write_all(&archive(&everything())).unwrap();
     let output = cpio.wait_with_output().unwrap();

@@ -116,6 +116,8 @@ env.vm/configure: as root tools/pkgroot configure in/configure.json
   /build/in/layers/0000-libc6.tar = unpack libc6 2.36-9: layer.tar
   /build/in/layers/0001-qemu-system-x86.tar = unpack qemu-system-x86 1:7.2: layer.tar
   /build/in/root = a merged tree
+env.vm/tree: tools/mkimg in/tree.json
+  /build/in/layer.tar = env.vm/configure: layer.tar
 unpack linux-image-6.1.0-9-cloud-amd64 6.1: tools/pkgroot unpack in/linux-image-6.1.0-9-cloud-amd64.deb
   /build/in/linux-image-6.1.0-9-cloud-amd64.deb = a file
 unpack linux-image-cloud-amd64 6.1: tools/pkgroot unpack in/linux-image-cloud-amd64.deb

@@ -1,18 +1,24 @@
 //! Which engine executes a guest: decided by trying, not by the presence of a file.
 //!
 //! `/dev/kvm` may exist, open, and still be useless: a nested host without hardware help executes guests
-//! thousands of times too slowly. So a tiny guest that needs some 20 ms of a real processor must finish in
-//! two seconds.
+//! thousands of times too slowly. So a tiny guest that needs some 20 ms of a real processor must finish within
+//! two seconds of processor time. What came of it is noted for later boots, see [`crate::host`].
 
+use std::fs;
 use std::io::{self, Write};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::qemu::{Engine, program};
+use crate::host::{Host, Verdict};
+use crate::qemu::Engine;
 use crate::spec::{Accelerator, Arch};
 
-const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How much of a processor the probe may use. On a busy machine it may have to wait for that, which says
+/// nothing about KVM.
+const PROBE_CPU: Duration = Duration::from_secs(2);
+/// How long the probe may take in all.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
 /// What QEMU exits with when the probe writes 0x10 to the `isa-debug-exit` device.
 const PROBE_EXIT: i32 = (0x10 << 1) | 1;
 
@@ -25,50 +31,76 @@ pub struct Choice {
     pub reason: Option<String>,
 }
 
-/// Returns the engine for a guest of `arch`: what the machine demands, or by probing.
+/// Returns the engine for a guest of `arch`: what the machine demands, what was noted, or what probing finds.
 ///
 /// Fails when KVM is demanded and cannot run such a guest; the text says why.
-pub fn choose(demand: Accelerator, arch: Arch) -> Result<Choice, String> {
-    if demand == Accelerator::Tcg {
-        return Ok(Choice { engine: Engine::Tcg, reason: None });
-    }
-    match (kvm_unusable(arch), demand) {
-        (None, _) => Ok(Choice { engine: Engine::Kvm, reason: None }),
-        (Some(reason), Accelerator::Kvm) => Err(reason),
-        (Some(reason), _) => Ok(Choice { engine: Engine::Tcg, reason: Some(reason) }),
+pub fn choose(demand: Accelerator, arch: Arch, host: &Host) -> Result<Choice, String> {
+    let verdict = match demand {
+        Accelerator::Tcg => return Ok(Choice { engine: Engine::Tcg, reason: None }),
+        Accelerator::Auto => kvm(arch, host),
+        // Whoever insists wants to know how it is now.
+        Accelerator::Kvm => try_kvm(arch, host),
+    };
+    match (verdict, demand) {
+        (Verdict::Usable, _) => Ok(Choice { engine: Engine::Kvm, reason: None }),
+        (Verdict::Unusable(reason), Accelerator::Kvm) => Err(reason),
+        (Verdict::Unusable(reason), _) => Ok(Choice { engine: Engine::Tcg, reason: Some(reason) }),
     }
 }
 
-/// Returns why KVM cannot run a guest of `arch` here, or `None` when it can.
-pub fn kvm_unusable(arch: Arch) -> Option<String> {
-    let host = match std::env::consts::ARCH {
+/// Returns whether KVM can run a guest of `arch` here, as far as possible from what was noted.
+pub fn kvm(arch: Arch, host: &Host) -> Verdict {
+    match obstacle(arch, host) {
+        Some(reason) => Verdict::Unusable(reason),
+        None => host.recall().unwrap_or_else(|| try_kvm(arch, host)),
+    }
+}
+
+/// Finds out whether KVM can run a guest of `arch` here, and notes it.
+fn try_kvm(arch: Arch, host: &Host) -> Verdict {
+    if let Some(reason) = obstacle(arch, host) {
+        return Verdict::Unusable(reason);
+    }
+    let probed = match arch {
+        Arch::X86_64 => probe_x86(host),
+        // There is no published case of a KVM on these that opens and does not execute.
+        Arch::Arm64 | Arch::Riscv64 => return Verdict::Usable,
+    };
+    match probed {
+        Ok(verdict) => {
+            host.note(&verdict);
+            verdict
+        }
+        // That is soon found out again, and may be the fault of this QEMU alone.
+        Err(reason) => Verdict::Unusable(reason),
+    }
+}
+
+/// Returns what is seen at once to be in the way of KVM.
+fn obstacle(arch: Arch, host: &Host) -> Option<String> {
+    let own = match std::env::consts::ARCH {
         "x86_64" => Some(Arch::X86_64),
         "aarch64" => Some(Arch::Arm64),
         "riscv64" => Some(Arch::Riscv64),
         _ => None,
     };
-    if host != Some(arch) {
+    if own != Some(arch) {
         return Some(format!("this machine is {}", std::env::consts::ARCH));
     }
-    if let Err(error) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/kvm") {
-        return Some(match error.kind() {
-            io::ErrorKind::NotFound => "there is no /dev/kvm".to_owned(),
-            _ => format!("/dev/kvm cannot be opened: {error}"),
-        });
-    }
-    match arch {
-        Arch::X86_64 => probe_x86().err(),
-        // There is no published case of a KVM on these that opens and does not execute.
-        Arch::Arm64 | Arch::Riscv64 => None,
+    let device = host.kvm.display();
+    match fs::OpenOptions::new().read(true).write(true).open(&host.kvm) {
+        Ok(_) => None,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(format!("there is no {device}")),
+        Err(error) => Some(format!("{device} cannot be opened: {error}")),
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "the probe measures time")]
-fn probe_x86() -> Result<(), String> {
+/// Runs the tiny guest. Fails when it could not be run at all.
+fn probe_x86(host: &Host) -> Result<Verdict, String> {
     let failed = |error: io::Error| format!("the probe could not be run: {error}");
     let mut firmware = tempfile::NamedTempFile::new().map_err(failed)?;
     firmware.write_all(&probe_firmware()).map_err(failed)?;
-    let mut child = Command::new(program(Arch::X86_64))
+    let mut child = Command::new(host.program(Arch::X86_64))
         .args(["-accel", "kvm", "-machine", "q35", "-m", "16", "-nodefaults", "-no-user-config"])
         .args(["-display", "none", "-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-bios"])
         .arg(firmware.path())
@@ -77,19 +109,49 @@ fn probe_x86() -> Result<(), String> {
         .stderr(Stdio::null())
         .spawn()
         .map_err(failed)?;
-    let start = Instant::now();
-    loop {
-        match child.try_wait().map_err(failed)? {
-            Some(status) if status.code() == Some(PROBE_EXIT) => return Ok(()),
-            Some(status) => return Err(format!("KVM did not run the probe guest: {status}")),
-            None if start.elapsed() > PROBE_TIMEOUT => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(format!("KVM is too slow here (probe guest over {PROBE_TIMEOUT:?})"));
-            }
-            None => thread::sleep(Duration::from_millis(5)),
+    let ended = wait_a_little(&mut child);
+    // It may have ended by itself.
+    let _ = child.kill();
+    let _ = child.wait();
+    match ended.map_err(failed)? {
+        Some(status) if status.code() == Some(PROBE_EXIT) => Ok(Verdict::Usable),
+        Some(status) => Err(format!("KVM did not run the probe guest: {status}")),
+        None => {
+            let seconds = PROBE_CPU.as_secs();
+            Ok(Verdict::Unusable(format!("KVM is too slow here (a guest of 20 ms took over {seconds} s)")))
         }
     }
+}
+
+/// Waits until the child ended; `None` when it used more than its time.
+#[allow(clippy::disallowed_methods, reason = "the probe measures time")]
+fn wait_a_little(child: &mut Child) -> io::Result<Option<ExitStatus>> {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        let elapsed = start.elapsed();
+        if elapsed > PROBE_TIMEOUT || elapsed > PROBE_CPU && used_cpu(child.id()) > PROBE_CPU {
+            return Ok(None);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Returns the processor time that a process has used, its guest's included; where the system does not tell,
+/// the longest there is.
+fn used_cpu(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    parse_cpu(&stat).unwrap_or(Duration::MAX)
+}
+
+/// Reads `utime` and `stime`, fields 14 and 15 of proc_pid_stat(5), in hundredths of a second.
+fn parse_cpu(stat: &str) -> Option<Duration> {
+    // The name of the program, field 2, may have spaces and parentheses in it.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    Some(Duration::from_millis(10).saturating_mul(u32::try_from(ticks()?.checked_add(ticks()?)?).ok()?))
 }
 
 /// Returns 64 KiB of firmware, mapped at the top of the first 4 GiB, that counts 50 million times and exits.
@@ -121,4 +183,19 @@ fn probe_firmware() -> Vec<u8> {
     // The reset vector, 16 bytes below the top: jmp to offset 0.
     firmware[0xfff0..0xfff3].copy_from_slice(&[0xe9, 0x0d, 0x00]);
     firmware
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_read_after_the_name() {
+        let stat = "7 (a) b) R 1 7 7 0 -1 4194304 100 0 0 0 150 75 0 0 20 0 1 0 99 1000 10";
+        assert_eq!(parse_cpu(stat), Some(Duration::from_millis(2250)));
+        for damaged in ["", "7 (a) R", "7 (a) R 1 7 7 0 -1 4194304 100 0 0 0 x 75"] {
+            assert_eq!(parse_cpu(damaged), None, "{damaged}");
+        }
+        assert!(used_cpu(std::process::id()) < Duration::MAX);
+    }
 }

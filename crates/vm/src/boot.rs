@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::accelerator;
 use crate::console::Console;
+use crate::host::{Host, Verdict};
 use crate::process::{Event, Qemu, StartError};
 use crate::qemu::{self, Engine};
 use crate::qmp::{Monitor, Stop};
@@ -83,23 +84,32 @@ pub struct Success {
     pub engine: Engine,
 }
 
-/// Boots the machine and holds the conversation. Leaves `console.log` and `qemu.log` in `logs`.
+/// What is noted, and said, when KVM stopped in the middle of a guest.
+pub(crate) const GAVE_UP: &str = "KVM gave up on a guest";
+
+/// Boots the machine on `host` and holds the conversation. Leaves `console.log` and `qemu.log` in `logs`.
 ///
 /// `notice` is told in a sentence what executes the guest when that is not KVM, and when a boot that KVM
 /// gave up on is tried again with TCG, which happens once and only if the machine leaves the choice.
-pub fn run(boot: &Boot, logs: &Path, notice: &mut dyn FnMut(&str)) -> Result<Success, BootError> {
-    let choice = accelerator::choose(boot.machine.accelerator, boot.machine.arch)
+pub fn run(
+    boot: &Boot,
+    host: &Host,
+    logs: &Path,
+    notice: &mut dyn FnMut(&str),
+) -> Result<Success, BootError> {
+    let choice = accelerator::choose(boot.machine.accelerator, boot.machine.arch, host)
         .map_err(|reason| BootError::NoKvm { reason })?;
     if let Some(reason) = &choice.reason {
         notice(&format!("the guest runs on TCG: {reason}"));
     }
-    match attempt(boot, choice.engine, logs)? {
+    match attempt(boot, host, choice.engine, logs)? {
         Attempt::Done => Ok(Success { engine: choice.engine }),
         Attempt::Failed { gave_up: true, .. }
             if choice.engine == Engine::Kvm && boot.machine.accelerator == Accelerator::Auto =>
         {
-            notice("KVM gave up on this guest: trying once more on TCG");
-            match attempt(boot, Engine::Tcg, logs)? {
+            host.note(&Verdict::Unusable(GAVE_UP.to_owned()));
+            notice(&format!("{GAVE_UP}: trying once more on TCG"));
+            match attempt(boot, host, Engine::Tcg, logs)? {
                 Attempt::Done => Ok(Success { engine: Engine::Tcg }),
                 Attempt::Failed { failure, .. } => Err(BootError::Unexpected(failure)),
             }
@@ -131,7 +141,7 @@ enum End {
 }
 
 #[allow(clippy::disallowed_methods, reason = "a boot has a timeout")]
-fn attempt(boot: &Boot, engine: Engine, logs: &Path) -> Result<Attempt, BootError> {
+fn attempt(boot: &Boot, host: &Host, engine: Engine, logs: &Path) -> Result<Attempt, BootError> {
     let io = |doing| move |source| BootError::Io { doing, source };
     let sockets = tempfile::tempdir().map_err(io("make a directory for the QMP socket"))?;
     let socket = sockets.path().join("qmp");
@@ -142,7 +152,7 @@ fn attempt(boot: &Boot, engine: Engine, logs: &Path) -> Result<Attempt, BootErro
         engine,
         &qemu::Console::Program { qmp_socket: socket.to_string_lossy().into_owned() },
     );
-    let (mut qemu, events) = Qemu::start(qemu::program(boot.machine.arch), &arguments, &stderr_path)?;
+    let (mut qemu, events) = Qemu::start(&host.program(boot.machine.arch), &arguments, &stderr_path)?;
     let monitor = Monitor::connect(&socket);
 
     let mut talk = Conversation { boot, next: 0, console: Console::default(), log, logged: 0 };

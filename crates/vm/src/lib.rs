@@ -7,7 +7,9 @@
 pub mod accelerator;
 pub mod boot;
 pub mod console;
+pub mod host;
 pub mod process;
 pub mod qemu;
 pub mod qmp;
 pub mod spec;
+pub mod terminal;

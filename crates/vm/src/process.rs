@@ -2,17 +2,23 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 /// QEMU could not be started.
 #[derive(Debug, thiserror::Error)]
-#[error("could not start `{program}`")]
+#[error("could not start `{}`", .program.display())]
 pub struct StartError {
-    program: String,
+    program: PathBuf,
     source: io::Error,
+}
+
+impl StartError {
+    pub(crate) fn new(program: &Path, source: io::Error) -> StartError {
+        StartError { program: program.to_owned(), source }
+    }
 }
 
 /// What a running QEMU tells.
@@ -33,11 +39,11 @@ pub struct Qemu {
 impl Qemu {
     /// Starts `program`; its complaints go to the file `stderr`, its console comes out of the receiver.
     pub fn start(
-        program: &str,
+        program: &Path,
         arguments: &[String],
         stderr: &Path,
     ) -> Result<(Qemu, Receiver<Event>), StartError> {
-        let failed = |source| StartError { program: program.to_owned(), source };
+        let failed = |source| StartError::new(program, source);
         let mut child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::piped())

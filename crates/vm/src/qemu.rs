@@ -20,7 +20,10 @@ pub enum Console {
         qmp_socket: String,
     },
     /// A person at a terminal. QEMU puts it into raw mode and back, and Ctrl-a x ends it.
-    Terminal,
+    Terminal {
+        /// The path of the socket at which QMP listens, too, if it shall.
+        qmp_socket: Option<String>,
+    },
 }
 
 /// Returns the name of the QEMU program for guests of `arch`.
@@ -44,15 +47,10 @@ pub fn arguments(machine: &Machine, engine: Engine, console: &Console) -> Vec<St
     }
     push(&["-smp", &machine.cpus.to_string(), "-m", &format!("{}M", machine.memory_mib)]);
     match console {
-        Console::Program { qmp_socket } => push(&[
-            "-chardev",
-            "stdio,id=console,signal=off",
-            "-serial",
-            "chardev:console",
-            "-qmp",
-            &format!("unix:{},server=on,wait=off", escape(qmp_socket)),
-        ]),
-        Console::Terminal => push(&[
+        Console::Program { .. } => {
+            push(&["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
+        }
+        Console::Terminal { .. } => push(&[
             "-chardev",
             "stdio,id=console,mux=on,signal=off",
             "-serial",
@@ -60,6 +58,9 @@ pub fn arguments(machine: &Machine, engine: Engine, console: &Console) -> Vec<St
             "-mon",
             "chardev=console,mode=readline",
         ]),
+    }
+    if let Console::Program { qmp_socket } | Console::Terminal { qmp_socket: Some(qmp_socket) } = console {
+        push(&["-qmp", &format!("unix:{},server=on,wait=off", escape(qmp_socket))]);
     }
     push(&["-device", "virtio-rng-pci"]);
     for (disk_idx, disk) in machine.disks.iter().enumerate() {
@@ -143,8 +144,13 @@ mod tests {
 
     #[test]
     fn a_terminal_gets_the_monitor_on_ctrl_a() {
-        let arguments = arguments(&machine(), Engine::Kvm, &Console::Terminal).join(" ");
-        assert!(arguments.contains("stdio,id=console,mux=on,signal=off"), "{arguments}");
-        assert!(!arguments.contains("-qmp"), "{arguments}");
+        let shown = |qmp_socket: Option<&str>| {
+            let console = Console::Terminal { qmp_socket: qmp_socket.map(str::to_owned) };
+            arguments(&machine(), Engine::Kvm, &console).join(" ")
+        };
+        let alone = shown(None);
+        assert!(alone.contains("stdio,id=console,mux=on,signal=off"), "{alone}");
+        assert!(!alone.contains("-qmp"), "{alone}");
+        assert!(shown(Some("/tmp/q")).contains(" -qmp unix:/tmp/q,"));
     }
 }

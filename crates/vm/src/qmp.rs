@@ -36,6 +36,24 @@ struct Message {
     event: Option<String>,
     #[serde(default)]
     data: Data,
+    #[serde(default, rename = "return")]
+    answer: Answer,
+}
+
+#[derive(Default, Deserialize)]
+struct Answer {
+    #[serde(default)]
+    status: String,
+}
+
+/// What a line of the protocol tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Told {
+    /// Why the machine stopped.
+    Stopped(Stop),
+    /// That it was paused, by whatever: `query-status` tells.
+    Paused,
+    Nothing,
 }
 
 #[derive(Default, Deserialize)]
@@ -71,25 +89,33 @@ fn listen(socket: PathBuf, stop: &Mutex<Option<Stop>>) {
     if stream.write_all(b"{\"execute\":\"qmp_capabilities\"}\n").is_err() {
         return;
     }
-    for line in BufReader::new(stream).lines() {
+    let Ok(lines) = stream.try_clone() else { return };
+    for line in BufReader::new(lines).lines() {
         let Ok(line) = line else { return };
-        if let Some(reason) = reason(&line) {
-            stop.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+        match told(&line) {
+            Told::Stopped(reason) => {
+                stop.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+            }
+            Told::Paused => {
+                if stream.write_all(b"{\"execute\":\"query-status\"}\n").is_err() {
+                    return;
+                }
+            }
+            Told::Nothing => {}
         }
     }
 }
 
-/// Returns the reason that a line of the protocol tells, if it tells one.
-fn reason(line: &str) -> Option<Stop> {
-    let message: Message = serde_json::from_str(line).ok()?;
-    match (message.event?.as_str(), message.data.reason.as_str()) {
-        ("SHUTDOWN", "guest-shutdown") => Some(Stop::PoweredOff),
-        ("SHUTDOWN" | "RESET", "guest-reset") => Some(Stop::Reset),
-        ("SHUTDOWN", "guest-panic") | ("GUEST_PANICKED", _) => Some(Stop::Panicked),
-        ("SHUTDOWN", other) => Some(Stop::Other(other.to_owned())),
-        // Without a shutdown before it, a stop is QEMU pausing a guest that KVM gave up on.
-        ("STOP", _) => Some(Stop::InternalError),
-        _ => None,
+fn told(line: &str) -> Told {
+    let Ok(message) = serde_json::from_str::<Message>(line) else { return Told::Nothing };
+    match (message.event.as_deref(), message.data.reason.as_str(), message.answer.status.as_str()) {
+        (Some("SHUTDOWN"), "guest-shutdown", _) => Told::Stopped(Stop::PoweredOff),
+        (Some("SHUTDOWN" | "RESET"), "guest-reset", _) => Told::Stopped(Stop::Reset),
+        (Some("SHUTDOWN"), "guest-panic", _) | (Some("GUEST_PANICKED"), ..) => Told::Stopped(Stop::Panicked),
+        (Some("SHUTDOWN"), other, _) => Told::Stopped(Stop::Other(other.to_owned())),
+        (Some("STOP"), ..) => Told::Paused,
+        (None, _, "internal-error") => Told::Stopped(Stop::InternalError),
+        _ => Told::Nothing,
     }
 }
 
@@ -100,14 +126,18 @@ mod tests {
     #[test]
     fn events_tell_reasons() {
         let shutdown = |reason: &str| {
-            super::reason(&format!(r#"{{"event":"SHUTDOWN","data":{{"guest":true,"reason":"{reason}"}}}}"#))
+            told(&format!(r#"{{"event":"SHUTDOWN","data":{{"guest":true,"reason":"{reason}"}}}}"#))
         };
-        assert_eq!(shutdown("guest-shutdown"), Some(Stop::PoweredOff));
-        assert_eq!(shutdown("guest-reset"), Some(Stop::Reset));
-        assert_eq!(shutdown("host-signal"), Some(Stop::Other("host-signal".into())));
-        assert_eq!(reason(r#"{"event":"STOP"}"#), Some(Stop::InternalError));
+        assert_eq!(shutdown("guest-shutdown"), Told::Stopped(Stop::PoweredOff));
+        assert_eq!(shutdown("guest-reset"), Told::Stopped(Stop::Reset));
+        assert_eq!(shutdown("host-signal"), Told::Stopped(Stop::Other("host-signal".into())));
+        assert_eq!(told(r#"{"event":"STOP"}"#), Told::Paused);
+        let status = |status: &str| told(&format!(r#"{{"return":{{"running":false,"status":"{status}"}}}}"#));
+        assert_eq!(status("internal-error"), Told::Stopped(Stop::InternalError));
+        // By somebody at the monitor, who will go on.
+        assert_eq!(status("paused"), Told::Nothing);
         for other in ["", "[]", "{\"return\":{}}", "{\"event\":7}", "\u{0}"] {
-            assert_eq!(reason(other), None, "{other}");
+            assert_eq!(told(other), Told::Nothing, "{other}");
         }
     }
 }

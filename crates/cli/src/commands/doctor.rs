@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::json;
+use vm::host::Verdict;
 
 use crate::args::Global;
 use crate::environment;
@@ -34,7 +35,7 @@ enum Grade {
 /// Looks at everything that a build needs of this machine. Fails with exit code 3 when something is missing.
 pub(crate) fn run(global: &Global, ui: &Ui) -> Result<(), Failure> {
     let caches = Caches::open(global)?;
-    let findings = [sandboxes(&caches), space(&caches.root), kvm(), processors(), packages()];
+    let findings = [sandboxes(&caches), space(&caches.root), kvm(&caches), processors(), packages()];
     let bad = findings.iter().any(|finding| finding.grade == Grade::Bad);
     if global.json {
         let checks: Vec<_> = findings
@@ -110,25 +111,37 @@ fn space(cache: &Path) -> Finding {
     }
 }
 
-fn kvm() -> Finding {
+fn kvm(caches: &Caches) -> Finding {
     let name = "kvm";
     let fair =
         |text: String, help: &str| Finding { name, grade: Grade::Fair, text, help: Some(help.to_owned()) };
+    let good = |text: &str| Finding { name, grade: Grade::Good, text: text.to_owned(), help: None };
     match fs::File::options().read(true).write(true).open("/dev/kvm") {
-        Ok(_) => Finding {
-            name,
-            grade: Grade::Good,
-            text: "/dev/kvm opens; whether it is fast is tried at each boot".to_owned(),
-            help: None,
-        },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => fair(
-            "there is no /dev/kvm: machines run on QEMU's translator".to_owned(),
-            "enable virtualization in the firmware, or nesting on the host",
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return fair(
+                "there is no /dev/kvm: machines run on QEMU's translator".to_owned(),
+                "enable virtualization in the firmware, or nesting on the host",
+            );
+        }
+        Err(error) => {
+            return fair(
+                format!("/dev/kvm does not open ({error}): machines run on QEMU's translator"),
+                "join its group: usermod -aG kvm USER, then log in again",
+            );
+        }
+    }
+    // Finding out takes a QEMU, which is a matter of the project: boots do it and leave a note.
+    let Some(note) = caches.kvm_note() else {
+        return good("/dev/kvm opens; each boot tries whether it is fast");
+    };
+    match note.read().parse() {
+        Ok(Verdict::Usable) => good("works, as a boot has found out"),
+        Ok(Verdict::Unusable(reason)) => fair(
+            format!("{reason}, as a boot has found out: machines run on QEMU's translator"),
+            &format!("to have it tried again, restart this machine or remove `{}`", note.path().display()),
         ),
-        Err(error) => fair(
-            format!("/dev/kvm does not open ({error}): machines run on QEMU's translator"),
-            "join its group: usermod -aG kvm USER, then log in again",
-        ),
+        Err(_) => good("/dev/kvm opens; the first boot tries whether it is fast"),
     }
 }
 

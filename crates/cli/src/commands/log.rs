@@ -1,15 +1,20 @@
-//! `log`: prints what a step wrote when it last ran.
+//! `log`: prints what a step wrote when it last ran, or what the last build did.
+
+use std::fs;
+use std::io::ErrorKind;
 
 use cas::Store as _;
 use serde_json::json;
 
 use crate::args::Global;
-use crate::failure::Failure;
+use crate::failure::{Failure, io};
+use crate::project_state::ProjectState;
 use crate::session::Session;
-use crate::ui::Ui;
+use crate::ui::{Ui, replay};
+use crate::workspace::{Caches, find_root};
 
 /// Prints the log of the step of `target`: a target, a test or a label.
-pub(crate) fn run(global: &Global, ui: &Ui, target: &str) -> Result<(), Failure> {
+pub(crate) fn of_step(global: &Global, ui: &Ui, target: &str) -> Result<(), Failure> {
     let session = Session::open(global, ui)?;
     let labels = session.labels_for(target);
     let of_last_run = labels.iter().find_map(|label| Some((label.clone(), session.last_log(label)?)));
@@ -30,6 +35,32 @@ pub(crate) fn run(global: &Global, ui: &Ui, target: &str) -> Result<(), Failure>
         ui.print_json(&json!({ "version": 1, "label": label, "log": text }));
     } else {
         ui.print(&text);
+    }
+    Ok(())
+}
+
+/// Tells the last build of the project again, and writes its timeline if asked for. Works also when the project
+/// file has problems by now.
+pub(crate) fn of_build(global: &Global, ui: &Ui) -> Result<(), Failure> {
+    let caches = Caches::open(global)?;
+    let state = ProjectState::open(&caches.root, &find_root(global.directory.as_deref())?)?;
+    let path = state.event_log();
+    let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Failure::project("nothing was built here yet"),
+        _ => io(format!("read `{}`", path.display()))(error),
+    })?;
+    let events = engine::parse_event_log(&text).map_err(|error| {
+        Failure::machine(error)
+            .help(format!("another version wrote `{}`: the next build replaces it", path.display()))
+    })?;
+    if let Some(trace) = &global.trace {
+        fs::write(trace, engine::chrome_trace(&events))
+            .map_err(io(format!("write `{}`", trace.display())))?;
+    }
+    if global.json {
+        ui.print_json(&json!({ "version": 1, "events": events }));
+    } else {
+        ui.print(&replay(&events));
     }
     Ok(())
 }

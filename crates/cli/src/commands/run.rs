@@ -19,8 +19,8 @@ pub(crate) fn run(global: &Global, ui: &Ui, name: Option<&str>, dry_run: bool) -
     let machine = prepared.lowered.machines[&name].clone();
     if dry_run {
         let program = vm::qemu::program(machine.machine.arch);
-        let arguments =
-            vm::qemu::arguments(&machine.machine, vm::qemu::Engine::Tcg, &vm::qemu::Console::Terminal);
+        let console = vm::qemu::Console::Terminal { qmp_socket: None };
+        let arguments = vm::qemu::arguments(&machine.machine, vm::qemu::Engine::Tcg, &console);
         if global.json {
             ui.print_json(&json!({ "version": 1, "program": program, "arguments": arguments }));
         } else {

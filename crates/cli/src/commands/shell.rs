@@ -14,7 +14,7 @@ use crate::ui::Ui;
 use crate::workspace::Caches;
 
 /// Enters the sandbox of `target`'s step, fresh, with its inputs in place; without a target, the one that the
-/// last failed step left. The exit code is that of what runs there.
+/// last failed step left. Fails when what runs there does, as a shell does whose last command failed.
 pub(crate) fn run(global: &Global, ui: &Ui, target: Option<&str>, command: &[String]) -> Result<(), Failure> {
     let what = if command.is_empty() { Interactive::Shell } else { Interactive::Other(command) };
     let code = match target {

@@ -5,6 +5,7 @@
 
 mod json;
 mod plain;
+mod replay;
 mod text;
 mod tty;
 
@@ -16,7 +17,8 @@ use engine::Event;
 use crate::args::ProgressMode;
 use crate::failure::Failure;
 
-pub(crate) use text::{bytes, seconds};
+pub(crate) use replay::replay;
+pub(crate) use text::{bytes, seconds, time_left};
 
 /// How far the downloads are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

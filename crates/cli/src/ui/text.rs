@@ -37,6 +37,17 @@ pub(crate) fn seconds(duration: Duration) -> String {
     }
 }
 
+/// Returns how long something will take: what is known of it, and how many steps nothing is known of.
+pub(crate) fn time_left(known: Duration, unknown: u32) -> String {
+    let about = format!("about {}", seconds(known));
+    match (known.is_zero(), unknown) {
+        (_, 0) => about,
+        (true, 1) => "a step that never ran".to_owned(),
+        (true, _) => format!("{unknown} steps that never ran"),
+        (false, _) => format!("{about} and {unknown} that never ran"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +65,15 @@ mod tests {
         ] {
             assert_eq!(bytes(n_bytes), expected);
         }
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_called_nothing() {
+        let left = |known, unknown| time_left(Duration::from_secs(known), unknown);
+        assert_eq!(left(4, 0), "about 4.0 s");
+        assert_eq!(left(0, 1), "a step that never ran");
+        assert_eq!(left(0, 9), "9 steps that never ran");
+        assert_eq!(left(4, 2), "about 4.0 s and 2 that never ran");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use engine::{Event, EventKind};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::{Console, Downloads, bytes, seconds};
+use super::{Console, Downloads, bytes, seconds, time_left};
 
 /// Draws with `indicatif`, which notices the terminal's width and takes its lines away again.
 #[derive(Default)]
@@ -58,6 +58,8 @@ impl Console for Tty {
                     self.lines.remove(&total);
                 }
                 let total = self.lines.add(ProgressBar::new(u64::from(*steps)).with_style(style(TOTAL)));
+                // Its clock goes on while nothing happens.
+                total.enable_steady_tick(Duration::from_millis(500));
                 self.total = Some(total);
             }
             EventKind::Hit { label, .. }
@@ -86,8 +88,7 @@ impl Console for Tty {
             }
             EventKind::Lost { .. } => {}
             EventKind::Estimated { left, unknown } => {
-                let unknown = if *unknown > 0 { format!(" and {unknown} never run") } else { String::new() };
-                let message = format!("about {} left{unknown}", seconds(*left));
+                let message = format!("{} left", time_left(*left, *unknown));
                 self.total(|total| total.set_message(message));
             }
             EventKind::Finished { .. } => self.clear(),
@@ -113,11 +114,10 @@ impl Console for Tty {
     }
 
     fn clear(&mut self) {
-        for line in std::mem::take(&mut self.running).into_values() {
+        let running = std::mem::take(&mut self.running).into_values();
+        for line in running.chain(self.total.take()).chain(self.downloads.take()) {
             line.finish_and_clear();
-        }
-        for line in [self.total.take(), self.downloads.take()].into_iter().flatten() {
-            line.finish_and_clear();
+            self.lines.remove(&line);
         }
         let _ = self.lines.clear();
     }

@@ -1,5 +1,6 @@
 //! Steps that misbehave, builds that are killed, builds side by side.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,13 +35,17 @@ fn a_declared_output_that_is_missing_is_named() {
 fn there_is_no_network_and_no_host() {
     let project = project(
         "test ! -e /home/$USER/.bashrc; test ! -e /etc/resolv.conf || ! grep -q nameserver /etc/resolv.conf\n\
-         hostname > $OUT/hostname; id -u > $OUT/uid; ls /sys/class/net 2>/dev/null | tr '\\n' ' ' > $OUT/net || true\n\
+         hostname > $OUT/hostname; id -u > $OUT/uid; id -un > $OUT/user; id -gn > $OUT/group; ls /sys/class/net 2>/dev/null | tr '\\n' ' ' > $OUT/net || true\n\
          ! (exec 3<>/dev/tcp/1.1.1.1/80) 2>/dev/null; cat /proc/net/dev | tail -n +3 | cut -d: -f1 | tr -d ' ' > $OUT/devices",
         "environment = { USER = \"x\" }",
     );
     project.succeed(&["build"]);
     assert_eq!(project.read("out/made/hostname"), "bootwright\n");
     assert_eq!(project.read("out/made/uid"), "1000\n");
+    assert_eq!(
+        (project.read("out/made/user"), project.read("out/made/group")),
+        ("build\n".into(), "build\n".into())
+    );
     assert_eq!(project.read("out/made/devices"), "lo\n");
 }
 
@@ -128,20 +133,85 @@ fn a_guest_that_never_speaks_fails_its_test_in_time() {
 
 #[test]
 fn a_full_disk_is_said_and_nothing_is_lost() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: a small file system can only be mounted by root here");
-        assert!(std::env::var_os("CI").is_none(), "CI runs as root");
-        return;
-    }
-    let small = tempfile::tempdir_in(crate::harness::scratch()).unwrap();
-    let mounted =
-        Command::new("mount").args(["-t", "tmpfs", "-o", "size=64M", "tmpfs"]).arg(small.path()).status();
-    assert!(mounted.unwrap().success());
     let project = Project::copy_of("examples/quickstart");
-    let ran = run(project.command(&["build", "disk"]).env("BOOTWRIGHT_CACHE", small.path().join("cache")));
-    let unmounted = Command::new("umount").args(["-l"]).arg(small.path()).status();
-    assert!(unmounted.unwrap().success());
+    let small = tempfile::tempdir_in(crate::harness::scratch()).unwrap();
+    // Mounted where only the build sees it, which whoever may have namespaces can do.
+    let script = "mount -t tmpfs -o size=64M tmpfs \"$0\" && exec \"$@\"";
+    let build = project.command(&["build", "disk"]);
+    let mut command = in_namespaces(&["--mount"], script, small.path(), &build);
+    let ran = run(command.env("BOOTWRIGHT_CACHE", small.path().join("cache")));
     check_failure(&ran, 3, &["help: free some space"]);
+    drop(small);
+    project.succeed(&["build", "initrd"]);
+}
+
+#[test]
+fn without_namespaces_the_remedy_is_told() {
+    let project = project("true", "");
+    // The packages are there before, so that nothing but the sandbox can fail.
+    project.succeed(&["fetch"]);
+    let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
+    let forbidden = |arguments: &[&str]| {
+        run(&mut in_namespaces(&[], script, project.path(), &project.command(arguments)))
+    };
+    let remedy = "`user.max_user_namespaces` is 0; as root: `sysctl -w user.max_user_namespaces=15000`";
+    let built = forbidden(&["build"]);
+    check_failure(&built, 3, &["this machine does not let this user have namespaces", remedy]);
+    let examined = forbidden(&["doctor"]);
+    assert_eq!(examined.code, Some(3), "{}", examined.stderr);
+    assert!(examined.stdout.contains("bad   sandboxes:"), "{}", examined.stdout);
+    assert!(examined.stdout.contains(remedy), "{}", examined.stdout);
+}
+
+/// Returns `command` as run by `script`, whose `$0` is `path` and whose arguments are the command, as root of a user
+/// namespace with the `namespaces` besides.
+fn in_namespaces(namespaces: &[&str], script: &str, path: &Path, command: &Command) -> Command {
+    let mut inside = Command::new("unshare");
+    inside.args(["--user", "--map-root-user"]).args(namespaces).args(["sh", "-c", script]);
+    inside.arg(path).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        inside.env(name, value.unwrap_or_default());
+    }
+    inside.stdin(Stdio::null());
+    inside
+}
+
+#[test]
+fn a_guest_that_never_starts_fails_its_test_in_time() {
+    let quickstart = Project::copy_of("examples/quickstart").read("bootwright.toml");
+    let environment =
+        &quickstart[quickstart.find("[env.vm]").unwrap()..quickstart.find("[machine.vm]").unwrap()];
+    let project = Project::new(&format!(
+        "[stack]\nname = \"dead\"\n{environment}[target.junk]\nkind = \"rootfs\"\nfiles = {{ \"/a\" = \"no kernel\" }}\n\
+         [machine.empty]\nenv = \"vm\"\n[machine.wrong]\nenv = \"vm\"\nkernel = \"junk\"\n\
+         [test.empty]\nmachine = \"empty\"\ntimeout = \"3s\"\nexpect = [\"login:\"]\n\
+         [test.wrong]\nmachine = \"wrong\"\ntimeout = \"60s\"\n",
+    ));
+    let ran = project.run(&["test", "-k"]);
+    check_failure(
+        &ran,
+        1,
+        &[
+            "the console did not show `login:` within 3 s",
+            "the console is empty",
+            "QEMU failed: exit status: 1",
+            "qemu: invalid kernel header",
+        ],
+    );
+    assert!(ran.stdout.ends_with("0 passed, 2 failed\n"), "{}", ran.stdout);
+}
+
+#[test]
+fn make_from_locked_packages_shares_our_jobs() {
+    let project = project(
+        "printf 'all: 1 2 3\\n1 2 3:\\n\\ttouch $$$$OUT/$@\\n' > Makefile; make 2> $OUT/complaints; cat $OUT/complaints",
+        "",
+    );
+    let recipe = project.read("bootwright.toml").replace("packages = []", "packages = [\"make\"]");
+    project.write("bootwright.toml", &recipe);
+    project.succeed(&["build"]);
+    assert_eq!(project.read("out/made/complaints"), "");
+    assert_eq!(project.read("out/made/3"), "");
 }
 
 /// Says whether a process of this machine has `word` on its command line.

@@ -1,5 +1,7 @@
 //! Projects in scratch directories, and `bootwright` run on them.
 
+pub(crate) mod server;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

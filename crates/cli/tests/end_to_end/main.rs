@@ -8,6 +8,8 @@ mod examples;
 mod faults;
 mod formats;
 mod harness;
+mod mirrors;
 mod reproducible;
+mod told;
 mod verify;
 mod wrong_input;

@@ -76,4 +76,9 @@ fn a_damaged_lock_pins_nothing() {
 fn a_missing_file_is_named_with_its_place() {
     let recipe = format!("{STACK}[target.root]\nkind = \"rootfs\"\noverlays = [\"nowhere\"]\n");
     check(&recipe, &["build"], 2, &["nowhere", "bootwright.toml:5"]);
+    let recipe = format!(
+        "{STACK}[source.code]\npath = \"code\"\n[env.small]\ndistro = \"debian:bookworm\"\n\
+         [target.made]\nkind = \"command\"\nenv = \"small\"\nsources = [\"code\"]\nrun = \"true\"\n"
+    );
+    check(&recipe, &["build"], 2, &["there is no `code` in the project", "bootwright.toml:4"]);
 }

@@ -11,7 +11,6 @@ mod difference;
 mod diversions;
 mod order;
 mod packages;
-mod plain;
 mod prepare;
 mod root;
 mod scripts;
@@ -41,7 +40,7 @@ use scripts::Scripts;
 pub struct Places {
     /// An empty directory on a file system that is not an overlay.
     pub scratch: PathBuf,
-    /// The directory that gets `layer.tar`, the changes as a layer, and `tree`, the same as plain files.
+    /// The directory that gets `layer.tar`, the changes as a layer.
     pub out: PathBuf,
     /// An executable that calls [`sandbox::init::run_if_requested`] first thing: our own.
     pub init: PathBuf,
@@ -151,7 +150,7 @@ pub fn configure(spec: &Spec, places: &Places, log: &mut (dyn Write + Send)) -> 
     let file = fs::File::create_new(&path).map_err(write_error)?;
     let sink = difference.layer()?.write(io::BufWriter::with_capacity(256 << 10, file))?;
     sink.into_inner().map_err(|error| write_error(error.into_error()))?;
-    plain::write_tree(&path, &places.out.join("tree"))
+    Ok(())
 }
 
 /// Every package's layer stays open, and a sandbox allows no more than 1024 files unless it is asked.

@@ -70,8 +70,12 @@ impl Build<'_, '_> {
     pub(super) fn retry(&mut self, node: u32, action: Digest, error: JobError) {
         let attempts = self.attempts.entry(node).or_insert(0);
         *attempts += 1;
-        let is_cancelled = matches!(error, JobError::Executor(ExecutorError::Cancelled));
-        if is_cancelled || *attempts > self.options.retries || self.is_stopping() {
+        // What somebody has to do something about will not have changed in the meantime.
+        let is_final = matches!(
+            error,
+            JobError::Executor(ExecutorError::Cancelled | ExecutorError::Machine { help: Some(_), .. })
+        );
+        if is_final || *attempts > self.options.retries || self.is_stopping() {
             return self.stop(node, error);
         }
         if let Some(step) = self.needs.step(node) {

@@ -96,6 +96,21 @@ fn machine_that_stays_broken_ends_the_build() {
 }
 
 #[test]
+fn what_somebody_has_to_mend_is_not_tried_again() {
+    let world = TestWorld { options: Options { retries: 2, ..Options::default() }, ..TestWorld::default() };
+    let mut graph = Graph::default();
+    let only = graph.add_step(step("only", &["const", "1"], vec![]));
+    let executor = ScriptedExecutor::new(&world.store, |_| match machine_error("make namespaces") {
+        ExecutorError::Machine { doing, source, .. } => {
+            Err(ExecutorError::Machine { doing, help: Some("allow them".to_owned()), source })
+        }
+        other => Err(other),
+    });
+    world.build_with(&graph, &[only], &executor).unwrap_err();
+    assert_eq!(executor.take_ran(), ["only"]);
+}
+
+#[test]
 fn cancelled_build_starts_nothing_new() {
     let world = TestWorld::default();
     let mut graph = Graph::default();

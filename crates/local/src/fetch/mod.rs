@@ -32,6 +32,7 @@ use transfer::Wanted;
 use wire::Wire;
 
 pub use error::FetchError;
+pub use part::{Swept, sweep_parts};
 pub use proxy::Proxies;
 
 /// How a [`Fetcher`] works.

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use cas::{Digest, Hasher, LocalStore};
 use rustix::fs::FlockOperation;
@@ -127,6 +128,43 @@ impl Part {
     fn failed(&self, error: io::Error) -> FetchError {
         FetchError::disk(format!("write `{}`", self.path().display()), error)
     }
+}
+
+/// What [`sweep_parts`] removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// How many unfinished downloads.
+    pub n_parts: u64,
+    /// The bytes in them.
+    pub bytes: u64,
+}
+
+/// Removes the unfinished downloads in `directory` to which nothing was added since `since`. Those that
+/// somebody is at work on stay.
+pub fn sweep_parts(directory: &Path, since: SystemTime) -> Result<Swept, FetchError> {
+    let mut swept = Swept::default();
+    let listed = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(swept),
+        listed => listed.and_then(Iterator::collect::<io::Result<Vec<_>>>),
+    };
+    let entries =
+        listed.map_err(|error| FetchError::disk(format!("list `{}`", directory.display()), error))?;
+    for path in entries.into_iter().map(|entry| entry.path()) {
+        if path.extension().is_none_or(|extension| extension != "part") {
+            continue;
+        }
+        let failed = |error| FetchError::disk(format!("remove `{}`", path.display()), error);
+        // Without an entry it was finished or removed in the meantime.
+        let Ok(file) = File::open(&path) else { continue };
+        let is_ours = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+        let metadata = file.metadata().map_err(failed)?;
+        if is_ours && is_at(&file, &path) && metadata.modified().map_err(failed)? < since {
+            fs::remove_file(&path).map_err(failed)?;
+            swept.n_parts += 1;
+            swept.bytes += metadata.len();
+        }
+    }
+    Ok(swept)
 }
 
 fn is_at(file: &File, path: &Path) -> bool {

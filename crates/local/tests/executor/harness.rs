@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use cas::{Digest, ImportMode, LocalStore, Node, Reference, Store as _};
 use engine::{Command, Execution, Executor as _, ExecutorError, Placed, Request, Requirements};
-use local::{LocalExecutor, Options};
+use local::{KvmNote, LocalExecutor, Options};
 
 /// A test: its name, and what panics when it fails.
 pub(crate) type Test = (&'static str, fn());
@@ -137,6 +137,7 @@ impl World {
             n_failed: 2,
             n_jobs: NonZeroUsize::new(n_jobs).unwrap(),
             variation: sandbox::Variation::default(),
+            kvm_note: KvmNote::in_directory(&self.scratch.path().join("host")),
         };
         LocalExecutor::new(&self.store, options).unwrap()
     }

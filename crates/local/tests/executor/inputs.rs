@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_tool_needs_no_environment", no_environment),
     ("a_missing_input_is_named", missing_input),
     ("outputs_become_blobs_without_copying", moved_outputs),
+    ("a_step_finds_what_earlier_ones_noted_about_kvm", kvm_note),
 ];
 
 fn inputs_and_outputs() {
@@ -141,4 +142,19 @@ fn moved_outputs() {
     let output = world.store.read_directory(&execution.result.output).unwrap();
     let Node::File { digest, .. } = &output.entries["big"] else { panic!("no file") };
     assert_eq!(world.store.open_blob(digest).unwrap().metadata().unwrap().ino(), inode);
+}
+
+fn kvm_note() {
+    let world = World::new();
+    let executor = world.executor(1);
+    let check = |step: &Step, expected: &str| assert_eq!(world.log(&step.run(&executor)), expected);
+    let mut step = Step::shell(&world, "cat host/kvm; echo 'tcg: slow' > host/kvm");
+    let without = Step::shell(&world, "ls");
+    check(&without, "out\n");
+    step.requirements.kvm = true;
+    check(&step, "");
+    check(&step, "tcg: slow\n");
+    // Only those that may use KVM see it, and another executor of the same machine does, too.
+    check(&without, "out\n");
+    assert_eq!(world.log(&step.run(&world.executor(1))), "tcg: slow\n");
 }

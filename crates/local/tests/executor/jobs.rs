@@ -14,7 +14,7 @@ const MAKEFILE: &str = "all: 1 2 3 4 5 6\n1 2 3 4 5 6:\n\t@mkdir running/$@; ech
 fn make_shares_jobs() {
     let world = World::new();
     if !world.has("make") {
-        return println!("skipped: this host has no `make`");
+        return println!("skipped: this host has no `make`; the tests of `cli` run one from locked packages");
     }
     let executor = world.executor(3);
     let makefile = Node::File { digest: world.store.write(MAKEFILE.as_bytes()).unwrap(), executable: false };

@@ -15,6 +15,7 @@ use crate::check;
 use crate::lock::Lock;
 use crate::needs::{Closure, Goal, Needs, closure, needs};
 use crate::scalar::{Name, ProjectPath, TargetRef};
+use crate::stack::Source;
 use crate::{Problem, Spanned, Stack};
 use packages::Packages;
 
@@ -92,10 +93,13 @@ const SOURCES: &str = "build/src";
 /// The output directory as a step sees it.
 const OUT: &str = "/build/out";
 
+/// The home directory of commands: what they leave there is forgotten.
+const COMMAND_HOME: &str = "/tmp";
+
 /// Returns the environment variables of every command of an environment.
 fn command_environment(stack: &Stack) -> BTreeMap<String, String> {
     let variables = [
-        ("HOME", "/tmp"),
+        ("HOME", COMMAND_HOME),
         ("LANG", "C.UTF-8"),
         ("OUT", OUT),
         ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
@@ -123,8 +127,14 @@ pub fn lower(
         }
     }
     for (name, source) in &needs.sources {
-        if !resolved.sources.contains_key(name) {
-            problems.push(Problem::at(&source.place, format!("source `{name}` was not fetched")));
+        match &source.value {
+            _ if resolved.sources.contains_key(name) => {}
+            Source::Path(missing) => {
+                let path = missing.path.as_str();
+                let problem = format!("there is no `{path}` in the project, which is the source `{name}`");
+                problems.push(Problem::at(&missing.path.place, problem));
+            }
+            _ => problems.push(Problem::at(&source.place, format!("source `{name}` was not fetched"))),
         }
     }
     for tool in ["mkimg", "pkgroot", "runvm"] {

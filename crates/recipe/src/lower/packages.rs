@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use cas::Digest;
 use engine::{Input, MergeId, Placement, Requirements, StepId};
+use mkimg::spec::{Spec, TreeSpec, UserSpec};
 use serde_json::json;
 
-use super::{INPUTS, Layer, Lowering, place_layers};
+use super::{COMMAND_HOME, INPUTS, Layer, Lowering, place_layers};
 use crate::lock::Pin;
 use crate::scalar::Name;
 
@@ -16,7 +17,13 @@ pub(super) struct Packages {
     unpack: BTreeMap<Digest, StepId>,
     tree: BTreeMap<Digest, StepId>,
     configured: BTreeMap<(String, Vec<Digest>), Configured>,
+    /// By the step that configured: the one that has its files as plain files, for environments.
+    named: BTreeMap<StepId, StepId>,
 }
+
+/// The user as whom steps run. It is of no distribution, so it is named where they run and nowhere else.
+const BUILD_USER: &str = "build";
+const BUILD_UID: u32 = 1000;
 
 /// Packages that were configured together.
 #[derive(Clone, Copy)]
@@ -127,13 +134,41 @@ impl<'a> Lowering<'a> {
         configured
     }
 
+    /// Returns the step that has what configuring changed as plain files, with a name for who runs steps.
+    fn named(&mut self, label: &str, configured: Configured) -> StepId {
+        if let Some(step) = self.packages.named.get(&configured.step) {
+            return *step;
+        }
+        let user = UserSpec {
+            name: BUILD_USER.to_owned(),
+            uid: BUILD_UID,
+            home: COMMAND_HOME.to_owned(),
+            shell: "/bin/sh".to_owned(),
+            groups: Vec::new(),
+            password: "*".to_owned(),
+        };
+        let spec = Spec::Tree(TreeSpec {
+            layer: "in/layer.tar".to_owned(),
+            output: "out".to_owned(),
+            users: vec![user],
+        });
+        let inputs = vec![
+            Placement { path: format!("{INPUTS}/layer.tar"), input: configured.layer().input },
+            Placement { path: format!("{INPUTS}/tree.json"), input: self.json(&spec) },
+        ];
+        let label = format!("{label}/tree");
+        let step = self.tool_step(label, &["mkimg", "in/tree.json"], inputs, Requirements::default());
+        self.packages.named.insert(configured.step, step);
+        step
+    }
+
     /// Returns the root file system of an environment.
     pub(super) fn environment(&mut self, name: &Name) -> MergeId {
         let set = format!("env.{name}");
         let pins = self.pins(&set);
         let arch = &self.needs.packages[&set].request.arch;
         let configured = self.configured(&set, arch, &pins);
-        let tree = Input::Output { step: configured.step, path: "tree".to_owned() };
+        let tree = Input::Output { step: self.named(&set, configured), path: String::new() };
         self.lowered.graph.add_merge(vec![
             Placement { path: String::new(), input: Input::Merged(configured.unpacked) },
             Placement { path: String::new(), input: tree },

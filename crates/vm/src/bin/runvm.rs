@@ -3,13 +3,16 @@
 
 use std::error::Error;
 use std::fs;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use vm::boot::{self, BootError};
+use vm::host::Host;
 use vm::qemu::{self, Console, Engine};
-use vm::{accelerator, spec};
+use vm::{accelerator, spec, terminal};
+
+/// Where the machine's owner may have put a file for what is found out about KVM, relative to where steps start.
+const NOTE: &str = "host/kvm";
 
 const USAGE: &str = "usage: runvm boot SPEC.json LOGS    boot, hold the conversation, leave logs in LOGS
        runvm console SPEC.json      boot with this terminal as the serial console; Ctrl-a x leaves
@@ -56,7 +59,7 @@ fn read(path: &str) -> Result<spec::Boot, Failed> {
 }
 
 fn run(boot: &spec::Boot, logs: &Path) -> Result<(), Failed> {
-    let done = boot::run(boot, logs, &mut |text| eprintln!("note: {text}"));
+    let done = boot::run(boot, &Host::new(Path::new(NOTE)), logs, &mut |text| eprintln!("note: {text}"));
     match done {
         Ok(_) => Ok(()),
         Err(error @ BootError::Unexpected(_)) => Err((1, error.into())),
@@ -65,22 +68,19 @@ fn run(boot: &spec::Boot, logs: &Path) -> Result<(), Failed> {
 }
 
 fn console(machine: &spec::Machine) -> Result<(), Failed> {
-    let choice = accelerator::choose(machine.accelerator, machine.arch)
-        .map_err(|reason| (3, format!("this machine must run on KVM, and cannot: {reason}").into()))?;
-    if let Some(reason) = choice.reason {
-        eprintln!("note: the guest runs on TCG: {reason}");
-    }
     eprintln!("note: Ctrl-a x leaves, Ctrl-a c is QEMU's monitor, Ctrl-a a types Ctrl-a");
-    let program = qemu::program(machine.arch);
-    // QEMU takes our place, so that the terminal and every signal are its own.
-    let error =
-        Command::new(program).args(qemu::arguments(machine, choice.engine, &Console::Terminal)).exec();
-    Err((3, format!("could not start `{program}`: {error}").into()))
+    let ended = terminal::run(machine, &Host::new(Path::new(NOTE)), &mut |text| eprintln!("note: {text}"));
+    match ended {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err((1, format!("QEMU failed: {status}").into())),
+        Err(error) => Err((3, error.into())),
+    }
 }
 
 fn print_arguments(machine: &spec::Machine) {
     println!("{}", qemu::program(machine.arch));
-    for argument in qemu::arguments(machine, Engine::Tcg, &Console::Terminal) {
+    let console = Console::Terminal { qmp_socket: None };
+    for argument in qemu::arguments(machine, Engine::Tcg, &console) {
         println!("{argument}");
     }
 }
@@ -91,8 +91,5 @@ fn probe() {
         "riscv64" => spec::Arch::Riscv64,
         _ => spec::Arch::X86_64,
     };
-    match accelerator::kvm_unusable(arch) {
-        None => println!("kvm"),
-        Some(reason) => println!("tcg: {reason}"),
-    }
+    println!("{}", accelerator::kvm(arch, &Host::new(Path::new(NOTE))));
 }
