@@ -8,8 +8,6 @@
 mod fixtures;
 mod world;
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use fixtures::{TarEntry, control, directory, entry, file, program, symlink};
 use world::{Outcome, Package, World, skip};
