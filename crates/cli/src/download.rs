@@ -41,6 +41,16 @@ impl<'a> Downloader<'a> {
         Ok(Downloader { session, fetcher })
     }
 
+    /// Returns the session that it downloads for.
+    pub(crate) fn session(&self) -> &'a Session<'a> {
+        self.session
+    }
+
+    /// Returns what opens the connections.
+    pub(crate) fn fetcher(&self) -> &Fetcher {
+        &self.fetcher
+    }
+
     /// Returns where problems are shown.
     pub(crate) fn ui(&self) -> &Ui {
         self.session.ui
@@ -227,7 +237,7 @@ impl<'a> Meter<'a> {
             files_done: done.count(),
             files: state.sizes.len(),
             bytes_done: state.received.iter().sum(),
-            bytes: state.sizes.iter().sum(),
+            bytes: Some(state.sizes.iter().sum()),
             current,
         });
     }

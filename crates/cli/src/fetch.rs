@@ -12,6 +12,7 @@ use crate::download::{Download, Downloader};
 use crate::failure::Failure;
 use crate::lock::mirrors;
 use crate::session::{Prepared, Session};
+use crate::sources::git;
 use crate::unpack;
 
 /// Where what is pinned can be had.
@@ -148,6 +149,14 @@ pub(crate) fn sources(
 ) -> Result<BTreeMap<Name, Imported>, Failure> {
     let mut sources = BTreeMap::new();
     for (name, source) in &needs.sources {
+        if let (Source::Git(_), Some(LockedSource::Git { git, rev, commit, submodules, tree })) =
+            (&source.value, lock.sources.get(name.as_str()))
+        {
+            let locked = git::Locked { git, rev, commit, submodules: *submodules, tree: *tree };
+            git::fetch(session, name.as_str(), &locked)?;
+            sources.insert(name.clone(), Imported::Tree(*tree));
+            continue;
+        }
         let (Source::Url(wanted), Some(LockedSource::Url { url, sha256, size })) =
             (&source.value, lock.sources.get(name.as_str()))
         else {

@@ -18,6 +18,7 @@ use crate::download::Downloader;
 use crate::environment;
 use crate::failure::{Blame, Failure, io};
 use crate::session::Session;
+use crate::sources;
 use crate::workspace::tell;
 
 /// Returns the lock, after what `needs` lists and it lacks was added; it is written then.
@@ -285,7 +286,7 @@ fn lock_source(
             let (url, sha256, size) = (wanted.url.as_str().to_owned(), digest.hex(), digest.size());
             return Ok(Some(LockedSource::Url { url, sha256, size }));
         }
-        Source::Git(git) => &git.git.place,
+        Source::Git(git) => return sources::git::lock(downloader, name, git, lock.sources.get(name)),
         Source::Debian(debian) => &debian.debian_source.place,
     };
     let problem = Problem::at(place, format!("source `{name}` is of a kind that cannot be locked yet"))

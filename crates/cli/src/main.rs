@@ -14,6 +14,7 @@ mod lock;
 mod project_state;
 mod session;
 mod signals;
+mod sources;
 mod tools;
 mod ui;
 mod unpack;

@@ -5,6 +5,7 @@
 //! was fetched into an [`engine::Graph`]. Resolving packages, fetching and running are left to others.
 
 mod check;
+mod git;
 mod knobs;
 mod lock;
 mod lower;
@@ -22,6 +23,7 @@ pub mod suggest;
 mod target;
 mod value;
 
+pub use git::{GitAddress, GitRev};
 pub use knobs::Settings;
 pub use lock::{Lock, LockedFile, LockedRelease, LockedSet, LockedSource, Pin};
 pub use lower::{Imported, Lowered, MachineOutput, Resolved, TargetOutput, lower};

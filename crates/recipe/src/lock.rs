@@ -103,7 +103,14 @@ pub enum LockedSource {
         /// What was asked for.
         rev: String,
         /// The commit that it was.
+        #[serde(deserialize_with = "commit")]
         commit: String,
+        /// Whether its submodules are part of the tree.
+        #[serde(default)]
+        submodules: bool,
+        /// The digest of the tree of its files, so that nothing rests on git's own names, which are SHA-1.
+        #[serde(deserialize_with = "digest")]
+        tree: Digest,
     },
     /// A source package.
     Debian {
@@ -140,6 +147,16 @@ fn sha256<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D
         Some(_) => Ok(text),
         None => Err(serde::de::Error::custom(format!("`{text}` is not a SHA-256"))),
     }
+}
+
+fn commit<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let is_commit = text.len() == 40 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if is_commit { Ok(text) } else { Err(serde::de::Error::custom(format!("`{text}` is not a commit"))) }
+}
+
+fn digest<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
 }
 
 /// The name of the file, beside the project's main file.
@@ -205,10 +222,14 @@ impl Lock {
                     push(&mut text, &format!("sha256 = {}", quoted(sha256)));
                     push(&mut text, &format!("size = {size}"));
                 }
-                LockedSource::Git { git, rev, commit } => {
+                LockedSource::Git { git, rev, commit, submodules, tree } => {
                     push(&mut text, &format!("git = {}", quoted(git)));
                     push(&mut text, &format!("rev = {}", quoted(rev)));
                     push(&mut text, &format!("commit = {}", quoted(commit)));
+                    if *submodules {
+                        push(&mut text, "submodules = true");
+                    }
+                    push(&mut text, &format!("tree = {}", quoted(&tree.to_string())));
                 }
                 LockedSource::Debian { debian_source, distro, version, release: from, files } => {
                     push(&mut text, &format!("debian-source = {}", quoted(debian_source)));
@@ -258,8 +279,10 @@ impl Lock {
                     wanted.url.as_str() == url
                         && wanted.sha256.as_ref().is_none_or(|wanted| wanted.as_str() == sha256)
                 }
-                (Source::Git(wanted), Some(LockedSource::Git { git, rev, .. })) => {
-                    wanted.git.as_str() == git && wanted.rev.value == *rev
+                (Source::Git(wanted), Some(LockedSource::Git { git, rev, submodules, .. })) => {
+                    wanted.git.as_str() == git
+                        && wanted.rev.as_str() == rev
+                        && wanted.submodules == *submodules
                 }
                 (Source::Debian(wanted), Some(LockedSource::Debian { debian_source, distro, .. })) => {
                     wanted.debian_source.as_str() == debian_source

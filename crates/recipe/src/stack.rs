@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use crate::git::{GitAddress, GitRev};
 use crate::reader::{Read, ReadFields, Reader, table, words};
 use crate::scalar::{
     Arch, Distro, EnvRef, KnobName, Name, PackageName, ProjectPath, Sha256, TargetName, Url,
@@ -198,13 +199,20 @@ table! {
 }
 
 table! {
-    /// A commit of a git repository.
+    /// A commit of a git repository: its files as they are committed, without history.
+    ///
+    /// `bootwright lock` looks up which commit `rev` is, and pins it together with the digest of its files; only
+    /// `bootwright lock --update` looks again. No filter runs and no line ending changes: of a file that `git lfs`
+    /// keeps elsewhere there is the text that stands for it. No `git` has to be installed.
     pub struct GitSource {
-        /// The address of the repository.
-        git: Spanned<Url>,
-        /// A tag, branch or commit; `bootwright lock` pins the commit.
-        rev: Spanned<String>,
-        /// Whether its submodules are fetched too.
+        /// The address of the repository: `https://…`, `http://…`, `git://…`, `file:///…`, or a path that begins
+        /// with `/`, `./` or `../` and is relative to the project's root. Not SSH.
+        git: Spanned<GitAddress>,
+        /// A tag, a branch, or all 40 digits of a commit. Where a tag and a branch have the same name, the tag is
+        /// meant.
+        rev: Spanned<GitRev>,
+        /// Whether its submodules are fetched too, and theirs, each at the commit that its repository names.
+        /// Without, there is an empty directory for each.
         submodules: bool = false,
     }
 }

@@ -29,8 +29,8 @@ pub(crate) struct Downloads {
     pub(crate) files: usize,
     /// How many bytes have arrived.
     pub(crate) bytes_done: u64,
-    /// How many bytes there are.
-    pub(crate) bytes: u64,
+    /// How many bytes there are, if anybody knows.
+    pub(crate) bytes: Option<u64>,
     /// The name of one that is under way.
     pub(crate) current: String,
 }

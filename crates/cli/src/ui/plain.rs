@@ -15,8 +15,31 @@ pub(crate) struct Plain {
     steps: u32,
     done: u32,
     tenths_told: u64,
+    bytes_told: u64,
     downloading: bool,
 }
+
+impl Plain {
+    /// Of a download whose size nobody knows, a line whenever twice as much is here.
+    fn download_of_any_size(&mut self, downloads: &Downloads) {
+        let Downloads { files_done, files, bytes_done, current, .. } = downloads;
+        if !self.downloading {
+            self.downloading = true;
+            self.bytes_told = FIRST_TOLD;
+            eprintln!("fetching {current}");
+        }
+        if files_done == files {
+            self.downloading = false;
+            eprintln!("fetched {current}, {}", bytes(*bytes_done));
+        } else if *bytes_done >= 2 * self.bytes_told {
+            self.bytes_told = *bytes_done;
+            eprintln!("fetched {} of {current}", bytes(*bytes_done));
+        }
+    }
+}
+
+/// Half of what has to be here before a line says so.
+const FIRST_TOLD: u64 = 8_000_000;
 
 impl Console for Plain {
     fn event(&mut self, event: &Event) {
@@ -40,7 +63,9 @@ impl Console for Plain {
     }
 
     fn downloads(&mut self, downloads: &Downloads) {
-        let Downloads { files_done, files, bytes_done, bytes: total, .. } = downloads;
+        let Downloads { files_done, files, bytes_done, bytes: Some(total), .. } = downloads else {
+            return self.download_of_any_size(downloads);
+        };
         if !self.downloading {
             self.downloading = true;
             self.tenths_told = 0;

@@ -28,6 +28,8 @@ const STEP: &str = "  {spinner} {elapsed:>5} {wide_msg}";
 const DOWNLOADS: &str =
     "[{elapsed_precise}] {bar:30} {bytes}/{total_bytes} at {bytes_per_sec}, {eta} left {wide_msg}";
 
+const DOWNLOADS_OF_ANY_SIZE: &str = "[{elapsed_precise}] {spinner} {bytes} at {bytes_per_sec} {wide_msg}";
+
 impl Tty {
     fn total(&mut self, show: impl FnOnce(&ProgressBar)) {
         if let Some(total) = &self.total {
@@ -97,15 +99,25 @@ impl Console for Tty {
 
     fn downloads(&mut self, downloads: &Downloads) {
         let line = self.downloads.get_or_insert_with(|| {
-            self.lines.add(ProgressBar::new(downloads.bytes).with_style(style(DOWNLOADS)))
+            let line = match downloads.bytes {
+                Some(bytes) => ProgressBar::new(bytes).with_style(style(DOWNLOADS)),
+                None => ProgressBar::no_length().with_style(style(DOWNLOADS_OF_ANY_SIZE)),
+            };
+            self.lines.add(line)
         });
-        line.set_length(downloads.bytes);
+        if let Some(bytes) = downloads.bytes {
+            line.set_length(bytes);
+        }
         line.set_position(downloads.bytes_done);
         line.set_message(format!("{}/{} {}", downloads.files_done, downloads.files, downloads.current));
         if downloads.files_done == downloads.files {
             line.finish_and_clear();
             self.downloads = None;
-            self.say(format!("fetched {} files, {}", downloads.files, bytes(downloads.bytes)));
+            let what = match downloads.bytes {
+                Some(_) => format!("{} files", downloads.files),
+                None => downloads.current.clone(),
+            };
+            self.say(format!("fetched {what}, {}", bytes(downloads.bytes_done)));
         }
     }
 
@@ -129,7 +141,7 @@ mod tests {
 
     #[test]
     fn templates_are_valid() {
-        for template in [TOTAL, STEP, DOWNLOADS] {
+        for template in [TOTAL, STEP, DOWNLOADS, DOWNLOADS_OF_ANY_SIZE] {
             style(template);
         }
     }

@@ -7,6 +7,7 @@
 mod examples;
 mod faults;
 mod formats;
+mod git;
 mod harness;
 mod mirrors;
 mod reproducible;

@@ -6,6 +6,7 @@
 //! What is unfinished is kept as a part, and continued by this process, by a later one, or from another server.
 
 mod error;
+pub mod git;
 mod hosts;
 mod names;
 mod part;

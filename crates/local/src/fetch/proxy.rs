@@ -169,11 +169,18 @@ impl Transport for Forwarded {
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         let output = self.inner.buffers().output();
-        // We only ever GET, so what is sent is the head of a request, which fits into the buffer.
-        let head = String::from_utf8_lossy(&output[..amount]);
-        let rewritten = head.strip_prefix("GET /").and_then(|rest| {
-            let (line, headers) = rest.split_once("\r\n")?;
-            Some(format!("GET {}/{line}\r\n{}{headers}", self.origin, self.authorization).into_bytes())
+        // The head of a request fits into the buffer. What is sent along after it never begins so: it is the
+        // git protocol's, whose lines begin with a number.
+        let method = ["GET", "POST"].into_iter().find(|method| {
+            let rest = output[..amount].strip_prefix(method.as_bytes());
+            rest.is_some_and(|rest| rest.starts_with(b" /"))
+        });
+        let rewritten = method.and_then(|method| {
+            let sent = &output[method.len() + 1..amount];
+            let end = sent.windows(2).position(|pair| pair == b"\r\n")? + 2;
+            let (line, rest) = sent.split_at(end);
+            let (method, origin) = (method.as_bytes(), self.origin.as_bytes());
+            Some([method, b" ", origin, line, self.authorization.as_bytes(), rest].concat())
         });
         let amount = match rewritten {
             None => amount,

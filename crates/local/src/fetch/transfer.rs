@@ -18,7 +18,8 @@ struct Opened<'a> {
     answer: Answer<'a>,
 }
 
-const MAX_REDIRECTS: usize = 5;
+/// How often an address may lead elsewhere.
+pub(super) const MAX_REDIRECTS: usize = 5;
 
 /// Completes `part` with what is at `url`, and returns its digest, which is the one that is wanted.
 ///
@@ -111,7 +112,9 @@ fn open<'a>(
 ) -> Result<Opened<'a>, FetchError> {
     let mut here = url.to_owned();
     for _ in 0..=MAX_REDIRECTS {
-        let mut answer = fetcher.wire.send(&Request { url: &here, offset, version }, &fetcher.cancel);
+        let mut answer = fetcher
+            .wire
+            .send(&Request { url: &here, offset, version, ..Request::default() }, &fetcher.cancel);
         let head = answer.head().map_err(|trouble| failed(trouble, &here, offset))?;
         match head.status {
             200 => return Ok(Opened { head, answer }),
@@ -127,7 +130,8 @@ fn open<'a>(
     Err(FetchError::redirect(url, &here, "which is one redirect too many"))
 }
 
-fn redirected(from: &str, location: Option<&str>) -> Result<String, FetchError> {
+/// Returns where an answer with this `Location` leads, if that may be followed.
+pub(super) fn redirected(from: &str, location: Option<&str>) -> Result<String, FetchError> {
     let location = location.unwrap_or_default();
     let to = url::join(from, location).filter(|_| !location.is_empty());
     let to = to.ok_or_else(|| FetchError::redirect(from, location, "which is no place to go to"))?;
@@ -150,7 +154,8 @@ fn check(url: &str, wanted: &Wanted, part: &mut Part) -> Result<Digest, FetchErr
     }
 }
 
-fn failed(trouble: Trouble, url: &str, received: u64) -> FetchError {
+/// Returns the failure that `trouble` is, after `received` bytes from `url`.
+pub(super) fn failed(trouble: Trouble, url: &str, received: u64) -> FetchError {
     let url = url::shown(url);
     match trouble {
         Trouble::Cancelled => FetchError::Cancelled,

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::OFlags;
 use ureq::http::{HeaderMap, Response, header};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body, Timeout};
+use ureq::{Agent, Body, RequestBuilder, Timeout};
 
 use super::{FetchError, Options, proxy, url};
 
@@ -29,12 +29,19 @@ pub(super) struct Wire {
 }
 
 /// What is asked for.
+#[derive(Default)]
 pub(super) struct Request<'a> {
     pub(super) url: &'a str,
     /// How many bytes of it are here already.
     pub(super) offset: u64,
     /// The version that they are of, in the words of the server.
     pub(super) version: Option<&'a str>,
+    /// Further lines of the head, by name.
+    pub(super) headers: Vec<(String, String)>,
+    /// What is sent along, if anything is.
+    pub(super) body: Option<Vec<u8>>,
+    /// Whether a server that works on its answer may send as little as it likes meanwhile, if it sends anything.
+    pub(super) may_trickle: bool,
 }
 
 /// The beginning of an answer.
@@ -50,6 +57,7 @@ pub(super) struct Head {
     /// The version of the file, if the server says one that stands for exactly these bytes.
     pub(super) version: Option<String>,
     pub(super) location: Option<String>,
+    pub(super) content_type: Option<String>,
     pub(super) retry_after: Option<Duration>,
 }
 
@@ -83,6 +91,8 @@ pub(super) struct Answer<'a> {
     /// How long it has been waited, and how little came meanwhile.
     waited: Duration,
     trickled: usize,
+    /// How much has to come for a server not to count as stalled.
+    trickle: usize,
 }
 
 /// What is read at once.
@@ -125,17 +135,17 @@ impl Wire {
         let name = thread::Builder::new().name("download".to_owned());
         let spawned = match url::scheme(request.url).as_deref() {
             Some("http" | "https") => {
-                let agent = self.agent.clone();
-                let mut get = agent.get(request.url);
-                if request.offset > 0 {
-                    get = get.header(header::RANGE, format!("bytes={}-", request.offset));
-                    if let Some(version) = request.version {
-                        get = get.header(header::IF_RANGE, version);
-                    }
-                }
-                let sender = sender.clone();
-                name.spawn(move || forward(&sender, get.call().map_err(call_trouble).map(http_answer)))
-                    .map(drop)
+                let (agent, sender) = (self.agent.clone(), sender.clone());
+                let (url, headers) = (request.url.to_owned(), headers(request));
+                let body = request.body.clone();
+                name.spawn(move || {
+                    let answer = match body {
+                        None => with_headers(agent.get(url), headers).call(),
+                        Some(body) => with_headers(agent.post(url), headers).send(body),
+                    };
+                    forward(&sender, answer.map_err(call_trouble).map(http_answer));
+                })
+                .map(drop)
             }
             _ => match url::file_path(request.url) {
                 Some(path) => {
@@ -151,7 +161,8 @@ impl Wire {
         if let Err(error) = spawned {
             let _ = sender.try_send(Piece::Trouble(Trouble::Broken(error.into())));
         }
-        Answer { pieces, cancel, patience: self.patience, waited: Duration::ZERO, trickled: 0 }
+        let trickle = if request.may_trickle { 1 } else { TRICKLE };
+        Answer { pieces, cancel, patience: self.patience, waited: Duration::ZERO, trickled: 0, trickle }
     }
 }
 
@@ -186,7 +197,7 @@ impl Answer<'_> {
             match piece {
                 Ok(Piece::Bytes(bytes)) => {
                     self.trickled += bytes.len();
-                    if self.trickled >= TRICKLE {
+                    if self.trickled >= self.trickle {
                         (self.waited, self.trickled) = (Duration::ZERO, 0);
                     } else if self.waited >= self.patience {
                         return Err(Trouble::Stalled(self.waited));
@@ -223,6 +234,24 @@ fn trusted() -> RootCerts {
     });
     let certificates: Vec<_> = certificates.collect();
     if certificates.is_empty() { RootCerts::WebPki } else { RootCerts::from(certificates) }
+}
+
+fn headers(request: &Request<'_>) -> Vec<(String, String)> {
+    let mut headers = request.headers.clone();
+    if request.offset > 0 {
+        headers.push((header::RANGE.to_string(), format!("bytes={}-", request.offset)));
+        if let Some(version) = request.version {
+            headers.push((header::IF_RANGE.to_string(), version.to_owned()));
+        }
+    }
+    headers
+}
+
+fn with_headers<B>(mut request: RequestBuilder<B>, headers: Vec<(String, String)>) -> RequestBuilder<B> {
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    request
 }
 
 /// Sends an answer piece by piece, until nobody wants it any more.
@@ -268,6 +297,7 @@ fn http_answer(response: Response<Body>) -> (Head, Box<dyn Read>) {
         range: text(header::CONTENT_RANGE).and_then(parse_range),
         version: version(&parts.headers),
         location: text(header::LOCATION).map(str::to_owned),
+        content_type: text(header::CONTENT_TYPE).map(str::to_owned),
         retry_after: text(header::RETRY_AFTER).and_then(|text| text.parse().ok()).map(Duration::from_secs),
     };
     (head, Box::new(body.into_reader()))

@@ -1,6 +1,6 @@
 //! A server that does what it is told, also what no server should do.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,6 +16,9 @@ pub(crate) struct Seen {
     pub(crate) method: String,
     /// Names in lower case, and values.
     pub(crate) headers: Vec<(String, String)>,
+    /// What came along.
+    #[allow(dead_code, reason = "only the tests of git look at it")]
+    pub(crate) body: Vec<u8>,
     /// How many requests for this target came before.
     pub(crate) before: usize,
 }
@@ -82,24 +85,29 @@ impl Server {
 }
 
 fn serve(stream: &TcpStream, answer: &dyn Fn(&Seen) -> Vec<Step>, all: &Mutex<Vec<Seen>>) {
-    let mut lines = BufReader::new(stream).lines();
+    let mut input = BufReader::new(stream);
     loop {
-        let Some(Ok(first)) = lines.next() else { return };
+        let Some(first) = line(&mut input) else { return };
         let mut headers = Vec::new();
-        for line in lines.by_ref() {
-            let Ok(line) = line else { return };
+        loop {
+            let Some(line) = line(&mut input) else { return };
             if line.is_empty() {
                 break;
             }
             let (name, value) = line.split_once(':').unwrap();
             headers.push((name.to_lowercase(), value.trim().to_owned()));
         }
+        let length = headers.iter().find(|(name, _)| name == "content-length");
+        let mut body = vec![0; length.map_or(0, |(_, value)| value.parse().unwrap())];
+        if input.read_exact(&mut body).is_err() {
+            return;
+        }
         let mut words = first.split(' ').map(str::to_owned);
         let (method, target) = (words.next().unwrap(), words.next().unwrap());
         let seen = {
             let mut all = all.lock().unwrap();
             let before = all.iter().filter(|seen| seen.target == target).count();
-            let seen = Seen { target, method, headers, before };
+            let seen = Seen { target, method, headers, body, before };
             all.push(seen.clone());
             seen
         };
@@ -119,12 +127,18 @@ fn serve(stream: &TcpStream, answer: &dyn Fn(&Seen) -> Vec<Step>, all: &Mutex<Ve
                 }
                 Step::Close => return,
                 Step::Hang => {
-                    let _ = lines.next();
+                    let _ = line(&mut input);
                     return;
                 }
             }
         }
     }
+}
+
+fn line(input: &mut BufReader<&TcpStream>) -> Option<String> {
+    let mut line = String::new();
+    let is_whole = input.read_line(&mut line).is_ok() && line.ends_with('\n');
+    is_whole.then(|| line.trim_end().to_owned())
 }
 
 /// The head of an answer with these lines.

@@ -1,0 +1,3 @@
+//! Sources that are more than one file: what they are locked to, and how they get into the store.
+
+pub(crate) mod git;

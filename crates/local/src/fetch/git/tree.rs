@@ -1,0 +1,247 @@
+//! The tree of a commit into the store.
+//!
+//! Nothing is checked out: names and contents go into the store as they are, so that there is no file system
+//! that a hostile tree could do anything to, and no filter or conversion.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use cas::{Digest, Directory, LocalStore, Node, Store as _};
+use gix_hash::ObjectId;
+use gix_object::tree::EntryKind;
+use gix_object::{CommitRefIter, Kind, TreeRefIter};
+
+use super::error::described;
+use super::objects::Objects;
+use super::{CommitId, FetchError, GitError};
+
+/// What the tree of a commit consists of.
+pub(super) struct Plan<'a> {
+    commit: CommitId,
+    objects: &'a Objects,
+    cancel: &'a AtomicBool,
+    /// Children before their parents, so that the last one is the root. One that occurs twice is here once.
+    directories: Vec<BTreeMap<String, Entry>>,
+    by_id: BTreeMap<ObjectId, Known>,
+    blobs: Vec<ObjectId>,
+    by_blob: BTreeMap<ObjectId, usize>,
+    /// The submodules, each with its path.
+    pub(super) submodules: Vec<(String, CommitId)>,
+    /// The file that says where submodules come from.
+    pub(super) modules: Option<ObjectId>,
+}
+
+#[derive(Clone, Copy)]
+struct Known {
+    directory: usize,
+    /// How many entries are in and below it, counted as often as they are reached.
+    n_entries: u64,
+}
+
+enum Entry {
+    File { blob: usize, executable: bool },
+    Directory(usize),
+    Symlink(String),
+    Submodule(usize),
+}
+
+/// How many entries a tree may have. A few kilobytes can describe a tree of 10^20, by naming the same
+/// directories again and again.
+const MAX_ENTRIES: u64 = 10_000_000;
+/// How deep directories may lie.
+const MAX_DEPTH: usize = 256;
+/// The longest text of a symbolic link that any file system takes.
+const MAX_LINK: usize = 4095;
+
+impl<'a> Plan<'a> {
+    /// Reads all directories of the commit. Fails when the commit is none, or when anything in it is named so
+    /// that it could not be placed.
+    pub(super) fn of(
+        commit: CommitId,
+        objects: &'a Objects,
+        cancel: &'a AtomicBool,
+    ) -> Result<Plan<'a>, GitError> {
+        let mut buffer = Vec::new();
+        let data = objects.get(&commit.0, Kind::Commit, &mut buffer)?;
+        let root = CommitRefIter::from_bytes(data, gix_hash::Kind::Sha1).tree_id().map_err(|error| {
+            objects.damaged(format!("commit {commit} makes no sense: {}", described(&error)))
+        })?;
+        let mut plan = Plan {
+            commit,
+            objects,
+            cancel,
+            directories: Vec::new(),
+            by_id: BTreeMap::new(),
+            blobs: Vec::new(),
+            by_blob: BTreeMap::new(),
+            submodules: Vec::new(),
+            modules: None,
+        };
+        plan.read(root, &mut Vec::new())?;
+        Ok(plan)
+    }
+
+    fn read(&mut self, id: ObjectId, path: &mut Vec<String>) -> Result<Known, GitError> {
+        if let Some(known) = self.by_id.get(&id) {
+            return Ok(*known);
+        }
+        self.check_cancelled()?;
+        if path.len() > MAX_DEPTH {
+            return Err(self.bad(path, None, "its directories lie too deep"));
+        }
+        let mut buffer = Vec::new();
+        let data = self.objects.get(&id, Kind::Tree, &mut buffer)?;
+        let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
+        let mut n_entries = 0_u64;
+        for entry in TreeRefIter::from_bytes(data, gix_hash::Kind::Sha1) {
+            let entry = entry.map_err(|error| {
+                self.objects.damaged(format!("tree {id} makes no sense: {}", described(&error)))
+            })?;
+            let name = self.name(path, entry.filename)?;
+            n_entries += 1;
+            let target = entry.oid.to_owned();
+            let found = match entry.mode.kind() {
+                EntryKind::Tree => {
+                    path.push(name.clone());
+                    let known = self.read(target, path)?;
+                    path.pop();
+                    n_entries = n_entries.saturating_add(known.n_entries);
+                    Entry::Directory(known.directory)
+                }
+                kind @ (EntryKind::Blob | EntryKind::BlobExecutable) => {
+                    if path.is_empty() && name == ".gitmodules" {
+                        self.modules = Some(target);
+                    }
+                    Entry::File { blob: self.blob(target), executable: kind == EntryKind::BlobExecutable }
+                }
+                EntryKind::Link => Entry::Symlink(self.link(&target, path, &name)?),
+                EntryKind::Commit => {
+                    let full = joined(path, &name);
+                    self.submodules.push((full, CommitId(target)));
+                    Entry::Submodule(self.submodules.len() - 1)
+                }
+            };
+            if n_entries > MAX_ENTRIES {
+                return Err(self.bad(path, Some(&name), "with it the tree has too many entries"));
+            }
+            if entries.insert(name.clone(), found).is_some() {
+                return Err(self.bad(path, Some(&name), "its directory has two entries of that name"));
+            }
+        }
+        self.directories.push(entries);
+        let known = Known { directory: self.directories.len() - 1, n_entries };
+        self.by_id.insert(id, known);
+        Ok(known)
+    }
+
+    /// Returns the name of an entry, if a tree can hold it and no `git` would refuse to check it out.
+    fn name(&self, path: &[String], name: &[u8]) -> Result<String, GitError> {
+        let shown = || name.escape_ascii().to_string();
+        let Ok(text) = std::str::from_utf8(name) else {
+            return Err(self.bad(path, Some(&shown()), "its name is not UTF-8"));
+        };
+        let is_name = !matches!(text, "" | "." | "..") && !text.contains(['/', '\0']) && text.len() <= 255;
+        if !is_name || text.eq_ignore_ascii_case(".git") {
+            return Err(self.bad(path, Some(&shown()), "it has a name that no file may have"));
+        }
+        Ok(text.to_owned())
+    }
+
+    fn link(&self, id: &ObjectId, path: &[String], name: &str) -> Result<String, GitError> {
+        let mut buffer = Vec::new();
+        let data = self.objects.get(id, Kind::Blob, &mut buffer)?;
+        match std::str::from_utf8(data) {
+            Ok(text) if !text.is_empty() && text.len() <= MAX_LINK && !text.contains('\0') => {
+                Ok(text.to_owned())
+            }
+            _ => Err(self.bad(path, Some(name), "it is a link to what cannot be the name of a file")),
+        }
+    }
+
+    fn blob(&mut self, id: ObjectId) -> usize {
+        *self.by_blob.entry(id).or_insert_with(|| {
+            self.blobs.push(id);
+            self.blobs.len() - 1
+        })
+    }
+
+    fn bad(&self, path: &[String], name: Option<&str>, reason: &str) -> GitError {
+        let path = name.map_or_else(|| path.join("/"), |name| joined(path, name));
+        GitError::BadEntry { commit: self.commit, path, reason: reason.to_owned() }
+    }
+
+    fn check_cancelled(&self) -> Result<(), GitError> {
+        check_cancelled(self.cancel)
+    }
+
+    /// Puts the tree into the store, with the tree of each of [`Plan::submodules`] in its place, and returns
+    /// its digest.
+    pub(super) fn import(&self, store: &LocalStore, submodules: &[Digest]) -> Result<Digest, GitError> {
+        let blobs = self.import_blobs(store)?;
+        let mut digests: Vec<Digest> = Vec::with_capacity(self.directories.len());
+        for entries in &self.directories {
+            self.check_cancelled()?;
+            let mut directory = Directory::default();
+            for (name, entry) in entries {
+                let node = match entry {
+                    Entry::File { blob, executable } => {
+                        Node::File { digest: blobs[*blob], executable: *executable }
+                    }
+                    Entry::Directory(idx) => Node::Directory { digest: digests[*idx] },
+                    Entry::Symlink(target) => Node::Symlink { target: target.clone() },
+                    Entry::Submodule(idx) => Node::Directory { digest: submodules[*idx] },
+                };
+                directory.entries.insert(name.clone(), node);
+            }
+            digests.push(store.write(&directory.encode())?);
+        }
+        Ok(*digests.last().expect("the root was read"))
+    }
+
+    /// Puts the contents of all files into the store, on all processors.
+    fn import_blobs(&self, store: &LocalStore) -> Result<Vec<Digest>, GitError> {
+        let next = AtomicUsize::new(0);
+        let results = Mutex::new((vec![Digest::of(b""); self.blobs.len()], None));
+        let (blobs, cancel) = (self.blobs.as_slice(), self.cancel);
+        let worker = |objects: Objects| {
+            let mut buffer = Vec::new();
+            while let Some((idx, id)) = {
+                let idx = next.fetch_add(1, Ordering::Relaxed);
+                blobs.get(idx).map(|id| (idx, id))
+            } {
+                let written = check_cancelled(cancel)
+                    .and_then(|()| objects.get(id, Kind::Blob, &mut buffer))
+                    .and_then(|data| Ok(store.write(data)?));
+                let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+                match written {
+                    Ok(digest) => results.0[idx] = digest,
+                    Err(error) => {
+                        results.1.get_or_insert(error);
+                        next.store(blobs.len(), Ordering::Relaxed);
+                    }
+                }
+            }
+        };
+        let n_threads = thread::available_parallelism().map_or(1, usize::from).min(self.blobs.len());
+        thread::scope(|scope| {
+            for _ in 0..n_threads {
+                let (worker, objects) = (&worker, self.objects.clone());
+                scope.spawn(move || worker(objects));
+            }
+        });
+        match results.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            (digests, None) => Ok(digests),
+            (_, Some(error)) => Err(error),
+        }
+    }
+}
+
+fn check_cancelled(cancel: &AtomicBool) -> Result<(), GitError> {
+    if cancel.load(Ordering::Relaxed) { Err(FetchError::Cancelled.into()) } else { Ok(()) }
+}
+
+fn joined(path: &[String], name: &str) -> String {
+    path.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join("/")
+}
