@@ -13,6 +13,7 @@ use distro::solve::{Base, Recommends, Relations, Request, Wanted};
 use distro::timestamp::Timestamp;
 use recipe::{Lock, LockedRelease, LockedSet, LockedSource, Needs, PackageRequest, Pin, Problem, Source};
 
+use crate::debian_source::Catalogs;
 use crate::download::Downloader;
 use crate::environment;
 use crate::failure::{Blame, Failure, io};
@@ -120,8 +121,10 @@ fn add(session: &Session<'_>, needs: &Needs, lock: &mut Lock) -> Result<(), Fail
             lock.packages.insert((*name).clone(), set);
         }
     }
+    let mut catalogs = Catalogs::new(session, &downloader);
     for (name, source) in &needs.sources {
-        let Some(locked) = lock_source(&downloader, name.as_str(), &source.value, lock)? else { continue };
+        let locked = lock_source(&downloader, &mut catalogs, name.as_str(), &source.value, lock)?;
+        let Some(locked) = locked else { continue };
         lock.sources.insert(name.as_str().to_owned(), locked);
     }
     Ok(())
@@ -171,11 +174,21 @@ fn catalog(
     if !request.suites.is_empty() {
         query.suites = request.suites.clone();
     }
-    query.freshness = if session.global.ignore_dates { Freshness::IgnoreDates } else { Freshness::Required };
     for request in requests {
         query = query.for_request(request);
     }
-    let mirrors = mirrors(session.global.mirror.as_deref(), request.mirror.as_deref());
+    read_archive(session, downloader, query, request.mirror.as_deref())?.finish().map_err(Failure::project)
+}
+
+/// Reads the indexes that `query` asks for, as far as possible from the cache. Everything was fed then.
+pub(crate) fn read_archive(
+    session: &Session<'_>,
+    downloader: &Downloader<'_>,
+    mut query: Query,
+    mirror: Option<&str>,
+) -> Result<Resolver, Failure> {
+    query.freshness = if session.global.ignore_dates { Freshness::IgnoreDates } else { Freshness::Required };
+    let mirrors = mirrors(session.global.mirror.as_deref(), mirror);
     let now = Timestamp(environment::now().as_secs());
     let mut resolver = Resolver::new(query, mirrors, Keyring::debian(), now);
     let indexes = session.caches.root.join("indexes");
@@ -204,7 +217,7 @@ fn catalog(
             }
         }
     }
-    resolver.finish().map_err(Failure::project)
+    Ok(resolver)
 }
 
 /// Gives what the first mirror had to the resolver; if it is refused, what the others have.
@@ -263,6 +276,7 @@ pub(crate) fn mirrors(given: Option<&str>, of_recipe: Option<&str>) -> Mirrors {
 /// Returns what a source is to be locked to, or `None` when it is locked already or is not locked at all.
 fn lock_source(
     downloader: &Downloader<'_>,
+    catalogs: &mut Catalogs<'_>,
     name: &str,
     source: &Source,
     lock: &Lock,
@@ -282,7 +296,12 @@ fn lock_source(
             return Ok(Some(LockedSource::Url { url, sha256, size }));
         }
         Source::Git(git) => &git.git.place,
-        Source::Debian(debian) => &debian.debian_source.place,
+        Source::Debian(wanted) => {
+            if lock.sources.get(name).is_some_and(|locked| locked.answers(source)) {
+                return Ok(None);
+            }
+            return catalogs.resolve(wanted).map(Some);
+        }
     };
     let problem = Problem::at(place, format!("source `{name}` is of a kind that cannot be locked yet"))
         .help("use a `url` with its `sha256`, or a `path`");

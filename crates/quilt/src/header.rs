@@ -20,7 +20,10 @@ pub(crate) enum HeaderName {
 
 /// Reads what follows `--- ` or `+++ `: a name, which may be quoted, and a time after a tab.
 pub(crate) fn file_name(rest: &[u8], strip: usize) -> Result<HeaderName, PathError> {
-    let rest = rest.trim_ascii();
+    // Not from the end: a tab there says that the spaces before it are part of the name.
+    let rest = rest.trim_ascii_start();
+    let rest = rest.strip_suffix(b"\n").unwrap_or(rest);
+    let rest = rest.strip_suffix(b"\r").unwrap_or(rest);
     let (name, time) = if rest.first() == Some(&b'"') {
         match unquote(rest) {
             Some((name, time)) => (name, time),
@@ -176,7 +179,7 @@ mod tests {
         check("a/x\t1970-01-01 01:00:00.000000000 +0100", 1, "x (absent)");
         check("a/x\t1969-12-31 19:00:00", 1, "x (absent)");
         check("a/x\tThu Jan  1 00:00:00 1970", 1, "x (absent)");
-        check("", 0, "`` is not a path inside the tree: it is empty");
+        check("", 0, "unusable");
     }
 
     #[test]

@@ -217,7 +217,8 @@ impl<'a> Parser<'a> {
         let (mut old_left, mut new_left) = (ranges.old_count.1, ranges.new_count.1);
         let mut lines: Vec<Line<'a>> = Vec::new();
         while old_left > 0 || new_left > 0 {
-            let line = match self.next() {
+            // A last line that is not whole is not there.
+            let line = match self.next().filter(|line| line.ends_with(b"\n")) {
                 Some(line) => text_of(line, is_dos),
                 // Mail programs cut empty lines off the end.
                 None if old_left == new_left && old_left < 3 => Cow::Borrowed(&b"\n"[..]),
@@ -382,15 +383,11 @@ fn range(text: &[u8]) -> Option<((u64, u64), &[u8])> {
     }
 }
 
-/// Returns a line of the patch as its file has it: with a line feed, and without what a conversion added.
+/// Returns a line of the patch as its file has it: without what a conversion added.
 fn text_of(line: &[u8], is_dos: bool) -> Cow<'_, [u8]> {
-    match line.strip_suffix(b"\n") {
-        // The last line of the patch lost its end; the one that it means has it.
-        None => Cow::Owned([line, b"\n"].concat()),
-        Some(text) if is_dos && text.ends_with(b"\r") => {
-            Cow::Owned([&text[..text.len() - 1], b"\n"].concat())
-        }
-        Some(_) => Cow::Borrowed(line),
+    match line.strip_suffix(b"\r\n") {
+        Some(text) if is_dos => Cow::Owned([text, b"\n"].concat()),
+        _ => Cow::Borrowed(line),
     }
 }
 

@@ -4,6 +4,7 @@
 //! copied, it means the file as it was before the patch, so that two files can change places.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
@@ -51,8 +52,13 @@ impl<'t> Pending<'t> {
         Pending { tree, changes: BTreeMap::new(), n_staged: 0 }
     }
 
-    /// Returns what is at a path after what the patch did so far.
+    /// Returns what is at a path after what the patch did so far. Fails behind a link that the patch makes.
     pub(crate) fn kind(&self, path: &EntryPath) -> Result<Kind, TreeError> {
+        for ancestor in path.ancestors() {
+            if let Some((link, Change::Link { .. })) = self.changes.get_key_value(ancestor) {
+                return Err(TreeError::ThroughLink { path: path.clone(), link: link.clone() });
+            }
+        }
         match self.changes.get(path) {
             Some(Change::Removed) => Ok(Kind::Absent),
             Some(Change::File { .. }) => Ok(Kind::File),
@@ -137,6 +143,7 @@ impl<'t> Pending<'t> {
 
     /// Notes what a file will be.
     pub(crate) fn write(&mut self, path: &EntryPath, file: Found, in_place: bool) -> Result<(), TreeError> {
+        self.check_place(path)?;
         let in_place = in_place && !matches!(self.changes.get(path), Some(change) if change.is_moved());
         let change = if file.is_link {
             Change::Link { target: file.content, in_place }
@@ -149,13 +156,41 @@ impl<'t> Pending<'t> {
         Ok(())
     }
 
+    /// Checks that a file can be where it will be: all above it are directories, and it is none.
+    fn check_place(&self, path: &EntryPath) -> Result<(), TreeError> {
+        for ancestor in path.ancestors() {
+            let ancestor = EntryPath::new(ancestor).expect("a beginning of a path is a path");
+            let is_removed = matches!(self.changes.get(&ancestor), Some(Change::Removed));
+            let is_file = match self.tree.look(&ancestor)? {
+                Some(metadata) => !metadata.is_dir() && !is_removed,
+                None => false,
+            };
+            if is_file || matches!(self.changes.get(&ancestor), Some(Change::File { .. })) {
+                return Err(TreeError::Parent { path: path.clone(), parent: ancestor });
+            }
+        }
+        let first_below = [path.as_bytes(), b"/"].concat();
+        let below = self
+            .changes
+            .range::<[u8], _>((Bound::Included(first_below.as_slice()), Bound::Unbounded))
+            .take_while(|(other, _)| other.is_below(path))
+            .find(|(_, change)| matches!(change, Change::File { .. } | Change::Link { .. }));
+        match below {
+            Some((other, _)) => Err(TreeError::Parent { path: other.clone(), parent: path.clone() }),
+            None => Ok(()),
+        }
+    }
+
     /// Does it. What was there before is kept below `backups`, if given; for what was not there, an empty file.
     pub(crate) fn commit(self, backups: Option<&EntryPath>) -> Result<(), TreeError> {
+        let backup = |path: &EntryPath| backups.and_then(|backups| backups.join(path.as_bytes()).ok());
+        for path in self.changes.keys() {
+            backup(path).map(|backup| self.tree.look(&backup)).transpose()?;
+        }
         let mut removed = Vec::new();
         for (path, change) in &self.changes {
-            let backup = backups.map(|backups| backups.join(path.as_bytes())).and_then(Result::ok);
             let is_there = self.tree.look(path)?.is_some();
-            match (change, backup) {
+            match (change, backup(path)) {
                 (Change::Kept, Some(backup)) if is_there => self.tree.copy_aside(path, &backup)?,
                 (_, Some(backup)) if is_there => self.tree.set_aside(path, &backup)?,
                 (_, Some(backup)) => self.tree.write(&backup, b"")?,
