@@ -11,7 +11,7 @@ use std::{env, fs};
 /// Each tool and the package that has it.
 const TOOLS: &[(&str, &str)] = &[("mkimg", "mkimg"), ("pkgroot", "distro"), ("runvm", "vm")];
 /// The crates whose change changes a tool.
-const CRATES: &[&str] = &["distro", "layer", "mkimg", "sandbox", "vm"];
+const CRATES: &[&str] = &["distro", "layer", "mkimg", "quilt", "sandbox", "vm"];
 
 fn main() {
     let workspace = Path::new(&variable("CARGO_MANIFEST_DIR"))

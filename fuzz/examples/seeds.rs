@@ -27,6 +27,30 @@ const PACKAGES: &str = "Package: demo\nVersion: 1:1.0-1\nArchitecture: amd64\nEs
     SHA256: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n\
     Description: one\n two\n .\n three\n\n";
 
+const SOURCES: &str = "Package: demo\nBinary: demo, demo-dev,\n demo-doc\nVersion: 1:1.0-1\nFormat: 3.0 (quilt)\n\
+    Directory: pool/main/d/demo\nChecksums-Sha256:\n \
+    0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef 12 demo_1.0-1.dsc\n\n";
+
+const DSC: &str = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nFormat: 3.0 (quilt)\nSource: demo\n\
+    Version: 1:1.0-1\nChecksums-Sha256:\n \
+    0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef 12 demo_1.0.orig.tar.xz\nFiles:\n \
+    0123456789abcdef0123456789abcdef 12 demo_1.0.orig.tar.xz\n\n-----BEGIN PGP SIGNATURE-----\n\niQ==\n";
+
+/// For the files that the target `patch` makes.
+const PATCHES: [(&str, &str); 4] = [
+    ("change", "--- a/f\n+++ b/f\n@@ -1,5 +1,5 @@\n 1\n 2\n-3\n+x\n 4\n 5\n"),
+    ("new", "--- /dev/null\n+++ b/d/new\t1970-01-01 00:00:00\n@@ -0,0 +1 @@\n+1\n\\ No newline at end of file\n"),
+    (
+        "git",
+        "diff --git a/f b/g\nsimilarity index 90%\nrename from f\nrename to g\nindex 0123..4567 100644\n--- a/f\n+++ \
+         b/g\n@@ -5 +5,2 @@\n 5\n+6\n",
+    ),
+    (
+        "link",
+        "diff --git a/m b/m\nnew file mode 120000\nindex 0000000..1234567\n--- /dev/null\n+++ b/m\n@@ -0,0 +1 @@\n+d\n",
+    ),
+];
+
 const RELEASE: &str = "Origin: Demo\nLabel: Demo\nSuite: stable\nCodename: demo\nVersion: 1.0\n\
     Date: Sat, 11 Jul 2026 10:16:37 UTC\nValid-Until: Sat, 18 Jul 2026 10:16:37 UTC\nAcquire-By-Hash: yes\n\
     Architectures: all amd64 arm64\nComponents: main contrib\nSHA256:\n \
@@ -50,6 +74,11 @@ fn main() -> Result<()> {
     put("lock", "everything", lock().to_text().as_bytes())?;
     put("packages", "one", PACKAGES.as_bytes())?;
     put("packages", "two", [PACKAGES, &PACKAGES.replace("demo", "more")].concat().as_bytes())?;
+    put("sources", "one", SOURCES.as_bytes())?;
+    put("dsc", "one", DSC.as_bytes())?;
+    for (name, patch) in PATCHES {
+        put("patch", name, patch.as_bytes())?;
+    }
     put("release", "release", RELEASE.as_bytes())?;
     let signed = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n";
     let signature = "-----BEGIN PGP SIGNATURE-----\n\niQ==\n-----END PGP SIGNATURE-----\n";

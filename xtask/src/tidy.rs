@@ -12,12 +12,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sandbox", &[]),
     ("vm", &[]),
     ("mkimg", &["layer"]),
-    ("distro", &["layer", "sandbox"]),
+    ("quilt", &["layer"]),
+    ("distro", &["layer", "quilt", "sandbox"]),
     ("engine", &["cas"]),
     ("local", &["cas", "engine", "sandbox"]),
     ("recipe", &["cas", "engine", "mkimg", "vm"]),
     ("testkit", &["cas", "engine"]),
-    ("bootwright", &["cas", "layer", "sandbox", "vm", "mkimg", "distro", "engine", "local", "recipe"]),
+    ("bootwright", &["cas", "layer", "quilt", "sandbox", "vm", "mkimg", "distro", "engine", "local", "recipe"]),
     ("xtask", &[]),
 ];
 /// Crates that only tests may use.
@@ -44,6 +45,7 @@ const LICENCES: &[&str] = &[
     "Unicode-3.0",
     "Unlicense",
     "Zlib",
+    "bzip2-1.0.6",
 ];
 
 /// Returns every breach of a rule in the checkout at `root`, a sentence each.

@@ -6,8 +6,9 @@ use cas::{Digest, Store as _};
 use distro::mirror::{Archive, Mirrors};
 use distro::timestamp::Timestamp;
 use engine::{Fate, Input, Known, Options, StepId};
-use recipe::{Imported, Lock, LockedRelease, LockedSource, Name, Needs, Pin, Source};
+use recipe::{Imported, Lock, LockedFile, LockedRelease, LockedSource, Name, Needs, Pin, Source};
 
+use crate::debian_source;
 use crate::download::{Download, Downloader};
 use crate::failure::Failure;
 use crate::lock::mirrors;
@@ -19,6 +20,7 @@ use crate::unpack;
 pub(crate) struct Origins {
     lock: Lock,
     sets: BTreeSet<String>,
+    sources: BTreeSet<String>,
     mirror_of_set: BTreeMap<String, Option<String>>,
 }
 
@@ -27,7 +29,9 @@ impl Origins {
     pub(crate) fn of(needs: &Needs, lock: Lock) -> Origins {
         let mirror_of_set =
             needs.packages.iter().map(|(name, set)| (name.clone(), set.request.mirror.clone())).collect();
-        Origins { lock, sets: needs.packages.keys().cloned().collect(), mirror_of_set }
+        let sets = needs.packages.keys().cloned().collect();
+        let sources = needs.sources.keys().map(Name::to_string).collect();
+        Origins { lock, sets, sources, mirror_of_set }
     }
 
     /// Returns each pin by the digest of its file, with the set that it is in.
@@ -37,6 +41,16 @@ impl Origins {
             set.pins.iter().filter_map(|pin| Some((pin.digest()?, (name.as_str(), pin))))
         })
         .collect()
+    }
+
+    /// Returns each file of a source package by its digest, with the release that has it.
+    fn source_files(&self) -> BTreeMap<Digest, (&LockedRelease, &LockedFile)> {
+        debian::files(&self.lock, |name| self.sources.contains(name))
+    }
+
+    /// Returns the digests of everything that is pinned.
+    fn digests(&self) -> BTreeSet<Digest> {
+        self.pins().into_keys().chain(self.source_files().into_keys()).collect()
     }
 
     /// Returns the downloads of those of `digests` that are pinned.
@@ -50,22 +64,29 @@ impl Origins {
             let of_recipe = self.mirror_of_set[set].as_deref();
             let mirrors = known.entry(of_recipe).or_insert_with(|| mirrors(session.global, of_recipe));
             let release = self.lock.packages[set].releases.iter().find(|release| release.suite == pin.suite);
-            let urls = release.map(|release| urls(mirrors, release, pin)).unwrap_or_default();
+            let urls = release.map(|release| urls(mirrors, release, &pin.filename)).unwrap_or_default();
             let name = pin.filename.rsplit('/').next().unwrap_or(&pin.filename).to_owned();
             downloads.push(Download { name, digest, urls });
+        }
+        let mirrors = mirrors(session.global, None);
+        for (digest, (release, file)) in self.source_files() {
+            if digests.contains(&digest) {
+                downloads.push(debian::download(&mirrors, digest, release, file));
+            }
         }
         downloads
     }
 }
 
-fn urls(mirrors: &Mirrors, release: &LockedRelease, pin: &Pin) -> Vec<String> {
+/// Returns where a file of a release may be had, the best first.
+pub(crate) fn urls(mirrors: &Mirrors, release: &LockedRelease, filename: &str) -> Vec<String> {
     let archive = match release.archive.as_str() {
         "debian-security" => Archive::DebianSecurity,
         _ => Archive::Debian,
     };
-    let mut urls = mirrors.urls(archive, &pin.filename);
+    let mut urls = mirrors.urls(archive, filename);
     if let Ok(date) = Timestamp::parse_compact(&release.date) {
-        urls.extend(mirrors.snapshot_urls(archive, date, &pin.filename));
+        urls.extend(mirrors.snapshot_urls(archive, date, filename));
     }
     urls
 }
@@ -89,7 +110,7 @@ pub(crate) fn missing(
         })
         .collect();
     let mut absent = BTreeSet::new();
-    for digest in prepared.origins.pins().into_keys().filter(|digest| read.contains(digest)) {
+    for digest in prepared.origins.digests().into_iter().filter(|digest| read.contains(digest)) {
         if !session.caches.store.contains(&digest).map_err(Failure::machine)? {
             absent.insert(digest);
         }
@@ -118,7 +139,7 @@ pub(crate) fn missing(
 /// Downloads every pinned file that is not in the store. Returns how many there were.
 pub(crate) fn all(session: &Session<'_>, origins: &Origins) -> Result<usize, Failure> {
     let mut absent = BTreeSet::new();
-    for digest in origins.pins().into_keys() {
+    for digest in origins.digests() {
         if !session.caches.store.contains(&digest).map_err(Failure::machine)? {
             absent.insert(digest);
         }

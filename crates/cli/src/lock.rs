@@ -18,6 +18,7 @@ use crate::download::Downloader;
 use crate::environment;
 use crate::failure::{Blame, Failure, io};
 use crate::session::Session;
+use crate::sources::debian::Catalogs;
 use crate::sources;
 use crate::workspace::tell;
 
@@ -122,8 +123,10 @@ fn add(session: &Session<'_>, needs: &Needs, lock: &mut Lock) -> Result<(), Fail
             lock.packages.insert((*name).clone(), set);
         }
     }
+    let mut catalogs = Catalogs::new(session, &downloader);
     for (name, source) in &needs.sources {
-        let Some(locked) = lock_source(&downloader, name.as_str(), &source.value, lock)? else { continue };
+        let locked = lock_source(&downloader, &mut catalogs, name.as_str(), &source.value, lock)?;
+        let Some(locked) = locked else { continue };
         lock.sources.insert(name.as_str().to_owned(), locked);
     }
     Ok(())
@@ -173,11 +176,21 @@ fn catalog(
     if !request.suites.is_empty() {
         query.suites = request.suites.clone();
     }
-    query.freshness = if session.global.ignore_dates { Freshness::IgnoreDates } else { Freshness::Required };
     for request in requests {
         query = query.for_request(request);
     }
-    let mirrors = mirrors(session.global, request.mirror.as_deref());
+    read_archive(session, downloader, query, request.mirror.as_deref())?.finish().map_err(Failure::project)
+}
+
+/// Reads the indexes that `query` asks for, as far as possible from the cache. Everything was fed then.
+pub(crate) fn read_archive(
+    session: &Session<'_>,
+    downloader: &Downloader<'_>,
+    mut query: Query,
+    mirror: Option<&str>,
+) -> Result<Resolver, Failure> {
+    query.freshness = if session.global.ignore_dates { Freshness::IgnoreDates } else { Freshness::Required };
+    let mirrors = mirrors(session.global, mirror);
     let now = Timestamp(environment::now().as_secs());
     let mut resolver = Resolver::new(query, mirrors, Keyring::debian(), now);
     let indexes = session.caches.indexes();
@@ -206,7 +219,7 @@ fn catalog(
             }
         }
     }
-    resolver.finish().map_err(Failure::project)
+    Ok(resolver)
 }
 
 /// Gives what the first mirror had to the resolver; if it is refused, what the others have.
@@ -268,28 +281,24 @@ pub(crate) fn mirrors(global: &Global, of_recipe: Option<&str>) -> Mirrors {
 /// Returns what a source is to be locked to, or `None` when it is locked already or is not locked at all.
 fn lock_source(
     downloader: &Downloader<'_>,
+    catalogs: &mut Catalogs<'_>,
     name: &str,
     source: &Source,
     lock: &Lock,
 ) -> Result<Option<LockedSource>, Failure> {
-    let place = match source {
-        Source::Path(_) => return Ok(None),
+    let locked = lock.sources.get(name);
+    if locked.is_some_and(|locked| locked.answers(source)) {
+        return Ok(None);
+    }
+    match source {
+        Source::Path(_) => Ok(None),
         Source::Url(wanted) => {
-            if let Some(LockedSource::Url { url, sha256, .. }) = lock.sources.get(name)
-                && url == wanted.url.as_str()
-                && wanted.sha256.as_ref().is_none_or(|wanted| wanted.as_str() == sha256)
-            {
-                return Ok(None);
-            }
             let sha256 = wanted.sha256.as_ref().map(|sha256| sha256.as_str());
             let digest = downloader.pin(name, wanted.url.as_str(), sha256)?;
             let (url, sha256, size) = (wanted.url.as_str().to_owned(), digest.hex(), digest.size());
-            return Ok(Some(LockedSource::Url { url, sha256, size }));
+            Ok(Some(LockedSource::Url { url, sha256, size }))
         }
-        Source::Git(git) => return sources::git::lock(downloader, name, git, lock.sources.get(name)),
-        Source::Debian(debian) => &debian.debian_source.place,
-    };
-    let problem = Problem::at(place, format!("source `{name}` is of a kind that cannot be locked yet"))
-        .help("use a `url` with its `sha256`, or a `path`");
-    Err(tell(&[problem], downloader.ui()))
+        Source::Git(wanted) => sources::git::lock(downloader, name, wanted).map(Some),
+        Source::Debian(wanted) => catalogs.resolve(wanted).map(Some),
+    }
 }

@@ -25,6 +25,8 @@ pub(crate) fn archive_suffix(url: &str) -> Option<&'static str> {
         (".tar.xz", ".xz"),
         (".txz", ".xz"),
         (".tar.zst", ".zst"),
+        (".tar.bz2", ".bz2"),
+        (".tbz2", ".bz2"),
     ]
     .into_iter()
     .find(|(ending, _)| name.ends_with(ending))

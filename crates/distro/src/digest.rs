@@ -1,5 +1,7 @@
 //! SHA-256, the only hash that anything from an archive is believed by.
 
+use std::io::{self, Read};
+
 use sha2::Digest as _;
 
 /// The SHA-256 of some bytes; written as 64 lower-case hexadecimal digits.
@@ -15,6 +17,24 @@ impl Sha256 {
     /// Returns the SHA-256 of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Sha256(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// Returns the SHA-256 of all that `input` gives, and how many bytes that is.
+    pub fn of_reader(input: &mut impl Read) -> io::Result<(Self, u64)> {
+        let mut hasher = sha2::Sha256::new();
+        let mut buffer = vec![0; 256 << 10];
+        let mut size = 0;
+        loop {
+            match input.read(&mut buffer) {
+                Ok(0) => return Ok((Sha256(hasher.finalize().into()), size)),
+                Ok(n) => {
+                    hasher.update(&buffer[..n]);
+                    size += n as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// The 32 bytes.

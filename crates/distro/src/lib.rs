@@ -8,6 +8,7 @@ pub mod configure;
 pub mod deb;
 pub mod deb822;
 pub mod digest;
+pub mod source;
 pub mod timestamp;
 pub mod version;
 

@@ -128,17 +128,64 @@ pub enum LockedSource {
     },
 }
 
+impl LockedSource {
+    /// Returns whether this is what `source` was locked to, as it is written now. A source package names its
+    /// distribution.
+    pub fn answers(&self, source: &Source) -> bool {
+        match (source, self) {
+            (Source::Url(wanted), LockedSource::Url { url, sha256, .. }) => {
+                wanted.url.as_str() == url
+                    && wanted.sha256.as_ref().is_none_or(|wanted| wanted.as_str() == sha256)
+            }
+            (Source::Git(wanted), LockedSource::Git { git, rev, submodules, .. }) => {
+                wanted.git.as_str() == git
+                    && wanted.rev.as_str() == rev
+                    && wanted.submodules == *submodules
+            }
+            (Source::Debian(wanted), LockedSource::Debian { debian_source, distro, .. }) => {
+                wanted.debian_source.as_str() == debian_source
+                    && wanted.distro.as_ref().is_none_or(|wanted| wanted.to_string() == *distro)
+            }
+            (Source::Path(_) | Source::Url(_) | Source::Git(_) | Source::Debian(_), _) => false,
+        }
+    }
+}
+
 /// A file of a source package.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LockedFile {
     /// Its path in the archive.
+    #[serde(deserialize_with = "file_path")]
     pub filename: String,
     /// Its size in bytes.
     pub size: u64,
     /// Its SHA-256.
     #[serde(deserialize_with = "sha256")]
     pub sha256: String,
+}
+
+impl LockedFile {
+    /// Returns the digest of the file.
+    pub fn digest(&self) -> Option<Digest> {
+        Digest::from_hex(&self.sha256, self.size)
+    }
+
+    /// Returns its name, without the directories.
+    pub fn name(&self) -> &str {
+        self.filename.rsplit('/').next().unwrap_or(&self.filename)
+    }
+}
+
+/// The last part of it becomes the name of a file that a step reads.
+fn file_path<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let is_path = text.split('/').all(|name| !matches!(name, "" | "." | ".."))
+        && !text.contains(|character: char| character.is_control());
+    if is_path {
+        return Ok(text);
+    }
+    Err(serde::de::Error::custom(format!("`{}` is not the path of a file", text.escape_debug())))
 }
 
 fn sha256<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
@@ -268,30 +315,14 @@ impl Lock {
             }
         }
         for (name, source) in &needs.sources {
-            let answers = match (&source.value, self.sources.get(name.as_str())) {
+            match (&source.value, self.sources.get(name.as_str())) {
                 // What is being worked on is not locked.
-                (Source::Path(_), _) => true,
-                (_, None) => {
-                    report(&source.place, format!("source `{name}` is not locked"));
-                    continue;
+                (Source::Path(_), _) => {}
+                (_, None) => report(&source.place, format!("source `{name}` is not locked")),
+                (source_now, Some(locked)) if !locked.answers(source_now) => {
+                    report(&source.place, format!("source `{name}` has changed since it was locked"));
                 }
-                (Source::Url(wanted), Some(LockedSource::Url { url, sha256, .. })) => {
-                    wanted.url.as_str() == url
-                        && wanted.sha256.as_ref().is_none_or(|wanted| wanted.as_str() == sha256)
-                }
-                (Source::Git(wanted), Some(LockedSource::Git { git, rev, submodules, .. })) => {
-                    wanted.git.as_str() == git
-                        && wanted.rev.as_str() == rev
-                        && wanted.submodules == *submodules
-                }
-                (Source::Debian(wanted), Some(LockedSource::Debian { debian_source, distro, .. })) => {
-                    wanted.debian_source.as_str() == debian_source
-                        && wanted.distro.as_ref().is_none_or(|wanted| wanted.to_string() == *distro)
-                }
-                (Source::Url(_) | Source::Git(_) | Source::Debian(_), Some(_)) => false,
-            };
-            if !answers {
-                report(&source.place, format!("source `{name}` has changed since it was locked"));
+                (_, Some(_)) => {}
             }
         }
         problems

@@ -412,6 +412,17 @@ impl PackageName {
     pub fn name(&self) -> &str {
         self.0.split([':', '=']).next().unwrap_or_default()
     }
+
+    /// Returns the architecture, if there is one.
+    pub fn architecture(&self) -> Option<&str> {
+        let before_version = self.0.split('=').next().unwrap_or_default();
+        before_version.split_once(':').map(|(_, architecture)| architecture)
+    }
+
+    /// Returns the version, if there is one.
+    pub fn version(&self) -> Option<&str> {
+        self.0.split_once('=').map(|(_, version)| version)
+    }
 }
 
 impl FromText for PackageName {

@@ -182,7 +182,7 @@ pub enum Source {
     Git(GitSource),
     /// A file or directory of the project.
     Path(PathSource),
-    /// The source of a Debian package.
+    /// The source of a Debian package, with its patches applied.
     Debian(DebianSource),
 }
 
@@ -226,9 +226,14 @@ table! {
 }
 
 table! {
-    /// The source of a Debian package, with its patches applied.
+    /// The source of a Debian package, with its patches applied: the tree that `dpkg-source -x` would leave.
+    ///
+    /// It is chosen from the signed indexes of the release, its updates and its security fixes, and all its files
+    /// are pinned. The formats are `3.0 (quilt)`, `3.0 (native)` and `1.0`. A patch that does not apply exactly is
+    /// an error.
     pub struct DebianSource {
-        /// The name of the source package.
+        /// The name of the source package, if need be with its version: `busybox`, `busybox=1:1.35.0-4`. Without
+        /// one it is the newest.
         debian_source: Spanned<PackageName>,
         /// The distribution; by default the one that all environments of the stack have.
         distro: Option<Spanned<Distro>>,

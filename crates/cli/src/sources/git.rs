@@ -18,22 +18,13 @@ use crate::workspace::tell;
 /// The kind of records that say what tree a commit has. Its number is raised when that changes.
 const RECORDS: &str = "git-1";
 
-/// Returns what a source is to be locked to, or `None` when `locked` is that already.
-///
-/// Which commit it is, and what is in it, is looked up in the repository.
+/// Returns what a source is to be locked to: which commit it is, and what is in it, is looked up in the
+/// repository.
 pub(crate) fn lock(
     downloader: &Downloader<'_>,
     name: &str,
     wanted: &GitSource,
-    locked: Option<&LockedSource>,
-) -> Result<Option<LockedSource>, Failure> {
-    if let Some(LockedSource::Git { git, rev, submodules, .. }) = locked
-        && git == wanted.git.as_str()
-        && rev == wanted.rev.as_str()
-        && *submodules == wanted.submodules
-    {
-        return Ok(None);
-    }
+) -> Result<LockedSource, Failure> {
     let session = downloader.session();
     let failed = |error| match problem(wanted, &error) {
         Some(problem) => tell(&[problem], session.ui),
@@ -59,13 +50,13 @@ pub(crate) fn lock(
             tree
         }
     };
-    Ok(Some(LockedSource::Git {
+    Ok(LockedSource::Git {
         git: wanted.git.as_str().to_owned(),
         rev: wanted.rev.as_str().to_owned(),
         commit: commit.to_string(),
         submodules: wanted.submodules,
         tree,
-    }))
+    })
 }
 
 /// What a lock says about a commit.

@@ -1,6 +1,7 @@
-//! `pkgroot unpack PACKAGE` and `pkgroot configure SPEC`: packages become layers, and a root that works.
+//! `pkgroot unpack PACKAGE`, `pkgroot source DSC` and `pkgroot configure SPEC`: packages become layers, source
+//! packages trees, and layers a root that works.
 //!
-//! Both write below `out` in the working directory. What they need on the way, `configure` keeps in `/tmp`.
+//! All write below `out` in the working directory. What they need on the way, `configure` keeps in `/tmp`.
 
 use std::error::Error;
 use std::fs;
@@ -8,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use distro::configure::{self, ConfigureError, Places, Spec, SpecError};
-use distro::deb;
+use distro::{deb, source};
 
-const USAGE: &str = "usage: pkgroot unpack PACKAGE\n       pkgroot configure SPEC";
+const USAGE: &str = "usage: pkgroot unpack PACKAGE\n       pkgroot source DSC\n       pkgroot configure SPEC";
 
 /// Where the build's scratch space is: on a real file system, as an overlay needs it.
 const SCRATCH: &str = "/tmp";
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     match &arguments[..] {
         [command, package] if command == "unpack" => unpack(Path::new(package)),
+        [command, dsc] if command == "source" => unpack_source(Path::new(dsc)),
         [command, spec] if command == "configure" => configure(Path::new(spec)),
         _ => {
             report(USAGE);
@@ -33,6 +35,18 @@ fn main() -> ExitCode {
 
 fn unpack(package: &Path) -> ExitCode {
     match deb::unpack(package, Path::new("out/layer.tar")) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            report_error(&error);
+            ExitCode::from(if error.is_machine() { 3 } else { 1 })
+        }
+    }
+}
+
+fn unpack_source(dsc: &Path) -> ExitCode {
+    // Beside the tree, so that files are moved and not copied.
+    let scratch = Path::new("out/scratch");
+    match source::unpack(dsc, Path::new("out/tree"), scratch, &mut |line| report(line)) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             report_error(&error);

@@ -11,13 +11,13 @@ const WAITING: usize = 6;
 
 /// What a thread reads for us.
 #[derive(Debug)]
-pub(super) struct Ahead {
+pub(crate) struct Ahead {
     pieces: Receiver<io::Result<Vec<u8>>>,
     current: io::Cursor<Vec<u8>>,
 }
 
 /// Reads `input` to its end on a thread of `scope`. Whoever drops the result early stops the thread.
-pub(super) fn read_ahead<'scope>(
+pub(crate) fn read_ahead<'scope>(
     scope: &'scope Scope<'scope, '_>,
     input: impl Read + Send + 'scope,
 ) -> Ahead {

@@ -13,6 +13,8 @@ pub enum Compression {
     Xz,
     /// Zstandard, what Ubuntu uses.
     Zstd,
+    /// bzip2, in which some sources still come.
+    Bzip2,
 }
 
 /// What one decoder may use: `xz -9` needs 65 MiB, and more than that is an attack.
@@ -28,6 +30,7 @@ impl Compression {
             ".gz" => Some(Compression::Gzip),
             ".xz" => Some(Compression::Xz),
             ".zst" => Some(Compression::Zstd),
+            ".bz2" => Some(Compression::Bzip2),
             _ => None,
         }
     }
@@ -48,6 +51,7 @@ impl Compression {
                 decoder.window_log_max(WINDOW_LOG_MAX)?;
                 Box::new(decoder)
             }
+            Compression::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(input)),
         })
     }
 }
@@ -57,10 +61,11 @@ mod tests {
     use super::*;
     use crate::deb::fixtures::compress;
 
-    const ALL: [Compression; 4] = [Compression::None, Compression::Gzip, Compression::Xz, Compression::Zstd];
+    const ALL: [Compression; 5] =
+        [Compression::None, Compression::Gzip, Compression::Xz, Compression::Zstd, Compression::Bzip2];
 
     fn suffix(compression: Compression) -> &'static str {
-        let suffixes = ["", ".gz", ".xz", ".zst"];
+        let suffixes = ["", ".gz", ".xz", ".zst", ".bz2"];
         suffixes.into_iter().find(|suffix| Compression::from_suffix(suffix) == Some(compression)).unwrap()
     }
 

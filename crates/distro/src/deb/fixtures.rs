@@ -131,6 +131,11 @@ pub(crate) fn compress(suffix: &str, plain: &[u8]) -> Vec<u8> {
             encoder.write_all(plain).unwrap();
             encoder.finish().unwrap()
         }
+        ".bz2" => {
+            let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+            encoder.write_all(plain).unwrap();
+            encoder.finish().unwrap()
+        }
         _ => panic!("no such compression: {suffix}"),
     }
 }

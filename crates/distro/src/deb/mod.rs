@@ -4,11 +4,11 @@
 //! devices stay data. [`ar`] and the decoders are strict, `layer::ForeignReader` refuses archives that would
 //! write where they should not. Maintainer scripts are only files here; [`crate::configure`] runs them.
 
-mod ahead;
+pub(crate) mod ahead;
 pub mod ar;
 mod compression;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 mod package;
 mod spool;
 #[cfg(test)]

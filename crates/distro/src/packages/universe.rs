@@ -152,21 +152,7 @@ impl Universe {
 
     /// The names most like `name`, the best first; few, and none when nothing is like it.
     pub fn similar(&self, name: &str) -> Vec<&str> {
-        let mut found: Vec<(usize, &str)> = Vec::new();
-        let furthest = (name.len() / 3).clamp(1, 3);
-        for slot in &self.slots {
-            let candidate = self.package(PackageId(slot.start)).name();
-            if candidate.len().abs_diff(name.len()) <= furthest {
-                let distance = strsim::osa_distance(candidate, name);
-                if distance <= furthest {
-                    found.push((distance, candidate));
-                }
-            }
-        }
-        found.sort_unstable();
-        found.dedup();
-        found.truncate(3);
-        found.into_iter().map(|(_, name)| name).collect()
+        nearest(name, self.slots.iter().map(|slot| self.package(PackageId(slot.start)).name()))
     }
 
     pub(crate) fn n_slots(&self) -> usize {
@@ -365,4 +351,18 @@ fn place<'a>(package: Package<'a>, native: &'a str) -> (bool, &'a str) {
 /// Packages for all architectures count as native ones when relations are looked at.
 fn effective<'a>(architecture: &'a str, native: &'a str) -> &'a str {
     if architecture == "all" { native } else { architecture }
+}
+
+/// The few of `names` that are most like `name`, the best first.
+pub(crate) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let furthest = (name.len() / 3).clamp(1, 3);
+    let mut found: Vec<(usize, &str)> = names
+        .filter(|candidate| candidate.len().abs_diff(name.len()) <= furthest)
+        .map(|candidate| (strsim::osa_distance(candidate, name), candidate))
+        .filter(|(distance, _)| *distance <= furthest)
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found.truncate(3);
+    found.into_iter().map(|(_, name)| name).collect()
 }

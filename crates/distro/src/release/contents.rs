@@ -203,12 +203,20 @@ impl Release {
 
     /// The best compressed `Packages` file of a component and architecture; none if the release lists none.
     pub fn packages(&self, component: &str, architecture: &str) -> Option<IndexFile> {
-        let plain = format!("{component}/binary-{architecture}/Packages");
+        self.index(&format!("{component}/binary-{architecture}/"), "Packages")
+    }
+
+    /// The best compressed `Sources` file of a component; none if the release lists none.
+    pub fn sources(&self, component: &str) -> Option<IndexFile> {
+        self.index(&format!("{component}/source/"), "Sources")
+    }
+
+    fn index(&self, directory: &str, name: &str) -> Option<IndexFile> {
+        let plain = format!("{directory}{name}");
         let unpacked_size = self.files.get(&plain).map(|(_, size)| *size);
         [".xz", ".zst", ".gz", ""].iter().find_map(|suffix| {
             let path = format!("{plain}{suffix}");
             let (sha256, size) = *self.files.get(&path)?;
-            let directory = plain.strip_suffix("Packages")?;
             let by_hash = self.by_hash.then(|| format!("{directory}by-hash/SHA256/{sha256}"));
             Some(IndexFile { path, by_hash, sha256, size, unpacked_size })
         })
@@ -349,6 +357,7 @@ mod tests {
             )
         );
         assert_eq!(release.packages("main", "arm64"), None);
+        assert_eq!(release.sources("main"), None);
     }
 
     /// As Debian's security archive served it on 2026-11-20.
@@ -367,6 +376,7 @@ mod tests {
         release.check(&asked("bookworm-security", "main", "arm64"), now, Freshness::Required).unwrap();
         assert_eq!(release.packages("main", "arm64").unwrap().unpacked_size, Some(2_519_056));
         assert!(release.by_hash && !release.separate_all);
+        assert_eq!(release.sources("main").unwrap().path, "main/source/Sources.xz");
         // Keys that end in 2031 do not sign in 2036.
         let late = Timestamp::parse_release("Tue, 01 Jan 2036 00:00:00 UTC").unwrap();
         let error = verify(REAL.as_bytes(), &Keyring::debian(), late).unwrap_err();

@@ -2,9 +2,11 @@
 //!
 //! The caller drives: [`Resolver::next_fetches`] says what is needed, the caller gets it from somewhere (a
 //! network, a cache) and gives it to [`Resolver::feed`], until nothing more is needed. Then
-//! [`Resolver::finish`] gives the [`Catalog`], from which any number of requests are resolved to pins.
+//! [`Resolver::finish`] gives the [`Catalog`], from which any number of requests are resolved to pins. A query
+//! for sources goes the same way, to [`Resolver::finish_sources`].
 
 mod pin;
+mod source;
 mod unpack;
 
 use std::collections::BTreeSet;
@@ -12,12 +14,13 @@ use std::collections::BTreeSet;
 use crate::depends::DependsError;
 use crate::digest::Sha256;
 use crate::mirror::{Archive, Distribution, Mirrors, Suite};
-use crate::packages::{Index, PackagesError, Part, Universe};
+use crate::packages::{Index, PackagesError, Part, SourceIndex, Universe};
 use crate::release::{self, Asked, Freshness, IndexFile, Keyring, Release, ReleaseError, SignatureError};
 use crate::solve::{self, Request, Solution, SolveError};
 use crate::timestamp::Timestamp;
 
 pub use pin::{Pin, PinError};
+pub use source::{SourceCatalog, SourceError, SourceFile, SourcePin};
 pub use unpack::UnpackError;
 
 /// Changes when [`Resolver::compact`] writes something else than before.
@@ -41,6 +44,26 @@ pub struct Query {
     pub components: Vec<String>,
     /// Whether stale indexes are refused.
     pub freshness: Freshness,
+    /// What the indexes are of.
+    pub indexes: Indexes,
+}
+
+/// What is looked for in an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Indexes {
+    /// Packages that can be installed.
+    Packages,
+    /// Their sources.
+    Sources,
+}
+
+impl Indexes {
+    fn as_str(self) -> &'static str {
+        match self {
+            Indexes::Packages => "packages",
+            Indexes::Sources => "sources",
+        }
+    }
 }
 
 impl Query {
@@ -53,7 +76,13 @@ impl Query {
             suites: Vec::new(),
             components: vec!["main".to_owned()],
             freshness: Freshness::Required,
+            indexes: Indexes::Packages,
         }
+    }
+
+    /// The sources of the component `main` of `distribution`, no older than they may be.
+    pub fn sources(distribution: Distribution) -> Query {
+        Query { indexes: Indexes::Sources, ..Query::new(distribution, "") }
     }
 
     /// Adds the architectures that packages of `request` are wanted for.
@@ -116,6 +145,14 @@ pub enum FeedError {
         component: String,
         /// For which architecture.
         architecture: String,
+    },
+    /// An index of sources that the release does not list.
+    #[error("the release of `{suite}` lists no sources of `{component}`")]
+    NoSources {
+        /// Of which suite.
+        suite: String,
+        /// Of which component.
+        component: String,
     },
     /// Another content than the release says.
     #[error(
@@ -215,7 +252,14 @@ struct Need {
 #[derive(Debug)]
 enum NeedKind {
     Release { is_fed: bool },
-    Packages { file: IndexFile, index: Option<Index> },
+    Index { file: IndexFile, read: Option<Read> },
+}
+
+/// An index that was read.
+#[derive(Debug)]
+enum Read {
+    Packages(Index),
+    Sources(SourceIndex),
 }
 
 /// A verified release, as the lock keeps it: says from when the pins are, and which snapshots have them.
@@ -265,9 +309,9 @@ impl Resolver {
                 self.needs.extend(wanted);
                 self.needs[id.0].kind = NeedKind::Release { is_fed: true };
             }
-            NeedKind::Packages { file, .. } => {
-                let index = self.read_packages(id, file, bytes)?;
-                self.set_index(id, index);
+            NeedKind::Index { file, .. } => {
+                let read = self.read_index(id, file, bytes)?;
+                self.set_index(id, read);
             }
         }
         Ok(())
@@ -277,7 +321,8 @@ impl Resolver {
     /// in a tenth of the time that the original takes.
     pub fn compact(&self, id: FetchId) -> Option<Vec<u8>> {
         match &self.needs[id.0].kind {
-            NeedKind::Packages { index: Some(index), .. } => unpack::compress(&index.compact()),
+            NeedKind::Index { read: Some(Read::Packages(index)), .. } => unpack::compress(&index.compact()),
+            NeedKind::Index { read: Some(Read::Sources(index)), .. } => unpack::compress(&index.compact()),
             _ => None,
         }
     }
@@ -288,24 +333,19 @@ impl Resolver {
         let what = self.describe(id);
         let text = unpack::unpack(bytes, ".zst", MAX_COMPACT_SIZE)
             .map_err(|source| FeedError::Unpack { what: what.clone(), source })?;
-        let index = Index::parse(text).map_err(|source| FeedError::Packages { what, source })?;
-        self.set_index(id, index);
+        let read = self.parse_index(text).map_err(|source| FeedError::Packages { what, source })?;
+        self.set_index(id, read);
         Ok(())
     }
 
     /// Merges everything. Fails when something was not fed.
     pub fn finish(self) -> Result<Catalog, ResolveError> {
-        let missing = self.needs.iter().position(|need| {
-            matches!(&need.kind, NeedKind::Release { is_fed: false } | NeedKind::Packages { index: None, .. })
-        });
-        if let Some(idx) = missing {
-            return Err(ResolveError::Incomplete { what: self.describe(FetchId(idx)) });
-        }
+        self.check_fed()?;
         let parts = self
             .needs
             .into_iter()
             .filter_map(|need| match need.kind {
-                NeedKind::Packages { index: Some(index), .. } => {
+                NeedKind::Index { read: Some(Read::Packages(index)), .. } => {
                     // apt's priority of everything that is neither pinned nor experimental.
                     Some(Part { index, suite: self.suites[need.suite_idx].name.clone(), priority: 500 })
                 }
@@ -317,9 +357,39 @@ impl Resolver {
         Ok(Catalog { universe, releases: self.releases.into_iter().flatten().collect() })
     }
 
-    fn set_index(&mut self, id: FetchId, read: Index) {
-        if let NeedKind::Packages { index, .. } = &mut self.needs[id.0].kind {
-            *index = Some(read);
+    /// Returns the sources of a query for them. Fails when something was not fed.
+    pub fn finish_sources(self) -> Result<SourceCatalog, ResolveError> {
+        self.check_fed()?;
+        let releases = self.releases;
+        let parts = self.needs.into_iter().filter_map(|need| match need.kind {
+            NeedKind::Index { read: Some(Read::Sources(index)), .. } => {
+                Some((index, releases[need.suite_idx].clone()?))
+            }
+            _ => None,
+        });
+        Ok(SourceCatalog::new(&self.query.distribution, parts.collect()))
+    }
+
+    fn check_fed(&self) -> Result<(), ResolveError> {
+        let missing = self.needs.iter().position(|need| {
+            matches!(&need.kind, NeedKind::Release { is_fed: false } | NeedKind::Index { read: None, .. })
+        });
+        match missing {
+            Some(idx) => Err(ResolveError::Incomplete { what: self.describe(FetchId(idx)) }),
+            None => Ok(()),
+        }
+    }
+
+    fn set_index(&mut self, id: FetchId, index: Read) {
+        if let NeedKind::Index { read, .. } = &mut self.needs[id.0].kind {
+            *read = Some(index);
+        }
+    }
+
+    fn parse_index(&self, text: String) -> Result<Read, PackagesError> {
+        match self.query.indexes {
+            Indexes::Packages => Index::parse(text).map(Read::Packages),
+            Indexes::Sources => SourceIndex::parse(text).map(Read::Sources),
         }
     }
 
@@ -337,7 +407,7 @@ impl Resolver {
                 max_size: MAX_RELEASE_SIZE,
                 cache_key: None,
             },
-            NeedKind::Packages { file, .. } => {
+            NeedKind::Index { file, .. } => {
                 let by_hash = file.by_hash.iter().flat_map(|path| urls(path));
                 Fetch {
                     id,
@@ -345,7 +415,11 @@ impl Resolver {
                     urls: by_hash.chain(urls(&file.path)).collect(),
                     sha256: Some(file.sha256),
                     max_size: file.size,
-                    cache_key: Some(format!("packages-{COMPACT_FORMAT}-{}", file.sha256)),
+                    cache_key: Some(format!(
+                        "{}-{COMPACT_FORMAT}-{}",
+                        self.query.indexes.as_str(),
+                        file.sha256
+                    )),
                 }
             }
         }
@@ -356,7 +430,7 @@ impl Resolver {
         let suite = &self.suites[need.suite_idx].name;
         match &need.kind {
             NeedKind::Release { .. } => format!("InRelease of {suite}"),
-            NeedKind::Packages { file, .. } => format!("{} of {suite}", file.path),
+            NeedKind::Index { file, .. } => format!("{} of {suite}", file.path),
         }
     }
 
@@ -365,8 +439,11 @@ impl Resolver {
         let Suite { name: suite, archive } = self.suites[suite_idx].clone();
         let (text, _) = release::verify(bytes, &self.keyring, self.now)
             .map_err(|source| FeedError::Signature { suite: suite.clone(), source })?;
-        let mut architectures = vec![self.query.native.clone()];
-        architectures.extend(self.query.foreign.iter().cloned());
+        let mut architectures = Vec::new();
+        if self.query.indexes == Indexes::Packages {
+            architectures.push(self.query.native.clone());
+            architectures.extend(self.query.foreign.iter().cloned());
+        }
         let asked = Asked { suite: suite.clone(), components: self.query.components.clone(), architectures };
         let release = Release::parse(&text)
             .and_then(|release| release.check(&asked, self.now, self.query.freshness).map(|()| release))
@@ -374,19 +451,27 @@ impl Resolver {
         let mut needs = Vec::new();
         let all = release.separate_all.then(|| "all".to_owned());
         for component in &asked.components {
+            if self.query.indexes == Indexes::Sources {
+                let file = release.sources(component).ok_or_else(|| FeedError::NoSources {
+                    suite: suite.clone(),
+                    component: component.clone(),
+                })?;
+                needs.push(Need { suite_idx, kind: NeedKind::Index { file, read: None } });
+                continue;
+            }
             for architecture in asked.architectures.iter().chain(&all) {
                 let file = release.packages(component, architecture).ok_or_else(|| FeedError::NoIndex {
                     suite: suite.clone(),
                     component: component.clone(),
                     architecture: architecture.clone(),
                 })?;
-                needs.push(Need { suite_idx, kind: NeedKind::Packages { file, index: None } });
+                needs.push(Need { suite_idx, kind: NeedKind::Index { file, read: None } });
             }
         }
         Ok((ReleasePin { suite, archive, date: release.date, sha256: Sha256::of(bytes) }, needs))
     }
 
-    fn read_packages(&self, id: FetchId, file: &IndexFile, bytes: &[u8]) -> Result<Index, FeedError> {
+    fn read_index(&self, id: FetchId, file: &IndexFile, bytes: &[u8]) -> Result<Read, FeedError> {
         /// Where the release does not say: no index has a tenth of it.
         const MAX_UNPACKED_SIZE: u64 = 1 << 30;
         let what = || self.describe(id);
@@ -398,7 +483,7 @@ impl Resolver {
         let max_size = file.unpacked_size.unwrap_or(MAX_UNPACKED_SIZE);
         let text = unpack::unpack(bytes, &file.path, max_size)
             .map_err(|source| FeedError::Unpack { what: what(), source })?;
-        Index::parse(text).map_err(|source| FeedError::Packages { what: what(), source })
+        self.parse_index(text).map_err(|source| FeedError::Packages { what: what(), source })
     }
 }
 
@@ -443,5 +528,7 @@ impl Catalog {
     }
 }
 
+#[cfg(test)]
+mod source_tests;
 #[cfg(test)]
 mod tests;

@@ -154,7 +154,7 @@ fn is_suite(suite: &str) -> bool {
 }
 
 /// Relative, downward, and of characters that mean nothing to a URL but the path.
-fn is_safe_path(path: &str) -> bool {
+pub(super) fn is_safe_path(path: &str) -> bool {
     let is_safe_name = |name: &str| {
         !matches!(name, "" | "." | "..")
             && name.bytes().all(|b| {

@@ -13,7 +13,7 @@ struct Site {
     key: TestKey,
 }
 
-const NOW: Timestamp = Timestamp(CREATED as u64 + 200_000);
+pub(super) const NOW: Timestamp = Timestamp(CREATED as u64 + 200_000);
 
 fn package(name: &str, version: &str, more: &str) -> String {
     format!(
@@ -99,7 +99,7 @@ fn request(wanted: &str) -> Request {
     }
 }
 
-fn render(error: &dyn std::error::Error) -> String {
+pub(super) fn render(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {}", render(source)),
         None => error.to_string(),

@@ -224,6 +224,12 @@ impl Checker<'_> {
 
     fn source(&mut self, source: &Spanned<Source>) {
         let Source::Debian(debian) = &source.value else { return };
+        if debian.debian_source.architecture().is_some() {
+            self.report(
+                Problem::at(&debian.debian_source.place, "a source package is of no architecture")
+                    .help("write `name`, or with a version `name=1.2-3`"),
+            );
+        }
         if debian.distro.is_none() {
             let distros: BTreeSet<&Distro> = self
                 .recipe

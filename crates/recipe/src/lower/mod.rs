@@ -2,6 +2,7 @@
 
 mod boot;
 mod packages;
+mod sources;
 mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,14 +16,13 @@ use crate::check;
 use crate::lock::Lock;
 use crate::needs::{Closure, Goal, Needs, closure, needs};
 use crate::scalar::{Name, ProjectPath, TargetRef};
-use crate::stack::Source;
-use crate::{Problem, Spanned, Stack};
+use crate::{Problem, Source, Spanned, Stack};
 use packages::Packages;
 
 /// What was fetched and imported for [`Needs`].
 #[derive(Clone, Debug, Default)]
 pub struct Resolved {
-    /// The sources, unpacked where they are archives.
+    /// The sources, unpacked where they are archives; without source packages, which steps put together.
     pub sources: BTreeMap<Name, Imported>,
     /// The files and directories of the project.
     pub paths: BTreeMap<ProjectPath, Imported>,
@@ -128,6 +128,8 @@ pub fn lower(
     }
     for (name, source) in &needs.sources {
         match &source.value {
+            // What is made by a step is not fetched before.
+            Source::Debian(_) => {}
             _ if resolved.sources.contains_key(name) => {}
             Source::Path(missing) => {
                 let path = missing.path.as_str();
@@ -152,6 +154,7 @@ pub fn lower(
         resolved,
         needs: &needs,
         packages: Packages::default(),
+        source_steps: sources::Steps::default(),
         rootfs: BTreeMap::new(),
         labels: BTreeSet::new(),
         problems: Vec::new(),
@@ -168,6 +171,7 @@ struct Lowering<'a> {
     resolved: &'a Resolved,
     needs: &'a Needs,
     packages: Packages,
+    source_steps: sources::Steps,
     /// The layers of each root file system, bottom first.
     rootfs: BTreeMap<Name, Vec<Layer>>,
     labels: BTreeSet<String>,

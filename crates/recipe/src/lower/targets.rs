@@ -9,7 +9,7 @@ use mkimg::spec::{
 };
 
 use super::{
-    INPUTS, Imported, Layer, Lowering, OUT, SOURCES, TargetOutput, command_environment, place_layers, timeout,
+    INPUTS, Layer, Lowering, OUT, SOURCES, TargetOutput, command_environment, place_layers, timeout,
 };
 use crate::Spanned;
 use crate::check;
@@ -89,10 +89,7 @@ impl<'a> Lowering<'a> {
         let environment = self.lowered.environments[command.env.as_str()];
         let mut inputs = vec![Placement { path: String::new(), input: Input::Merged(environment) }];
         for source in &command.sources {
-            let input = match self.resolved.sources[source.as_str()] {
-                Imported::Tree(digest) => Input::Tree(digest),
-                Imported::File { digest, executable } => Input::File { digest, executable },
-            };
+            let input = self.source(source);
             inputs.push(Placement { path: format!("{SOURCES}/{}", source.as_str()), input });
         }
         for (name, reference) in &command.inputs {
