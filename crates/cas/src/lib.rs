@@ -9,14 +9,16 @@ mod files;
 mod ignore;
 mod local;
 mod proto;
+mod remove;
 mod source;
 mod store;
 
 pub use digest::{Digest, Hasher, ParseDigestError};
 pub use directory::{Directory, DirectoryError, Node};
-pub use files::{FIXED_MTIME, remove_tree};
+pub use files::FIXED_MTIME;
 pub use ignore::Ignore;
 pub use local::{Freed, ImportMode, Imported, Keep, LocalStore, Record, Reference, Root, Scrubbed};
 pub use proto::DigestMessage;
+pub use remove::remove_tree;
 pub use source::StatCache;
 pub use store::{MemoryStore, Store, StoreError};

@@ -295,7 +295,7 @@ impl Drop for Run {
     fn drop(&mut self) {
         if let Some(path) = &self.path {
             // What is left is removed with the store's scratch directory.
-            let _ = sandbox::remove_tree(path);
+            let _ = cas::remove_tree(path);
         }
     }
 }

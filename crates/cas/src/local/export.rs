@@ -10,7 +10,8 @@ use rustix::io::Errno;
 use tempfile::{NamedTempFile, TempPath};
 
 use super::LocalStore;
-use crate::files::{copy_content, hash, remove_tree};
+use crate::files::{copy_content, hash};
+use crate::remove::remove_tree;
 use crate::store::Doing as _;
 use crate::{Digest, Node, StatCache, StoreError};
 

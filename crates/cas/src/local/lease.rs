@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 
 use crate::StoreError;
-use crate::files::{Stamp, modified, remove_tree};
+use crate::files::{Stamp, modified};
+use crate::remove::remove_tree;
 use crate::store::Doing as _;
 
 /// The lease of this process on a store, and the scratch directory that goes with it.
@@ -83,7 +84,8 @@ pub(crate) fn sweep(root: &Path) -> Result<Option<Stamp>, StoreError> {
         }
     }
     for name in scratch.into_iter().filter(|name| !live.contains(name)) {
-        remove_tree(&root.join("scratch").join(name))?;
+        // What cannot be removed takes room, which is better than a store that cannot be opened.
+        let _ = remove_tree(&root.join("scratch").join(name));
     }
     Ok(oldest)
 }
