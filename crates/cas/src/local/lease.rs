@@ -50,6 +50,29 @@ impl Lease {
     }
 }
 
+impl Lease {
+    /// Returns when the oldest live lease of another process began, if there is one.
+    pub(crate) fn others_began(&self) -> Result<Option<Stamp>, StoreError> {
+        let mut oldest = None;
+        let leases = self.path.parent().unwrap_or(Path::new("."));
+        for name in names_in(leases)? {
+            let path = leases.join(&name);
+            if path == self.path {
+                continue;
+            }
+            // One that is gone or void by now is nobody's.
+            let Ok(file) = File::open(&path) else { continue };
+            if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+                let stat =
+                    rustix::fs::fstat(&file).doing(|| format!("read the times of `{}`", path.display()))?;
+                let start = modified(&stat);
+                oldest = Some(oldest.map_or(start, |oldest: Stamp| oldest.min(start)));
+            }
+        }
+        Ok(oldest)
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         // What cannot be removed now is swept by the next process.
