@@ -10,6 +10,7 @@ mod ignore;
 mod local;
 mod proto;
 mod remove;
+mod replace;
 mod source;
 mod store;
 
@@ -20,5 +21,6 @@ pub use ignore::Ignore;
 pub use local::{Freed, ImportMode, Imported, Keep, LocalStore, Record, Reference, Root, Scrubbed};
 pub use proto::DigestMessage;
 pub use remove::remove_tree;
+pub use replace::replace_file;
 pub use source::StatCache;
 pub use store::{MemoryStore, Store, StoreError};
