@@ -1,10 +1,11 @@
-//! Chores of the project: `cargo xtask tidy`, `cargo xtask ci`, `cargo xtask bench NAME`.
+//! Chores of the project: `cargo xtask tidy`, `cargo xtask ci`, `cargo xtask bench NAME`, `cargo xtask torture`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "chores talk to whoever runs them")]
 
 mod bench;
 mod docs;
 mod reference;
 mod tidy;
+mod torture;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -13,6 +14,9 @@ const USAGE: &str = "usage: cargo xtask tidy       check the rules that no compi
        cargo xtask reference  write the pages of the docs that are made from the code
        cargo xtask bench [NAME…] [--runs N] [--json FILE] [--no-build]
                               measure our programs beside their peers
+       cargo xtask torture [NAME…] [--rounds N] [--seconds N] [--seed N]
+                                   [--program FILE] [--scratch DIR]
+                              kill builds, cut the power, fill disks, break archives
        cargo xtask ci         everything that must hold before a change lands";
 
 fn main() -> ExitCode {
@@ -28,6 +32,7 @@ fn main() -> ExitCode {
             }
         },
         ["bench", words @ ..] => bench::run(&root(), words),
+        ["torture", words @ ..] => torture::run(&root(), words),
         ["ci"] => ci(),
         _ => {
             eprintln!("{USAGE}");
@@ -54,6 +59,7 @@ fn ci() -> bool {
         && cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"])
         && tools()
         && test()
+        && torture::run(&root(), &[])
 }
 
 /// The project that has the foreign tools which tests ask.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt as _};
 use std::path::Path;
 use std::thread;
 
@@ -40,32 +40,6 @@ pub(crate) const FIXED_TIMES: Timestamps = Timestamps { last_access: FIXED, last
 
 const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
 const FIXED: Timespec = Timespec { tv_sec: FIXED_MTIME, tv_nsec: 0 };
-
-/// Removes the tree at `path`, directories without write permission included; nothing there is fine.
-///
-/// Changes no file's mode: a file in it may be a hard link to one that stays.
-pub fn remove_tree(path: &Path) -> Result<(), StoreError> {
-    match fs::remove_dir_all(path) {
-        Ok(()) => return Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-        Err(error) => return Err(error).doing(|| format!("remove `{}`", path.display())),
-    }
-    unlock_directories(path)
-        .and_then(|()| fs::remove_dir_all(path))
-        .doing(|| format!("remove `{}`", path.display()))
-}
-
-fn unlock_directories(path: &Path) -> io::Result<()> {
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            unlock_directories(&entry.path())?;
-        }
-    }
-    Ok(())
-}
 
 /// Makes a directory with mode 0755, whatever the umask is.
 pub(crate) fn make_directory(path: &Path) -> Result<(), StoreError> {

@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use prost::Message as _;
-use tempfile::NamedTempFile;
 
 use crate::files::{Stamp, in_parallel};
 use crate::local::{
     Found, ImportMode, Imported, LocalStore, Record, Reference, Skeleton, read_link, utf8_name,
 };
+use crate::replace::replace_file;
 use crate::store::Doing as _;
 use crate::{Digest, Ignore, Node, Store as _, StoreError, proto};
 
@@ -59,12 +59,8 @@ impl StatCache {
         if !self.changed {
             return Ok(());
         }
-        let parent = self.path.parent().unwrap_or(Path::new("."));
-        let written = NamedTempFile::new_in(parent).and_then(|mut file| {
-            file.write_all(&encode(&self.entries))?;
-            file.persist(&self.path).map_err(|error| error.error)
-        });
-        written.doing(|| format!("write `{}`", self.path.display()))?;
+        replace_file(&self.path, &encode(&self.entries))
+            .doing(|| format!("write `{}`", self.path.display()))?;
         self.changed = false;
         Ok(())
     }

@@ -302,6 +302,40 @@ fn exports_are_writable_and_replace_what_was_there() {
 }
 
 #[test]
+fn an_export_that_was_killed_leaves_nothing_for_good() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(&root.path().join("store"));
+    let out = root.path().join("out");
+    fs::create_dir_all(out.join(".export-killed/closed")).unwrap();
+    fs::set_permissions(out.join(".export-killed/closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::write(out.join(".export-too"), "half").unwrap();
+    let file = Node::File { digest: store.write(b"file").unwrap(), executable: false };
+    store.export(&file, &out.join("file")).unwrap();
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
+}
+
+#[test]
+fn what_is_damaged_is_not_exported() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(&root.path().join("store"));
+    let digest = store.write(b"precious").unwrap();
+    let hex = digest.hex();
+    let path = root.path().join("store/blobs").join(&hex[..2]).join(&hex[2..]);
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "precxous").unwrap();
+    let file = Node::File { digest, executable: false };
+    let inner = Directory { entries: [("file".to_owned(), file.clone())].into() };
+    let tree = Node::Directory { digest: store.write(&inner.encode()).unwrap() };
+    fs::write(root.path().join("out"), "before").unwrap();
+    for node in [file, tree] {
+        let error = store.export(&node, &root.path().join("out")).unwrap_err();
+        assert!(matches!(error, StoreError::Damaged { digest: found, .. } if found == digest), "{error}");
+        assert_eq!(fs::read_to_string(root.path().join("out")).unwrap(), "before");
+    }
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 2);
+}
+
+#[test]
 fn an_export_that_is_there_already_is_left_alone() {
     let root = tempfile::tempdir().unwrap();
     let store = open(&root.path().join("store"));

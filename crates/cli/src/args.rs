@@ -173,8 +173,13 @@ pub(crate) enum Command {
                             bootwright fetch disk && bootwright build disk --offline")]
     Fetch(Targets),
     /// Check whether this machine can build, and say what to do if not
-    #[command(after_help = "Examples:\n  bootwright doctor\n  bootwright doctor --json")]
-    Doctor,
+    #[command(after_help = "Examples:\n  bootwright doctor\n  bootwright doctor --json\n  \
+                            bootwright doctor --scrub        also after a disk was in trouble")]
+    Doctor {
+        /// Read everything in the cache and remove what is damaged
+        #[arg(long)]
+        scrub: bool,
+    },
     /// Remove the project's `out/` directory
     #[command(
         after_help = "Examples:\n  bootwright clean                 caches stay, the next build is fast\n  \

@@ -7,7 +7,7 @@ use std::path::Path;
 use cas::{Digest, LocalStore, Node, StatCache, StoreError};
 use serde::Serialize;
 
-use crate::failure::{DISK_FULL, Failure, io};
+use crate::failure::{Failure, io};
 
 /// The file that lists the digests of all others, as `sha256sum --check` reads it.
 const SUMS: &str = "SHA256SUMS";
@@ -33,24 +33,18 @@ pub(crate) fn export(
     stats: &mut StatCache,
 ) -> Result<Vec<Artifact>, Failure> {
     let mut artifacts = Vec::new();
-    list(store, output, "", &mut artifacts).map_err(Failure::machine)?;
+    list(store, output, "", &mut artifacts).map_err(Failure::store)?;
     let sums: String =
         artifacts.iter().map(|artifact| format!("{}  {}\n", artifact.sha256, artifact.path)).collect();
-    let sums = cas::Store::write(store, sums.as_bytes()).map_err(failed)?;
-    let mut tree = store.read_directory(output).map_err(failed)?;
+    let sums = cas::Store::write(store, sums.as_bytes()).map_err(Failure::store)?;
+    let mut tree = store.read_directory(output).map_err(Failure::store)?;
     tree.entries.insert(SUMS.to_owned(), Node::File { digest: sums, executable: false });
-    let tree = cas::Store::write(store, &tree.encode()).map_err(failed)?;
+    let tree = cas::Store::write(store, &tree.encode()).map_err(Failure::store)?;
     if let Some(parent) = directory.parent() {
         fs::create_dir_all(parent).map_err(io(format!("make `{}`", parent.display())))?;
     }
-    store.update_export(&Node::Directory { digest: tree }, directory, stats).map_err(failed)?;
+    store.update_export(&Node::Directory { digest: tree }, directory, stats).map_err(Failure::store)?;
     Ok(artifacts)
-}
-
-fn failed(error: StoreError) -> Failure {
-    let is_full = error.is_storage_full();
-    let failure = Failure::machine(error);
-    if is_full { failure.help(DISK_FULL) } else { failure }
 }
 
 fn list(

@@ -9,11 +9,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use cas::Store as _;
-use engine::{Event, ExecutorError, Graph, Outcome, Run, RunError, StepId, StepOutcome, World};
+use engine::{Event, ExecutorError, Graph, Outcome, Run, RunError, StepId, StepOutcome, TreeError, World};
 
 use crate::args::Global;
 use crate::environment::{self, Clock};
-use crate::failure::{Blame, DISK_FULL, Failure, io, is_disk_full};
+use crate::failure::{Blame, Failure, io, is_damage};
 use crate::project_state::ProjectState;
 use crate::ui::{Ui, seconds};
 use crate::workspace::Caches;
@@ -124,23 +124,30 @@ fn ended(exit_code: i32, wall: Duration) -> String {
 pub(crate) fn machine_failure(error: RunError) -> Failure {
     let help = match &error {
         RunError::Execute { source, .. } => help(source),
-        error if is_disk_full(error) => Some(DISK_FULL.to_owned()),
         _ => None,
     };
-    Failure { help, ..Failure::machine(error) }
+    let cache_is_damaged = match &error {
+        RunError::Execute { source: ExecutorError::Store(error), .. }
+        | RunError::Inputs { source: TreeError::Store(error), .. } => is_damage(error),
+        RunError::Inputs { source: TreeError::NotDirectory { .. }, .. } => true,
+        RunError::Cache { source, .. } => source.source.downcast_ref().is_some_and(is_damage),
+        RunError::Execute { .. } | RunError::Inputs { .. } => false,
+    };
+    let failure = Failure::machine(error);
+    Failure { help: help.or(failure.help), cache_is_damaged, ..failure }
 }
 
 /// Turns what an executor could not do into a failure with its help.
 pub(crate) fn executor_failure(error: ExecutorError) -> Failure {
     let help = help(&error);
-    Failure { help, ..Failure::machine(error) }
+    let failure = Failure::machine(error);
+    Failure { help: help.or(failure.help), ..failure }
 }
 
 fn help(error: &ExecutorError) -> Option<String> {
     match error {
         // The kernel calls it a full disk, too, when there are no more namespaces to be had.
-        ExecutorError::Machine { help: Some(help), .. } => Some(help.clone()),
-        error if is_disk_full(error) => Some(DISK_FULL.to_owned()),
+        ExecutorError::Machine { help, .. } => help.clone(),
         _ => None,
     }
 }

@@ -9,7 +9,7 @@ use distro::resolve::Fetch;
 use local::fetch::{self, FetchError, Fetcher, Progress};
 
 use crate::environment;
-use crate::failure::{Blame, DISK_FULL, Failure, is_disk_full};
+use crate::failure::{Blame, Failure};
 use crate::session::Session;
 use crate::ui::{Downloads, Ui};
 
@@ -138,7 +138,7 @@ impl<'a> Downloader<'a> {
         let mut failures: Vec<Failure> = failures
             .into_iter()
             .map(|(name, error)| {
-                let help = if is_disk_full(&error) { DISK_FULL } else { help(&error) };
+                let help = help(&error);
                 Failure::machine(Missing { name: name.to_owned(), source: error }).help(help)
             })
             .collect();

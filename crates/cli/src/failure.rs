@@ -2,6 +2,9 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io::ErrorKind;
+
+use cas::StoreError;
 
 /// Who has to act; the number is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,17 +26,19 @@ pub(crate) struct Failure {
     pub(crate) error: Option<Box<dyn Error + Send + Sync>>,
     /// What the reader can do about it.
     pub(crate) help: Option<String>,
+    /// Whether something in the cache was damaged, or gone that should have been there.
+    pub(crate) cache_is_damaged: bool,
 }
 
 impl Failure {
     /// Returns a failure that has been told already.
     pub(crate) fn told(blame: Blame) -> Failure {
-        Failure { blame, error: None, help: None }
+        Failure { blame, error: None, help: None, cache_is_damaged: false }
     }
 
     /// Returns the failure to do something.
     pub(crate) fn new(blame: Blame, error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
-        Failure { blame, error: Some(error.into()), help: None }
+        Failure { blame, error: Some(error.into()), help: None, cache_is_damaged: false }
     }
 
     /// Returns that the project or the command line is wrong.
@@ -41,14 +46,22 @@ impl Failure {
         Failure::new(Blame::Project, error)
     }
 
-    /// Returns that this machine cannot do it.
-    pub(crate) fn machine(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
-        Failure::new(Blame::Machine, error)
+    /// Returns the failure of the cache's store.
+    pub(crate) fn store(error: StoreError) -> Failure {
+        let cache_is_damaged = is_damage(&error);
+        Failure { cache_is_damaged, ..Failure::machine(error) }
     }
 
-    /// Adds what the reader can do about it.
+    /// Returns that this machine cannot do it. When that is for lack of room, the help says so.
+    pub(crate) fn machine(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+        let error = error.into();
+        let help = is_disk_full(&*error).then(|| DISK_FULL.to_owned());
+        Failure { help, ..Failure::new(Blame::Machine, error) }
+    }
+
+    /// Adds what the reader can do about it, unless that is known already.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Failure {
-        self.help = Some(help.into());
+        self.help.get_or_insert_with(|| help.into());
         self
     }
 }
@@ -75,23 +88,26 @@ impl Error for FileError {
 /// Turns an error of the system into the failure to do `doing`, as in "read `/x`".
 pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Failure {
     let doing = doing.into();
-    move |source| {
-        let full = source.kind() == std::io::ErrorKind::StorageFull;
-        let failure = Failure::machine(FileError { doing, source });
-        if full { failure.help(DISK_FULL) } else { failure }
-    }
+    move |source| Failure::machine(FileError { doing, source })
+}
+
+/// Returns whether a store failed for what it should have had whole.
+pub(crate) fn is_damage(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Missing { .. } | StoreError::Damaged { .. } | StoreError::NotADirectory { .. }
+    )
 }
 
 /// What to do when there is no room.
-pub(crate) const DISK_FULL: &str =
-    "free some space, or make the cache smaller with `bootwright gc --keep 5GB`";
+const DISK_FULL: &str = "free some space, or make the cache smaller with `bootwright gc --keep 5GB`";
 
 /// Returns whether the system said, anywhere in the chain of causes, that there is no room.
-pub(crate) fn is_disk_full(error: &(dyn Error + 'static)) -> bool {
+fn is_disk_full(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<std::io::Error>()
-            && error.kind() == std::io::ErrorKind::StorageFull
+            && matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
         {
             return true;
         }

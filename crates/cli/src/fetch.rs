@@ -8,12 +8,11 @@ use distro::timestamp::Timestamp;
 use engine::{Fate, Input, Known, Options, StepId};
 use recipe::{Imported, Lock, LockedFile, LockedRelease, LockedSource, Name, Needs, Pin, Source};
 
-use crate::debian_source;
 use crate::download::{Download, Downloader};
 use crate::failure::Failure;
 use crate::lock::mirrors;
 use crate::session::{Prepared, Session};
-use crate::sources::git;
+use crate::sources::{debian, git};
 use crate::unpack;
 
 /// Where what is pinned can be had.

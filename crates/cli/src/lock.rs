@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::PathBuf;
 
 use distro::mirror::Mirrors;
 use distro::release::{Freshness, Keyring};
@@ -78,16 +77,7 @@ fn read(session: &Session<'_>) -> Result<Lock, Failure> {
 
 fn write(session: &Session<'_>, lock: &Lock) -> Result<(), Failure> {
     let path = path(session);
-    replace(&path, lock.to_text().as_bytes()).map_err(io(format!("write `{}`", path.display())))
-}
-
-/// Writes a file under another name first, so that a full disk, a kill or another process leaves a whole one.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = tempfile::Builder::new()
-        .permissions(PermissionsExt::from_mode(0o644))
-        .tempfile_in(path.parent().unwrap_or(Path::new(".")))?;
-    file.write_all(bytes)?;
-    file.persist(path).map(drop).map_err(|error| error.error)
+    cas::replace_file(&path, lock.to_text().as_bytes()).map_err(io(format!("write `{}`", path.display())))
 }
 
 /// Adds what is missing or was locked for something else.
@@ -215,7 +205,7 @@ pub(crate) fn read_archive(
         for ((fetch, cached), first) in wanted.iter().zip(texts) {
             feed(&mut resolver, downloader, fetch, first)?;
             if let (Some(path), Some(compact)) = (cached, resolver.compact(fetch.id)) {
-                replace(path, &compact).map_err(io(format!("write `{}`", path.display())))?;
+                cas::replace_file(path, &compact).map_err(io(format!("write `{}`", path.display())))?;
             }
         }
     }

@@ -82,8 +82,7 @@ impl Caches {
     pub(crate) fn open(global: &Global) -> Result<Caches, Failure> {
         let root = environment::cache_directory(global.cache.as_deref())?;
         let store = LocalStore::open(&root.join("store")).map_err(|error| {
-            Failure::machine(error)
-                .help("name another directory with --cache, or mend this one's permissions")
+            Failure::store(error).help("name another directory with --cache, or mend this one's permissions")
         })?;
         Ok(Caches { root, store })
     }

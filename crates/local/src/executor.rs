@@ -5,7 +5,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -50,6 +50,8 @@ pub struct LocalExecutor<'s> {
     pub(crate) store: &'s LocalStore,
     pub(crate) options: Options,
     jobserver: Jobserver,
+    /// How many processes the machine had killed for lack of memory when it was last looked at.
+    n_oom_kills: AtomicU64,
 }
 
 /// What makes guests fast.
@@ -67,7 +69,7 @@ impl<'s> LocalExecutor<'s> {
         fs::create_dir_all(&options.failed)
             .map_err(|error| machine(format!("make `{}`", options.failed.display()), error))?;
         let jobserver = Jobserver::new(options.n_jobs).map_err(|error| machine("make a jobserver", error))?;
-        Ok(LocalExecutor { store, options, jobserver })
+        Ok(LocalExecutor { store, options, jobserver, n_oom_kills: AtomicU64::new(oom_kills()) })
     }
 
     /// Makes the directory of a run. Whoever drops it removes it.
@@ -188,6 +190,9 @@ impl<'s> LocalExecutor<'s> {
                 let host = out.display().to_string();
                 Ok(Err(error.to_string().replace(&host, &output_directory())))
             }
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::InvalidFilename => {
+                Ok(Err(format!("`{}` has directories that are nested too deep", output_directory())))
+            }
             Err(error) => Err(error),
         }
     }
@@ -214,6 +219,10 @@ impl Executor for LocalExecutor<'_> {
         let mut exit_code = ended.exit.code();
         if exit_code != 0 {
             self.refuse_full_disk(request.label)?;
+            let n_kills = oom_kills();
+            if n_kills > self.n_oom_kills.swap(n_kills, Ordering::Relaxed) && message.is_empty() {
+                message = OUT_OF_MEMORY.to_owned();
+            }
         }
         let keep = |exit_code| exit_code != 0 && self.options.n_failed > 0;
         // What is kept to be entered must not share files with the store.
@@ -275,6 +284,17 @@ fn supervise(
     }
 }
 
+/// The last line of the log of a step that failed when memory ran out. It need not have been one of its processes
+/// that was killed, so it is only told that some were.
+const OUT_OF_MEMORY: &str = "the machine ran out of memory and killed processes: run fewer steps at once (-j), or give it more memory";
+
+/// Returns how many processes the machine has killed for lack of memory since it was started; 0 where it does not
+/// tell.
+fn oom_kills() -> u64 {
+    let text = fs::read_to_string("/proc/vmstat").unwrap_or_default();
+    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok()).unwrap_or(0)
+}
+
 /// The directory of a run: `lower`, `upper` and `work` of its overlay, `out`, `tmp` and `log`.
 pub(crate) struct Run {
     path: Option<PathBuf>,
@@ -295,7 +315,7 @@ impl Drop for Run {
     fn drop(&mut self) {
         if let Some(path) = &self.path {
             // What is left is removed with the store's scratch directory.
-            let _ = sandbox::remove_tree(path);
+            let _ = cas::remove_tree(path);
         }
     }
 }

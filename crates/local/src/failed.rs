@@ -164,7 +164,7 @@ impl LocalExecutor<'_> {
 
     fn remove_failed(&self, number: u64) -> Result<(), ExecutorError> {
         let path = self.failed_path(number);
-        sandbox::remove_tree(&path).map_err(|error| disk(format!("remove `{}`", path.display()), error))?;
+        cas::remove_tree(&path)?;
         Ok(self.store.remove_root(&root_name(&path))?)
     }
 

@@ -42,10 +42,7 @@ impl HistoryFile {
         }
         let _lock = self.lock(FlockOperation::LockExclusive)?;
         let text = self.load()?.compact();
-        let parent = self.path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(parent)?;
-        file.write_all(text.as_bytes())?;
-        file.persist(&self.path).map(drop).map_err(|error| error.error)
+        cas::replace_file(&self.path, text.as_bytes())
     }
 
     /// Appending shares the lock; who replaces the file has it alone, or lines would go to the old one.

@@ -76,9 +76,8 @@ impl LocalExecutor<'_> {
         );
         // The kernel insists on an empty directory to work in.
         let work = path.join("work");
-        sandbox::remove_tree(&work)
-            .and_then(|()| fs::create_dir(&work))
-            .map_err(|error| machine(format!("empty `{}`", work.display()), error))?;
+        cas::remove_tree(&work)?;
+        fs::create_dir(&work).map_err(|error| machine(format!("empty `{}`", work.display()), error))?;
         let arguments = self.arguments(what, &failed.arguments, &failed.layers, path)?;
         let sandbox = self.describe(&failed.layers, path, &failed.requirements(), arguments, all)?;
         self.interact(&failed.label, &sandbox, console)

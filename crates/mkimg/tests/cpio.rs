@@ -245,6 +245,117 @@ fn lies_are_refused() {
     );
 }
 
+/// An entry of which every field can be a lie: type and permissions, name, what the header says of the contents'
+/// size, and the contents.
+fn record(mode: u32, name: &[u8], size: u32, content: &[u8]) -> Vec<u8> {
+    record_with(&[], mode, name, size, content)
+}
+
+/// As [`record`], with other values for some of the thirteen fields of the header.
+fn record_with(others: &[(usize, u32)], mode: u32, name: &[u8], size: u32, content: &[u8]) -> Vec<u8> {
+    let mut fields = [1, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name.len() as u32 + 1, 0];
+    for (field, value) in others {
+        fields[*field] = *value;
+    }
+    let mut bytes = b"070701".to_vec();
+    bytes.extend(fields.iter().flat_map(|field| format!("{field:08x}").into_bytes()));
+    bytes.extend_from_slice(&[name, b"\0"].concat());
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes.extend_from_slice(content);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+const FILE: u32 = 0o100_644;
+
+#[test]
+fn hostile_archives_are_refused() {
+    let trailer = record(0, b"TRAILER!!!", 0, b"");
+    let damaged = |at: usize, bytes: &[u8]| {
+        let mut record = record(FILE, b"f", 1, b"x");
+        record[at..at + bytes.len()].copy_from_slice(bytes);
+        record
+    };
+    let no_entry = "the archive has no valid entry at byte 0: ";
+    let refused = [
+        ("the old binary format", [&[0xc7, 0x71][..], &[1; 200]].concat(), "the magic number"),
+        ("the old text format", damaged(0, b"070707"), "the magic number"),
+        ("checksums of contents", damaged(0, b"070702"), "the magic number"),
+        ("a field with a sign", damaged(6, b"-0000001"), "not hexadecimal"),
+        ("a field with blanks", damaged(6, b"       1"), "not hexadecimal"),
+        ("a field with a prefix", damaged(6, b"0x000001"), "not hexadecimal"),
+        ("a field that is not ASCII", damaged(6, &[0xff; 8]), "not hexadecimal"),
+        ("a checksum", record_with(&[(12, 1)], FILE, b"f", 0, b""), "has a checksum"),
+        ("no name", record_with(&[(11, 0)], FILE, b"f", 0, b""), "the name is empty or longer"),
+        ("an empty name", record(FILE, b"", 0, b""), "the name does not end"),
+        ("a name without end", record_with(&[(11, 4097)], FILE, b"f", 0, b""), "the name is empty or longer"),
+        (
+            "a name of all bytes",
+            record_with(&[(11, u32::MAX)], FILE, b"f", 0, b""),
+            "the name is empty or longer",
+        ),
+        ("a name that ends early", record(FILE, b"a\0/../b", 0, b""), "the name does not end"),
+        ("a name without NUL", record_with(&[(11, 1)], FILE, b"f", 0, b""), "the name does not end"),
+        ("padding with something in it", damaged(112 + 1, b"!"), "padding"),
+        ("contents that are not there", record(FILE, b"f", u32::MAX, b"x"), "cut off"),
+        ("contents of a directory", record(0o040_755, b"d", 4, b"abcd"), "contents"),
+        ("contents of a device", record(0o060_600, b"d", 4, b"abcd"), "contents"),
+        ("a socket", record(0o140_644, b"s", 0, b""), "type of the file"),
+        ("no type", record(0o644, b"s", 0, b""), "type of the file"),
+        ("cut off in a header", record(FILE, b"f", 0, b"")[..60].to_vec(), "cut off"),
+        ("cut off in a name", record(FILE, &[b'n'; 100], 0, b"")[..150].to_vec(), "cut off"),
+        ("rubbish between archives", [&trailer[..], b"\0\0\0\0rubb"].concat(), "cut off"),
+    ];
+    let mut wrong = Vec::new();
+    for (name, bytes, expected) in refused {
+        match dump(&bytes).map_err(|error| error.to_string()) {
+            Err(text) if text.contains(expected) => {}
+            outcome => wrong.push(format!("{name}: {outcome:?} instead of `{no_entry}…{expected}`")),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn hostile_names_are_only_names() {
+    // The reader tells what is in an archive and writes nothing, so that none of these does harm; and no name
+    // makes the terminal of whoever reads the list do things.
+    let trailer = record(0, b"TRAILER!!!", 0, b"");
+    for (name, bytes, expected) in [
+        ("`..`", record(FILE, b"../../etc/passwd", 0, b""), " ../../etc/passwd "),
+        ("an absolute path", record(FILE, b"/etc/passwd", 0, b""), " /etc/passwd "),
+        ("a link to outside", record(0o120_777, b"l", 4, b"/etc"), "\"/etc\""),
+        ("set-id bits", record(0o106_755, b"su", 0, b""), "6755"),
+        ("a device", record_with(&[(9, 8)], 0o060_600, b"sda", 0, b""), "device=8:0"),
+        ("an overlay's whiteout", record(0o020_000, b"passwd", 0, b""), "device=0:0"),
+        ("escape sequences", record(FILE, b"\x1b]0;owned\x07", 0, b""), " \\x1b]0;owned\\x07 "),
+        ("a line break", record(FILE, b"a\nfile 0755 /b", 0, b""), " a\\nfile 0755 /b "),
+        (
+            "as many links as there are numbers",
+            record_with(&[(4, u32::MAX)], FILE, b"f", 0, b""),
+            "links=4294967295",
+        ),
+        ("a trailer with contents", record(FILE, b"TRAILER!!!", 4, b"abcd"), "TRAILER!!!"),
+        ("entries behind the trailer", [&trailer[..], &record(FILE, b"late", 0, b"")].concat(), " late "),
+        (
+            "the same name twice",
+            [record(FILE, b"f", 0, b""), record(0o120_777, b"f", 1, b"/")].concat(),
+            " f ",
+        ),
+        (
+            "names that differ in case",
+            [record(FILE, b"F", 0, b""), record(FILE, b"f", 0, b"")].concat(),
+            " F ",
+        ),
+    ] {
+        let text = dump(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(text.contains(expected), "{name}: {text}");
+    }
+    let many: Vec<u8> =
+        (0..100_000).flat_map(|idx| record(FILE, format!("{idx}").as_bytes(), 0, b"")).collect();
+    assert_eq!(dump(&many).unwrap().lines().count(), 100_000);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(100) })]
 

@@ -201,10 +201,13 @@ pub struct Limit {
 impl Limit {
     /// What every sandbox starts from, so that no step sees the caller's: no core dumps, 1024 file
     /// descriptors (524288 if asked for), 8 MiB of stack.
+    ///
+    /// Of core dumps it is one byte, not none: only that keeps the kernel from starting a handler of dumps,
+    /// which would run outside of the sandbox and read what crashed inside.
     #[must_use]
     pub fn defaults() -> [Self; 3] {
         [
-            Self { resource: Resource::Core, soft: Some(0), hard: Some(0) },
+            Self { resource: Resource::Core, soft: Some(1), hard: Some(1) },
             Self { resource: Resource::OpenFiles, soft: Some(1024), hard: Some(524_288) },
             Self { resource: Resource::Stack, soft: Some(8 << 20), hard: None },
         ]

@@ -9,7 +9,8 @@ use rustix::io::Errno;
 
 use super::blobs::seal;
 use super::{LocalStore, lock_file};
-use crate::files::{Stamp, copy_content, fix_times, in_parallel, make_directory, modified, remove_tree};
+use crate::files::{Stamp, copy_content, fix_times, in_parallel, make_directory, modified};
+use crate::remove::remove_tree;
 use crate::store::Doing as _;
 use crate::{Digest, Directory, Node, Store as _, StoreError};
 

@@ -10,23 +10,28 @@ use rustix::io::Errno;
 use tempfile::{NamedTempFile, TempPath};
 
 use super::LocalStore;
-use crate::files::{copy_content, hash, remove_tree};
+use crate::files::{copy_hashing, hash};
+use crate::remove::remove_tree;
+use crate::replace::remove_unfinished;
 use crate::store::Doing as _;
 use crate::{Digest, Node, StatCache, StoreError};
 
 impl LocalStore {
     /// Puts a copy of the file, link or tree at `destination`, in place of what is there.
     ///
-    /// The parent directory must exist. A file or link is replaced at once, and so is a directory where
+    /// Fails with [`StoreError::Damaged`] when a file is not what its digest says. The parent directory must exist. A file or link is replaced at once, and so is a directory where
     /// the file system can exchange two names. When it fails, what was there still is.
     /// Modes are 0755 for directories and executable files, else 0644; times are those of the copying.
     pub fn export(&self, node: &Node, destination: &Path) -> Result<(), StoreError> {
         let parent = destination.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
         let doing = || format!("write `{}`", destination.display());
+        let remove = |path: &Path| remove_any(path).map_err(io::Error::other);
+        let _lock = remove_unfinished(parent, &UNFINISHED.into(), remove)
+            .doing(|| format!("clean up in `{}`", parent.display()))?;
         match node {
             Node::File { digest, executable } => {
-                let mut file = NamedTempFile::with_prefix_in(".export-", parent).doing(doing)?;
+                let mut file = NamedTempFile::with_prefix_in(UNFINISHED, parent).doing(doing)?;
                 self.copy_out(digest, *executable, file.as_file_mut(), destination)?;
                 clear_directory(destination)?;
                 file.persist(destination).map(drop).map_err(|error| error.error).doing(doing)
@@ -136,15 +141,22 @@ impl LocalStore {
     ) -> Result<(), StoreError> {
         let mut blob = self.open_blob(digest)?;
         let mode = if executable { 0o755 } else { 0o644 };
-        copy_content(&mut blob, file)
-            .and_then(|()| file.set_permissions(Permissions::from_mode(mode)))
-            .doing(|| format!("copy blob {digest} to `{}`", destination.display()))
+        let doing = || format!("copy blob {digest} to `{}`", destination.display());
+        // What leaves the store is what its name says, or does not leave.
+        let found = copy_hashing(&mut blob, file).doing(doing)?;
+        if found != *digest {
+            return Err(StoreError::Damaged { digest: *digest, found });
+        }
+        file.set_permissions(Permissions::from_mode(mode)).doing(doing)
     }
 }
 
+/// What the names of unfinished exports begin with.
+const UNFINISHED: &str = ".export-";
+
 /// Returns a name in `parent` that nobody uses.
 fn unused_path(parent: &Path) -> io::Result<TempPath> {
-    let path = NamedTempFile::with_prefix_in(".export-", parent)?.into_temp_path();
+    let path = NamedTempFile::with_prefix_in(UNFINISHED, parent)?.into_temp_path();
     fs::remove_file(&path)?;
     Ok(path)
 }

@@ -241,16 +241,18 @@ impl<'a> Marker<'a> {
         Ok(())
     }
 
-    /// Deletes the records that rely on something that is not here.
-    pub(super) fn delete_broken_records(&mut self) -> Result<(), StoreError> {
+    /// Deletes the records that rely on something that is not here, and returns how many.
+    pub(super) fn delete_broken_records(&mut self) -> Result<usize, StoreError> {
         let records: Vec<_> = self.records.values().cloned().collect();
+        let mut n_broken = 0;
         for record in records {
             if !self.keep(&record.references) {
                 fs::remove_file(&record.path)
                     .doing(|| format!("remove record `{}`", record.path.display()))?;
+                n_broken += 1;
             }
         }
-        Ok(())
+        Ok(n_broken)
     }
 
     /// Keeps what is referred to and says whether all of it is here.

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 
 use crate::StoreError;
-use crate::files::{Stamp, modified, remove_tree};
+use crate::files::{Stamp, modified};
+use crate::remove::remove_tree;
 use crate::store::Doing as _;
 
 /// The lease of this process on a store, and the scratch directory that goes with it.
@@ -49,6 +50,29 @@ impl Lease {
     }
 }
 
+impl Lease {
+    /// Returns when the oldest live lease of another process began, if there is one.
+    pub(crate) fn others_began(&self) -> Result<Option<Stamp>, StoreError> {
+        let mut oldest = None;
+        let leases = self.path.parent().unwrap_or(Path::new("."));
+        for name in names_in(leases)? {
+            let path = leases.join(&name);
+            if path == self.path {
+                continue;
+            }
+            // One that is gone or void by now is nobody's.
+            let Ok(file) = File::open(&path) else { continue };
+            if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+                let stat =
+                    rustix::fs::fstat(&file).doing(|| format!("read the times of `{}`", path.display()))?;
+                let start = modified(&stat);
+                oldest = Some(oldest.map_or(start, |oldest: Stamp| oldest.min(start)));
+            }
+        }
+        Ok(oldest)
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         // What cannot be removed now is swept by the next process.
@@ -83,7 +107,8 @@ pub(crate) fn sweep(root: &Path) -> Result<Option<Stamp>, StoreError> {
         }
     }
     for name in scratch.into_iter().filter(|name| !live.contains(name)) {
-        remove_tree(&root.join("scratch").join(name))?;
+        // What cannot be removed takes room, which is better than a store that cannot be opened.
+        let _ = remove_tree(&root.join("scratch").join(name));
     }
     Ok(oldest)
 }

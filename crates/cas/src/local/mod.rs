@@ -19,6 +19,7 @@ mod roots;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -47,7 +48,8 @@ pub use roots::Root;
 /// making them, so no file is. [`LocalStore::sync`] makes everything durable at once and notes the time.
 /// While the machine runs, every process sees what was written, synchronised or not. After it died, the
 /// first process to open the store verifies what was written after the noted time, deletes what is
-/// damaged, and deletes every record that relied on it, before anything is believed.
+/// damaged, and deletes every record that relied on that or on something that is gone, before anything is
+/// believed.
 ///
 /// **Used stays.** What a process has seen as present stays until it drops its `LocalStore`, also when
 /// another one collects garbage: a process holds a lease, and what was used since the oldest lease began
@@ -59,6 +61,8 @@ pub struct LocalStore {
     clock: File,
     /// When the last finished synchronisation began.
     synced: Mutex<Stamp>,
+    /// How many synchronisations this process has begun, those left out that failed.
+    n_syncs: AtomicU64,
 }
 
 impl LocalStore {
@@ -78,7 +82,14 @@ impl LocalStore {
         let clock_path = root.join("clock");
         let clock = File::options().create(true).truncate(false).write(true).open(&clock_path);
         let clock = clock.doing(|| format!("open `{}`", clock_path.display()))?;
-        let store = LocalStore { root: root.to_owned(), blobs, lease, clock, synced: Mutex::new((0, 0)) };
+        let store = LocalStore {
+            root: root.to_owned(),
+            blobs,
+            lease,
+            clock,
+            synced: Mutex::new((0, 0)),
+            n_syncs: AtomicU64::new(0),
+        };
         let synced = store.recover_if_machine_died()?;
         *store.synced.lock().unwrap_or_else(PoisonError::into_inner) = synced;
         lease::sweep(root)?;
@@ -101,17 +112,23 @@ impl LocalStore {
     ///
     /// Costs one `syncfs`; calls that come while one runs share the next.
     pub fn sync(&self) -> Result<(), StoreError> {
-        let wanted = self.now()?;
+        // Counted, not timed: somebody may set the clock back.
+        let n_begun = self.n_syncs.load(Ordering::SeqCst);
         let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
-        // The clock is coarse: one that began in the same tick may have begun before our last write.
-        if *synced > wanted {
+        if self.n_syncs.load(Ordering::SeqCst) > n_begun {
             return Ok(());
         }
         let start = self.now()?;
-        rustix::fs::syncfs(&self.clock).doing(|| format!("synchronise `{}`", self.root.display()))?;
-        self.note_synced(start)?;
-        *synced = start;
-        Ok(())
+        self.n_syncs.fetch_add(1, Ordering::SeqCst);
+        let done = rustix::fs::syncfs(&self.clock)
+            .doing(|| format!("synchronise `{}`", self.root.display()))
+            .and_then(|()| self.note_synced(start));
+        match done {
+            Ok(()) => *synced = start,
+            // Whoever waited must not take it for theirs.
+            Err(_) => _ = self.n_syncs.fetch_sub(1, Ordering::SeqCst),
+        }
+        done
     }
 
     /// Returns how long ago the last synchronisation by this process began; since it was opened if none.

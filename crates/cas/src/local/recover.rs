@@ -10,6 +10,7 @@ use super::gc::Marker;
 use super::lease::names_in;
 use super::{LocalStore, lock_file};
 use crate::files::{Stamp, changed, hash, in_parallel, modified, open_unused};
+use crate::remove::remove_tree;
 use crate::store::Doing as _;
 use crate::{Digest, StoreError};
 
@@ -20,10 +21,14 @@ pub struct Scrubbed {
     pub n_checked: usize,
     /// The blobs that were damaged and are now deleted; each with its size as it was found.
     pub damaged: Vec<Digest>,
+    /// How many records relied on something that is not here, and are deleted too.
+    pub n_broken_records: usize,
 }
 
 impl LocalStore {
-    /// Verifies every blob, deletes those that are damaged, and every record that relied on one.
+    /// Verifies every blob, deletes those that are damaged, every record that relies on something that is not
+    /// here, and every checkout that no other process uses: those share their files with blobs, or have copies
+    /// of them. This process must not use any while it scrubs.
     pub fn scrub(&self) -> Result<Scrubbed, StoreError> {
         self.scrub_since(None)
     }
@@ -35,7 +40,13 @@ impl LocalStore {
         if let Some((synced_boot, stamp)) = self.noted_synced()
             && synced_boot == boot
         {
-            return Ok(stamp);
+            let now = self.now()?;
+            if stamp <= now {
+                return Ok(stamp);
+            }
+            // Somebody has set the clock back: what is written from now on must not look older than the note.
+            self.note_synced(now)?;
+            return Ok(now);
         }
         let path = self.root().join("recover.lock");
         let _lock = lock_file(&path, FlockOperation::LockExclusive)?;
@@ -85,13 +96,14 @@ impl LocalStore {
                 damaged.extend(Digest::from_hex(hex, found.size()));
             }
         }
-        if since.is_some() || !damaged.is_empty() {
-            self.discard_checkouts_since(since)?;
-        }
-        if !damaged.is_empty() {
-            Marker::new(self)?.delete_broken_records()?;
-        }
-        Ok(Scrubbed { n_checked: suspects.len(), damaged })
+        self.discard_checkouts_since(since)?;
+        // A blob may be gone without a trace, and the record that relied on it may not.
+        let n_broken_records = if suspects.is_empty() && !self.has_records_since(since)? {
+            0
+        } else {
+            Marker::new(self)?.delete_broken_records()?
+        };
+        Ok(Scrubbed { n_checked: suspects.len(), damaged, n_broken_records })
     }
 
     /// Returns hash and path of the blobs' files that changed since then.
@@ -118,13 +130,43 @@ impl LocalStore {
         Ok(files)
     }
 
+    /// Returns whether any record was written since then.
+    fn has_records_since(&self, since: Option<Stamp>) -> Result<bool, StoreError> {
+        let Some(since) = since else { return Ok(true) };
+        let top = self.root().join("records");
+        for kind in names_in(&top)? {
+            for shard in names_in(&top.join(&kind))? {
+                // A record gets its name by a rename, which changes the directory's time.
+                let directory = top.join(&kind).join(shard);
+                let stat = rustix::fs::stat(&directory)
+                    .doing(|| format!("read the times of `{}`", directory.display()))?;
+                if modified(&stat) >= since {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
     /// Deletes the checkouts that were used, and so perhaps made, since then and that nobody uses now.
     fn discard_checkouts_since(&self, since: Option<Stamp>) -> Result<(), StoreError> {
-        let threshold = super::lease::sweep(self.root())?.unwrap_or(self.now()?);
-        for name in names_in(&self.root().join("trees"))? {
-            let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".used")) else { continue };
-            let path = self.root().join("trees").join(format!("{name}.used"));
-            let Ok(stat) = rustix::fs::stat(&path) else { continue };
+        // Later than any use by ourselves.
+        let (seconds, nanoseconds) = self.now()?;
+        let threshold = self.lease.others_began()?.unwrap_or((seconds + 1, nanoseconds));
+        let trees = self.root().join("trees");
+        for name in names_in(&trees)? {
+            let Some(name) = name.to_str() else { continue };
+            let used = match name.strip_suffix(".used") {
+                Some(name) => Some((name, trees.join(format!("{name}.used")))),
+                // One without its mark: that was lost, and nobody knows since when.
+                None if trees.join(format!("{name}.used")).exists() => None,
+                None => {
+                    remove_tree(&trees.join(name))?;
+                    None
+                }
+            };
+            let Some((name, used)) = used else { continue };
+            let Ok(stat) = rustix::fs::stat(&used) else { continue };
             if since.is_none_or(|since| modified(&stat) >= since) {
                 self.discard_checkout(name, threshold)?;
             }

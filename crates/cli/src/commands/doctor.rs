@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::json;
 use vm::host::Verdict;
 
+use super::scrub_text;
 use crate::args::Global;
 use crate::environment;
 use crate::failure::{Blame, Failure};
@@ -33,9 +34,15 @@ enum Grade {
 }
 
 /// Looks at everything that a build needs of this machine. Fails with exit code 3 when something is missing.
-pub(crate) fn run(global: &Global, ui: &Ui) -> Result<(), Failure> {
+///
+/// With `scrub` the whole cache is verified, too, and what is damaged removed: it is fetched or made again when
+/// it is needed.
+pub(crate) fn run(global: &Global, ui: &Ui, scrub: bool) -> Result<(), Failure> {
     let caches = Caches::open(global)?;
-    let findings = [sandboxes(&caches), space(&caches.root), kvm(&caches), processors(), packages()];
+    let mut findings = vec![sandboxes(&caches), space(&caches.root), kvm(&caches), processors(), packages()];
+    if scrub {
+        findings.push(cache(&caches)?);
+    }
     let bad = findings.iter().any(|finding| finding.grade == Grade::Bad);
     if global.json {
         let checks: Vec<_> = findings
@@ -91,6 +98,18 @@ fn sandboxes(caches: &Caches) -> Finding {
         }
         Err((text, help)) => Finding { name, grade: Grade::Bad, text, help },
     }
+}
+
+fn cache(caches: &Caches) -> Result<Finding, Failure> {
+    let scrubbed = caches.store.scrub().map_err(Failure::store)?;
+    let whole = scrubbed.damaged.is_empty() && scrubbed.n_broken_records == 0;
+    Ok(Finding {
+        name: "cache",
+        grade: if whole { Grade::Good } else { Grade::Fair },
+        text: scrub_text(&scrubbed),
+        help: (!whole)
+            .then(|| "it is made again when it is needed; look at the disk and its logs".to_owned()),
+    })
 }
 
 fn space(cache: &Path) -> Finding {

@@ -16,16 +16,17 @@ mod verify;
 
 use clap::CommandFactory as _;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, Global};
 use crate::failure::Failure;
 use crate::ui::Ui;
+use crate::workspace::Caches;
 
 /// Runs the command.
 pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<(), Failure> {
     let global = &cli.global;
     match &cli.command {
-        Command::Build(targets) => build::run(global, ui, targets),
-        Command::Test(tests) => test::run(global, ui, tests),
+        Command::Build(targets) => healing(global, ui, || build::run(global, ui, targets)),
+        Command::Test(tests) => healing(global, ui, || test::run(global, ui, tests)),
         Command::Verify(targets) => verify::run(global, ui, targets),
         Command::Run { machine, dry_run } => run::run(global, ui, machine.as_deref(), *dry_run),
         Command::Plan(targets) => plan::run(global, ui, targets),
@@ -35,7 +36,7 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<(), Failure> {
         Command::Log { target: None } => log::of_build(global, ui),
         Command::Lock { update } => lock::run(global, ui, *update),
         Command::Fetch(targets) => fetch::run(global, ui, targets),
-        Command::Doctor => doctor::run(global, ui),
+        Command::Doctor { scrub } => doctor::run(global, ui, *scrub),
         Command::Gc { keep } => gc::run(global, ui, *keep),
         Command::Clean => clean::run(global, ui),
         Command::Schema => {
@@ -48,5 +49,32 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<(), Failure> {
             ui.print(&String::from_utf8_lossy(&script));
             Ok(())
         }
+    }
+}
+
+/// Does `work`. When it fails for something in the cache that is damaged, verifies all of the cache, which
+/// removes what is not as it should be, and does it once more.
+fn healing(global: &Global, ui: &Ui, work: impl Fn() -> Result<(), Failure>) -> Result<(), Failure> {
+    match work() {
+        Err(failure) if failure.cache_is_damaged => {
+            ui.failure(&failure);
+            ui.note("the cache is damaged: all of it is verified, then this is tried once more");
+            let scrubbed = Caches::open(global)?.store.scrub().map_err(Failure::store)?;
+            ui.note(&scrub_text(&scrubbed));
+            work()
+        }
+        done => done,
+    }
+}
+
+/// Returns what verifying the cache found.
+fn scrub_text(scrubbed: &cas::Scrubbed) -> String {
+    match (scrubbed.damaged.len(), scrubbed.n_broken_records) {
+        (0, 0) => format!("{} files are whole", scrubbed.n_checked),
+        (n_damaged, n_broken) => format!(
+            "of {} files {n_damaged} were damaged and are removed, with {n_broken} results that relied on what is \
+             not there",
+            scrubbed.n_checked
+        ),
     }
 }

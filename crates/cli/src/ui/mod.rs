@@ -18,6 +18,7 @@ use crate::args::ProgressMode;
 use crate::failure::Failure;
 
 pub(crate) use replay::replay;
+use text::printable;
 pub(crate) use text::{bytes, seconds, time_left};
 
 /// How far the downloads are.
@@ -80,7 +81,7 @@ impl Ui {
 
     /// Shows a sentence on standard error.
     pub(crate) fn note(&self, text: &str) {
-        self.with(|console| console.note(text));
+        self.with(|console| console.note(&printable(text)));
     }
 
     /// Takes away what is only shown while something happens.
@@ -100,7 +101,7 @@ impl Ui {
     /// Prints a report of several lines on standard error.
     pub(crate) fn report(&self, text: &str) {
         self.clear();
-        eprint!("{text}");
+        eprint!("{}", printable(text));
     }
 
     /// Prints a failure with its causes and its help on standard error.
@@ -120,7 +121,7 @@ impl Ui {
                 text.push('\n');
             }
         }
-        eprint!("{text}");
+        eprint!("{}", printable(&text));
     }
 
     /// Prints a result on standard output. A reader that has gone away is not an error.

@@ -1,5 +1,6 @@
 //! Numbers as people read them.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// Returns a number of bytes with a unit and three digits: `4.21 MB`.
@@ -48,6 +49,18 @@ pub(crate) fn time_left(known: Duration, unknown: u32) -> String {
     }
 }
 
+/// Returns the text with control characters written out: names in archives, and what steps print, may hold such
+/// as would make the terminal do things.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    let is_control = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(is_control) {
+        return Cow::Borrowed(text);
+    }
+    let escaped =
+        text.chars().map(|c| if is_control(c) { c.escape_default().to_string() } else { c.to_string() });
+    Cow::Owned(escaped.collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,5 +100,14 @@ mod tests {
         ] {
             assert_eq!(seconds(Duration::from_millis(milliseconds)), expected);
         }
+    }
+
+    #[test]
+    fn nothing_that_is_printed_moves_the_cursor() {
+        assert_eq!(printable("a line\n\tand another"), "a line\n\tand another");
+        assert_eq!(
+            printable("\u{1b}[2J\u{1b}]0;owned\u{7}\r\u{9b}m"),
+            "\\u{1b}[2J\\u{1b}]0;owned\\u{7}\\r\\u{9b}m"
+        );
     }
 }

@@ -58,6 +58,17 @@ fn daemons_and_deaf_processes_are_ended_with_their_step() {
 }
 
 #[test]
+fn directories_without_end_are_the_steps_failure_and_are_removed() {
+    let nest = "perl -e 'for (1..3000) { mkdir \"d\"; chdir \"d\" or die }'";
+    // In its temporary directory nobody minds.
+    project(&format!("cd /tmp; {nest}; echo done > $OUT/done"), "").succeed(&["build"]);
+    let project = project(&format!("cd $OUT; {nest}"), "");
+    project.fail(&["build"], 1, &["made", "| `/build/out` has directories that are nested too deep"]);
+    // And whoever comes later cleans up after it.
+    project.succeed(&["gc", "--keep", "1TB"]);
+}
+
+#[test]
 fn a_step_is_killed_at_its_timeout() {
     let start = Instant::now();
     let project =

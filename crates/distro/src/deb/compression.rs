@@ -54,6 +54,36 @@ impl Compression {
             Compression::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(input)),
         })
     }
+
+    /// As [`Compression::decode`], but it is an error when more than `limit` bytes come out: a few kilobytes can
+    /// become terabytes, all of them headers without contents if need be.
+    pub fn decode_within<'a>(
+        self,
+        input: impl Read + Send + 'a,
+        limit: u64,
+    ) -> io::Result<Box<dyn Read + Send + 'a>> {
+        Ok(Box::new(Bounded { input: self.decode(input)?, limit, left: limit }))
+    }
+}
+
+struct Bounded<R> {
+    input: R,
+    limit: u64,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.input.read(buffer)?;
+        match self.left.checked_sub(n as u64) {
+            Some(left) => self.left = left,
+            None => {
+                let problem = format!("more than {} bytes come out of it", self.limit);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+            }
+        }
+        Ok(n)
+    }
 }
 
 #[cfg(test)]
@@ -95,6 +125,21 @@ mod tests {
             let mut bad = good.clone();
             bad[good.len() / 2] ^= 0x55;
             assert!(decode(*compression, &bad).is_err(), "{compression:?}");
+        }
+    }
+
+    #[test]
+    fn no_more_comes_out_than_is_allowed() {
+        let plain = vec![0; 100_000];
+        for compression in ALL {
+            let packed = compress(suffix(compression), &plain);
+            let within = |limit| {
+                let mut decoded = Vec::new();
+                compression.decode_within(&packed[..], limit)?.read_to_end(&mut decoded)
+            };
+            assert_eq!(within(100_000).unwrap(), 100_000, "{compression:?}");
+            let error = within(99_999).unwrap_err();
+            assert_eq!(error.to_string(), "more than 99999 bytes come out of it", "{compression:?}");
         }
     }
 }

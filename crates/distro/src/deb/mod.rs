@@ -9,6 +9,8 @@ pub mod ar;
 mod compression;
 #[cfg(test)]
 pub(crate) mod fixtures;
+#[cfg(test)]
+mod hostile;
 mod package;
 mod spool;
 #[cfg(test)]

@@ -110,6 +110,8 @@ impl UnpackError {
 const MAX_CONTROL: u64 = 64 << 20;
 /// What may follow the end of an archive: GNU tar fills up its last record.
 const MAX_TRAILING: u64 = 1 << 20;
+/// Headers and padding of as many paths as the reader allows, and everything that extends the headers.
+const MAX_HEADERS: u64 = 2 << 30;
 
 /// Writes the layer of the package in the file `deb` to the new file `layer`, and returns what it is.
 ///
@@ -137,12 +139,16 @@ pub fn unpack_to<W: Write>(
     let mut archive = Archive::new(BufReader::with_capacity(64 << 10, input))?;
     read_format(&mut archive)?;
     let compression = find_member(&mut archive, "control.tar")?;
-    let decoded = compression.decode(archive.contents()).map_err(decompress_error("control.tar"))?;
+    let decoded = compression
+        .decode_within(archive.contents(), MAX_CONTROL + (16 << 20))
+        .map_err(decompress_error("control.tar"))?;
     let control = ControlFiles::read(decoded)?;
     let compression = find_member(&mut archive, "data.tar")?;
     let mut package = Package::new(&control, scratch);
     std::thread::scope(|scope| {
-        let decoded = compression.decode(archive.contents()).map_err(decompress_error("data.tar"))?;
+        let decoded = compression
+            .decode_within(archive.contents(), package.limit.saturating_add(MAX_HEADERS))
+            .map_err(decompress_error("data.tar"))?;
         package.read_data(read_ahead(scope, decoded))
     })?;
     package.add_info(&control)?;

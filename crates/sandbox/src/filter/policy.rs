@@ -125,6 +125,10 @@ fn sockets() -> Vec<Rule> {
         rules.push(Rule::when(call, family(known), Action::Allow));
     }
     rules.push(Rule::always(call, Action::Return(libc::EAFNOSUPPORT as u16)));
+    // The kernel makes both sockets of a pair before it asks whether the family has pairs at all.
+    let pair = libc::SYS_socketpair;
+    rules.push(Rule::when(pair, family(libc::AF_UNIX), Action::Allow));
+    rules.push(Rule::always(pair, Action::Return(libc::EAFNOSUPPORT as u16)));
     rules
 }
 
@@ -174,5 +178,7 @@ mod tests {
         check(libc::SYS_socket, &[libc::AF_PACKET as u64, 1, 0], no_family, no_family);
         check(libc::SYS_socket, &[libc::AF_ALG as u64, 1, 0], no_family, no_family);
         check(libc::SYS_socket, &[libc::AF_NETLINK as u64, 3, 12], no_protocol, no_protocol);
+        check(libc::SYS_socketpair, &[libc::AF_UNIX as u64, 1, 0], Action::Allow, Action::Allow);
+        check(libc::SYS_socketpair, &[libc::AF_TIPC as u64, 1, 0], no_family, no_family);
     }
 }

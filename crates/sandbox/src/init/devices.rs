@@ -12,11 +12,24 @@ use super::{Doing, Failure};
 use crate::sys;
 
 /// What in `/proc` sets something of the whole machine. When we are root outside, these files are ours.
-const READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
+const READ_ONLY: [&str; 9] = ["acpi", "bus", "fs", "irq", "mtrr", "pressure", "scsi", "sys", "sysrq-trigger"];
 
 /// What in `/proc` tells of the whole machine what is nobody's business.
-const HIDDEN: [&str; 8] =
-    ["kcore", "key-users", "keys", "kmsg", "latency_stats", "sched_debug", "timer_list", "vmallocinfo"];
+const HIDDEN: [&str; 13] = [
+    "kcore",
+    "key-users",
+    "keys",
+    "kmsg",
+    "kpagecgroup",
+    "kpagecount",
+    "kpageflags",
+    "latency_stats",
+    "pagetypeinfo",
+    "sched_debug",
+    "slabinfo",
+    "timer_list",
+    "vmallocinfo",
+];
 
 const DEVICES: [&str; 6] = ["/dev/full", "/dev/null", "/dev/random", "/dev/tty", "/dev/urandom", "/dev/zero"];
 

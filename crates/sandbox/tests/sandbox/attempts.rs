@@ -82,6 +82,17 @@ pub(crate) fn run(what: &str, rest: &[&str]) -> ExitCode {
             assert!(error.to_string().starts_with("could not make namespaces"), "{error}");
             assert!(error.help().is_some_and(|help| help.contains("--security-opt")), "{error:?}");
         }
+        ("pairs", []) => pairs(),
+        ("network-administration", []) => network_administration(),
+        ("looking", [pid]) => looking(pid.parse().unwrap()),
+        ("filters", []) => filters(),
+        ("console", []) => {
+            // The console's output to us, its keyboard, its font, and the modes of its screen.
+            for command in [0x541d, 0x4b3a, 0x4b72, 0x4b45, 0x5606] {
+                let result = call(libc::SYS_ioctl, [0, command, 0]);
+                assert!(matches!(result, Err(libc::EPERM | libc::ENOTTY)), "{command:x}: {result:?}");
+            }
+        }
         ("calls", []) => calls(),
         ("privileged-calls", []) => privileged_calls(),
         #[cfg(target_arch = "x86_64")]
@@ -142,6 +153,87 @@ fn families() {
             [family.into(), libc::SOCK_RAW.into(), libc::IPPROTO_ICMP.into()],
         );
     }
+}
+
+fn pairs() {
+    for family in 0..64 {
+        let mut pair = [0; 2];
+        // SAFETY: the kernel writes two numbers to where there is room for them.
+        let result = unsafe { libc::socketpair(family, libc::SOCK_STREAM, 0, pair.as_mut_ptr()) };
+        let error = io::Error::last_os_error().raw_os_error();
+        match family {
+            libc::AF_UNIX => assert_eq!(result, 0, "{error:?}"),
+            _ => assert_eq!((result, error), (-1, Some(libc::EAFNOSUPPORT)), "family {family}"),
+        }
+    }
+}
+
+fn network_administration() {
+    // SAFETY: all zeros are a request, in which a name is filled in.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[0] = b'l'.cast_signed();
+    request.ifr_name[1] = b'o'.cast_signed();
+    let socket = call(libc::SYS_socket, [libc::AF_INET.into(), libc::SOCK_DGRAM.into(), 0]).unwrap();
+    // Flags, address, mask, hardware address, name, a route.
+    for command in [0x8914, 0x8916, 0x891c, 0x8924, 0x8923, 0x890b] {
+        let result = call(libc::SYS_ioctl, [socket, command, (&raw const request) as i64]);
+        assert!(matches!(result, Err(libc::EPERM)), "{command:x}: {result:?}");
+    }
+}
+
+fn looking(pid: i64) {
+    let own = i64::from(std::process::id());
+    fails_with(libc::EPERM, libc::SYS_kcmp, [own, pid, 0]);
+    // SAFETY: all of these only look, or are refused.
+    unsafe {
+        let mut node = -1;
+        let page: *mut libc::c_void = (looking as *mut libc::c_void).cast();
+        let moved = libc::syscall(libc::SYS_move_pages, pid, 1, &raw const page, 0, &raw mut node, 0);
+        assert!(moved == -1, "move_pages");
+        let mask = 1_u64;
+        let migrated = libc::syscall(libc::SYS_migrate_pages, pid, 8, &raw const mask, &raw const mask);
+        assert!(migrated == -1, "migrate_pages");
+        let pidfd = libc::syscall(libc::SYS_pidfd_open, pid, 0);
+        let piece = libc::iovec { iov_base: page, iov_len: 4096 };
+        let advised =
+            libc::syscall(libc::SYS_process_madvise, pidfd, &raw const piece, 1, libc::MADV_COLD, 0);
+        assert!(advised == -1, "process_madvise");
+        let mut head: [usize; 2] = [0; 2];
+        let (first, second) = (&raw mut head[0], &raw mut head[1]);
+        assert!(libc::syscall(libc::SYS_get_robust_list, pid, first, second) == -1, "get_robust_list");
+        // No signal gets out of the namespace of processes.
+        for outside in [pid + 100_000, 2_000_000] {
+            assert!(libc::kill(outside as libc::pid_t, 0) == -1);
+            assert!(libc::syscall(libc::SYS_tgkill, outside, outside, libc::SIGKILL) == -1);
+            assert!(libc::syscall(libc::SYS_pidfd_open, outside, 0) == -1);
+        }
+    }
+    for name in
+        ["mem", "environ", "maps", "auxv", "stack", "syscall", "pagemap", "io", "fd/0", "cwd/x", "root/x"]
+    {
+        let path = format!("/proc/{pid}/{name}");
+        let read = std::fs::read(&path);
+        assert!(read.as_ref().map_or(true, Vec::is_empty), "{path} was read");
+    }
+}
+
+/// A filter of the command's own that allows everything, and one that asks the command itself: neither takes
+/// anything of ours away.
+fn filters() {
+    let allow = [libc::sock_filter { code: 0x06, jt: 0, jf: 0, k: libc::SECCOMP_RET_ALLOW }];
+    let program = libc::sock_fprog { len: 1, filter: allow.as_ptr().cast_mut() };
+    for flags in [0, libc::SECCOMP_FILTER_FLAG_LOG as i64, libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW as i64] {
+        call(libc::SYS_seccomp, [libc::SECCOMP_SET_MODE_FILTER.into(), flags, (&raw const program) as i64])
+            .unwrap();
+    }
+    // SAFETY: neither has an effect when it is refused.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 0, 0, 0, 0), -1);
+        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, 0, 0, 0, 0), -1);
+    }
+    fails_with(libc::EPERM, libc::SYS_keyctl, [0, -3, 1]);
+    fails_with(libc::EPERM, libc::SYS_bpf, [0, 0, 0]);
+    fails_with(libc::EPERM, libc::SYS_unshare, [libc::CLONE_NEWUSER.into(), 0, 0]);
 }
 
 fn trace(pid: i64) {
@@ -208,10 +300,27 @@ fn calls() {
         libc::SYS_settimeofday,
         libc::SYS_clock_settime,
         libc::SYS_vhangup,
+        libc::SYS_swapoff,
+        libc::SYS_quotactl_fd,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_ioperm,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_modify_ldt,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_uselib,
     ] {
         fails_with(libc::EPERM, number, [0, 0, 0]);
     }
-    for number in [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_clone3, 470, 999] {
+    // Numbers that the kernel takes as 32 bits are compared as such.
+    fails_with(libc::EPERM, libc::SYS_bpf | 1 << 32, [0, 0, 0]);
+    for number in [
+        libc::SYS_io_uring_setup,
+        libc::SYS_io_uring_enter,
+        libc::SYS_io_uring_register,
+        libc::SYS_clone3,
+        470,
+        999,
+    ] {
         fails_with(libc::ENOSYS, number, [0, 0, 0]);
     }
 }
@@ -225,4 +334,13 @@ fn privileged_calls() {
     // SAFETY: lowers nothing: asking for more than the most is refused.
     let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
     assert_eq!(result, -1);
+    // SAFETY: all zeros but the request to set the clock's offset; it is refused.
+    let mut time: libc::timex = unsafe { std::mem::zeroed() };
+    time.modes = libc::ADJ_OFFSET | libc::ADJ_SETOFFSET;
+    fails_with(libc::EPERM, libc::SYS_adjtimex, [(&raw mut time) as i64, 0, 0]);
+    fails_with(
+        libc::EPERM,
+        libc::SYS_clock_adjtime,
+        [libc::CLOCK_REALTIME.into(), (&raw mut time) as i64, 0],
+    );
 }

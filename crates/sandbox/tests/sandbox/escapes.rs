@@ -34,6 +34,19 @@ pub(crate) const TESTS: &[Test] = &[
     ("escape_to_other_sandboxes", to_other_sandboxes),
     ("escape_by_writing_to_our_program", by_writing_to_our_program),
     ("escape_by_capabilities", by_capabilities),
+    ("escape_by_socket_pairs", by_socket_pairs),
+    ("escape_by_network_administration", by_network_administration),
+    ("escape_by_proc_of_the_machine", by_proc_of_the_machine),
+    ("escape_by_looking_into_other_processes", by_looking_into_other_processes),
+    ("escape_by_mounts_that_spread", by_mounts_that_spread),
+    ("escape_by_another_root", by_another_root),
+    ("escape_by_filters_of_its_own", by_filters_of_its_own),
+    ("escape_by_core_dumps", by_core_dumps),
+    ("escape_by_changing_the_mapping", by_changing_the_mapping),
+    ("escape_by_the_console", by_the_console),
+    ("escape_by_devices_that_were_given", by_devices_that_were_given),
+    ("escape_through_read_only_trees", through_read_only_trees),
+    ("escape_by_what_is_left_behind", by_what_is_left_behind),
 ];
 
 /// Has the program in a sandbox attempt `what`, as both users; it exits with 0 when it was refused.
@@ -279,4 +292,145 @@ fn by_capabilities() {
         "for s in Inh Prm Eff Amb; do grep -q \"Cap$s:.0*$\" /proc/self/status || exit 1; done",
     );
     refused("privileged-calls", &[]);
+}
+
+fn by_socket_pairs() {
+    refused("pairs", &[]);
+}
+
+fn by_network_administration() {
+    refused("network-administration", &[]);
+}
+
+fn by_proc_of_the_machine() {
+    // When we are root outside, the files of root in `/proc` are ours: none of them may be writable, and none
+    // readable that only root may read.
+    both_scripts_refused(
+        "found() { find /proc -mindepth 1 -path '/proc/[0-9]*' -prune -o -path /proc/self -prune -o \\
+            -path /proc/thread-self -prune -o -type f \"$@\" -print 2>/dev/null; }
+         test -z \"$(found -writable)\" || { found -writable; exit 1; }
+         for f in $(found ! -perm /044 -size +0 -readable; found ! -perm /044 -readable); do
+            no grep -qsm1 . $f
+         done",
+    );
+}
+
+fn by_looking_into_other_processes() {
+    refused("looking", &["1"]);
+}
+
+fn by_mounts_that_spread() {
+    // What root of a sandbox mounts appears nowhere outside, not even in a directory that both see.
+    let shared = crate::harness::scratch();
+    fs::create_dir(shared.path().join("point")).unwrap();
+    let mut world = World::shell(
+        User::Root,
+        "mount -t tmpfs none /shared/point && echo x > /shared/point/file && mount --make-rshared / && \
+         mount -t tmpfs none /shared/point && echo y > /shared/point/file && echo mounted",
+    );
+    world.sandbox.mounts.push(sandbox::Mount::read_write(shared.path(), "/shared"));
+    let (ended, printed) = world.run();
+    assert_eq!((ended.exit, printed.as_str()), (Exit::Code(0), "mounted\n"));
+    assert_eq!(fs::read_dir(shared.path().join("point")).unwrap().count(), 0);
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(&*shared.path().to_string_lossy()), "{mounts}");
+}
+
+fn by_another_root() {
+    let secret = crate::harness::scratch();
+    fs::write(secret.path().join("secret"), "x").unwrap();
+    let path = secret.path().join("secret");
+    let path = path.display();
+    // With a root of its own, and the old one below it.
+    script_refused(
+        User::Root,
+        &format!(
+            "mkdir /tmp/r; mount -t tmpfs none /tmp/r; mkdir /tmp/r/old
+             for d in usr bin lib lib64 build proc; do
+                test -L /$d && cp -P /$d /tmp/r/ || {{ mkdir /tmp/r/$d; mount --rbind /$d /tmp/r/$d; }} || true
+             done
+             cd /tmp/r; pivot_root . old; cd /
+             no test -e /old{path}; no test -e /old/..{path}; no umount /old; no test -e {path}
+             umount -l /old; no test -e {path}; no test -e /..{path}"
+        ),
+    );
+    script_refused(User::Build, "no pivot_root . .; no unshare -m true");
+}
+
+fn by_filters_of_its_own() {
+    refused("filters", &[]);
+}
+
+fn by_core_dumps() {
+    // A handler of core dumps would run outside.
+    both_scripts_refused(
+        "grep -q 'Max core file size *1 *1 ' /proc/self/limits; no sh -c 'ulimit -H -c unlimited'
+         mkdir -p /tmp/c; cd /tmp/c; sh -c 'kill -SEGV $$' || true; test -z \"$(ls /tmp/c)\"",
+    );
+}
+
+fn by_changing_the_mapping() {
+    both_scripts_refused(
+        "w() { sh -c 'echo \"$1\" > \"$2\"' sh \"$@\"; }
+         for p in self 1; do
+            no w '0 0 4294967295' /proc/$p/uid_map; no w '0 0 4294967295' /proc/$p/gid_map
+            no w allow /proc/$p/setgroups; no w '0 0 1' /proc/$p/projid_map
+         done
+         no w 'boottime 1000 0' /proc/self/timens_offsets",
+    );
+}
+
+fn by_the_console() {
+    refused("console", &[]);
+}
+
+fn by_devices_that_were_given() {
+    // One device that is given brings no other, and cannot be replaced.
+    for user in [User::Build, User::Root] {
+        let script = "test -c /dev/net/tun; ! test -e /dev/kvm; ! rm -f /dev/net/tun; \
+                      ! mknod /dev/net/other c 10 200; ! mv /dev/net/tun /dev/net/moved";
+        let mut world = World::shell(user, &format!("exec 2>&1; set -e; {script}; echo given"));
+        if !std::path::Path::new("/dev/net/tun").exists() {
+            return println!("skipped: this machine has no /dev/net/tun");
+        }
+        world.sandbox.mounts[1] = sandbox::Mount::dev(&["/dev/net/tun"]);
+        let (ended, printed) = world.run();
+        assert_eq!((ended.exit, printed.lines().last()), (Exit::Code(0), Some("given")), "{printed}");
+    }
+}
+
+fn through_read_only_trees() {
+    // Trees of a store are shared by everybody: whatever is done to them stays in the sandbox.
+    for user in [User::Build, User::Root] {
+        let world = World::shell(
+            user,
+            "cd /etc; echo x >> lower; chmod 777 lower; touch -d @1 lower; ln lower linked; mv lower moved
+             rm -f moved linked; echo y > lower; rm -rf /etc/* || true; chmod 000 /etc; mkdir -p /new
+             setfattr -n user.overlay.opaque -v y / 2>/dev/null
+             setfattr -n user.overlay.redirect -v /../../.. /new 2>/dev/null; true",
+        );
+        let lower = world.scratch.path().join("lower/etc");
+        let before = fs::metadata(lower.join("lower")).unwrap();
+        let (ended, printed) = world.run();
+        assert_eq!(ended.exit, Exit::Code(0), "{printed}");
+        let after = fs::metadata(lower.join("lower")).unwrap();
+        assert_eq!(fs::read_to_string(lower.join("lower")).unwrap(), "from below\n");
+        assert_eq!(before.permissions(), after.permissions());
+        assert_eq!(before.modified().unwrap(), after.modified().unwrap());
+        assert_eq!(fs::read_dir(&lower).unwrap().count(), 1);
+    }
+}
+
+fn by_what_is_left_behind() {
+    // A program that is setuid to us, left where others could run it: its directory is closed to them.
+    for user in [User::Build, User::Root] {
+        let world = World::shell(user, "cp /usr/bin/id /left; chmod 6755 /left; mkfifo /pipe; ln -s / /root");
+        let (ended, printed) = world.run();
+        assert_eq!(ended.exit, Exit::Code(0), "{printed}");
+        let upper = world.scratch.path().join("upper");
+        let mode = std::os::unix::fs::PermissionsExt::mode(
+            &fs::metadata(world.scratch.path()).unwrap().permissions(),
+        );
+        assert_eq!(mode & 0o077, 0, "{}", upper.display());
+    }
 }

@@ -1,7 +1,7 @@
 //! Sandboxes from inside and outside, as root and as an ordinary user.
 //!
 //! This program is its own init, and what is run in the sandboxes (`--inside`), so it has no libtest
-//! harness: [`harness`] runs the tests one after another, and once more as an ordinary user when we are root.
+//! harness: [`harness`] runs the tests one after another, and again as ordinary users when we are root.
 
 #![allow(
     clippy::unwrap_used,
