@@ -18,7 +18,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("local", &["cas", "engine", "sandbox"]),
     ("recipe", &["cas", "engine", "mkimg", "vm"]),
     ("testkit", &["cas", "engine"]),
-    ("bootwright", &["cas", "layer", "quilt", "sandbox", "vm", "mkimg", "distro", "engine", "local", "recipe"]),
+    (
+        "bootwright",
+        &["cas", "layer", "quilt", "sandbox", "vm", "mkimg", "distro", "engine", "local", "recipe"],
+    ),
     ("xtask", &[]),
 ];
 /// Crates that only tests may use.

@@ -10,15 +10,15 @@ use distro::release::{Freshness, Keyring};
 use distro::resolve::{Catalog, FeedError, Fetch, Query, Resolver};
 use distro::solve::{Base, Recommends, Relations, Request, Wanted};
 use distro::timestamp::Timestamp;
-use recipe::{Lock, LockedRelease, LockedSet, LockedSource, Needs, PackageRequest, Pin, Problem, Source};
+use recipe::{Lock, LockedRelease, LockedSet, LockedSource, Needs, PackageRequest, Pin, Source};
 
 use crate::args::Global;
 use crate::download::Downloader;
 use crate::environment;
 use crate::failure::{Blame, Failure, io};
 use crate::session::Session;
-use crate::sources::debian::Catalogs;
 use crate::sources;
+use crate::sources::debian::Catalogs;
 use crate::workspace::tell;
 
 /// Returns the lock, after what `needs` lists and it lacks was added; it is written then.

@@ -190,9 +190,8 @@ fn choose(pending: &Pending<'_>, file: &FilePatch<'_>) -> Result<(EntryPath, Ent
 
 /// Of several names, the one with the fewest directories, then the shortest last component, then the shortest.
 fn best<'a>(names: &[&'a EntryPath]) -> Option<&'a EntryPath> {
-    let key = |name: &&'a EntryPath| {
-        (name.components().count(), name.file_name().len(), name.as_bytes().len())
-    };
+    let key =
+        |name: &&'a EntryPath| (name.components().count(), name.file_name().len(), name.as_bytes().len());
     names.iter().copied().min_by_key(key)
 }
 

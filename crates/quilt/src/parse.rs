@@ -113,7 +113,10 @@ impl<'a> Parser<'a> {
         let mut header: Option<Header> = None;
         loop {
             let Some(line) = self.peek() else {
-                return header.filter(Header::is_a_change).map(|header| self.finish(header, None)).transpose();
+                return header
+                    .filter(Header::is_a_change)
+                    .map(|header| self.finish(header, None))
+                    .transpose();
             };
             if line.starts_with(b"diff --git ") {
                 if let Some(header) = header.take_if(|header| header.is_a_change()) {
@@ -186,11 +189,7 @@ impl<'a> Parser<'a> {
         self.finish(header, Some(hunks))
     }
 
-    fn finish(
-        &mut self,
-        header: Header,
-        hunks: Option<Vec<Hunk<'a>>>,
-    ) -> Result<FilePatch<'a>, ParseError> {
+    fn finish(&mut self, header: Header, hunks: Option<Vec<Hunk<'a>>>) -> Result<FilePatch<'a>, ParseError> {
         let at = |kind| ParseError { line: header.line, kind };
         let transfer = header.transfer();
         if transfer.is_some() && (header.old.is_none() || header.new.is_none()) {
@@ -199,7 +198,8 @@ impl<'a> Parser<'a> {
         if header.old.is_none() && header.new.is_none() {
             return Err(at(ParseErrorKind::NoName { strip: self.strip }));
         }
-        let git = header.is_git.then_some(Git { old_mode: header.old_mode, new_mode: header.new_mode, transfer });
+        let git =
+            header.is_git.then_some(Git { old_mode: header.old_mode, new_mode: header.new_mode, transfer });
         Ok(FilePatch {
             line: header.line,
             old: header.old,

@@ -39,7 +39,9 @@ pub enum SeriesFileError {
         source: PathError,
     },
     /// Something after the name that is no `-pN`.
-    #[error("line {line} of the series has the option `{option}`, of which only `-p` and a number is supported")]
+    #[error(
+        "line {line} of the series has the option `{option}`, of which only `-p` and a number is supported"
+    )]
     Option {
         /// The line, counted from 1.
         line: usize,

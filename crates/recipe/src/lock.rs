@@ -138,9 +138,7 @@ impl LockedSource {
                     && wanted.sha256.as_ref().is_none_or(|wanted| wanted.as_str() == sha256)
             }
             (Source::Git(wanted), LockedSource::Git { git, rev, submodules, .. }) => {
-                wanted.git.as_str() == git
-                    && wanted.rev.as_str() == rev
-                    && wanted.submodules == *submodules
+                wanted.git.as_str() == git && wanted.rev.as_str() == rev && wanted.submodules == *submodules
             }
             (Source::Debian(wanted), LockedSource::Debian { debian_source, distro, .. }) => {
                 wanted.debian_source.as_str() == debian_source

@@ -1,4 +1,5 @@
 //! What becomes of a boot when KVM works, is of no use, or gives up: with a program in place of QEMU.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

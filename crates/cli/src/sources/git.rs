@@ -10,7 +10,7 @@ use local::fetch::{FetchError, Progress};
 use recipe::{GitSource, LockedSource, Problem, suggest};
 
 use crate::download::Downloader;
-use crate::failure::{Blame, DISK_FULL, Failure, is_disk_full};
+use crate::failure::{Blame, Failure};
 use crate::session::Session;
 use crate::ui::{Downloads, Ui};
 use crate::workspace::tell;
@@ -180,8 +180,8 @@ fn failure(session: &Session<'_>, name: &str, error: GitError) -> Failure {
         | GitError::Damaged { .. } => Blame::Machine,
         _ => Blame::Project,
     };
-    let help = if is_disk_full(&error) { DISK_FULL } else { advice(&error) };
-    Failure::new(blame, Missing { name: name.to_owned(), source: error }).help(help)
+    let help = advice(&error);
+    Failure { blame, ..Failure::machine(Missing { name: name.to_owned(), source: error }) }.help(help)
 }
 
 /// Returns what the reader can do.

@@ -23,10 +23,12 @@ fn style(template: &str) -> ProgressStyle {
         .progress_chars("=> ")
 }
 
-const TOTAL: &str = "[{elapsed_precise}] {bar:30} {pos}/{len} steps {msg}";
+// The last line must end before the terminal does: what it echoes of Ctrl-c would begin another one, and then one
+// line too few would be taken away. So the line of the whole comes last, and only lines above it are padded.
+const TOTAL: &str = "[{elapsed_precise}] {bar:30} {pos}/{len} steps{msg}";
 const STEP: &str = "  {spinner} {elapsed:>5} {wide_msg}";
 const DOWNLOADS: &str =
-    "[{elapsed_precise}] {bar:30} {bytes}/{total_bytes} at {bytes_per_sec}, {eta} left {wide_msg}";
+    "[{elapsed_precise}] {bar:30} {bytes}/{total_bytes} at {bytes_per_sec}, {eta} left, {msg}";
 
 const DOWNLOADS_OF_ANY_SIZE: &str = "[{elapsed_precise}] {spinner} {bytes} at {bytes_per_sec} {wide_msg}";
 
@@ -74,8 +76,11 @@ impl Console for Tty {
                     Some(expected) => format!("{label}  ({} last time)", seconds(*expected)),
                     None => label.clone(),
                 };
-                let line =
-                    self.lines.add(ProgressBar::new_spinner().with_style(style(STEP)).with_message(message));
+                let line = ProgressBar::new_spinner().with_style(style(STEP)).with_message(message);
+                let line = match &self.total {
+                    Some(total) => self.lines.insert_before(total, line),
+                    None => self.lines.add(line),
+                };
                 line.enable_steady_tick(Duration::from_millis(100));
                 self.running.insert(label.clone(), line);
             }
@@ -90,7 +95,7 @@ impl Console for Tty {
             }
             EventKind::Lost { .. } => {}
             EventKind::Estimated { left, unknown } => {
-                let message = format!("{} left", time_left(*left, *unknown));
+                let message = format!(", left: {}", time_left(*left, *unknown));
                 self.total(|total| total.set_message(message));
             }
             EventKind::Finished { .. } => self.clear(),
@@ -109,7 +114,10 @@ impl Console for Tty {
             line.set_length(bytes);
         }
         line.set_position(downloads.bytes_done);
-        line.set_message(format!("{}/{} {}", downloads.files_done, downloads.files, downloads.current));
+        line.set_message(match downloads.bytes {
+            Some(_) => format!("{}/{} files", downloads.files_done, downloads.files),
+            None => downloads.current.clone(),
+        });
         if downloads.files_done == downloads.files {
             line.finish_and_clear();
             self.downloads = None;

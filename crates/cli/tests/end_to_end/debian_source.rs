@@ -26,7 +26,11 @@ fn a_command_builds_from_a_source_package() {
 
     project.succeed(&["fetch"]);
     project.succeed(&["build", "--locked", "--offline"]);
-    assert!(project.read("out/checked/said").starts_with("hello (2.10-"), "{}", project.read("out/checked/said"));
+    assert!(
+        project.read("out/checked/said").starts_with("hello (2.10-"),
+        "{}",
+        project.read("out/checked/said")
+    );
 
     let plan = project.succeed(&["plan", "--json"]);
     let plan: serde_json::Value = serde_json::from_str(&plan.stdout).unwrap();
@@ -53,6 +57,7 @@ fn a_file_that_is_not_the_pinned_one_is_not_used() {
     let lock = project.read("bootwright.lock");
     let start = lock.find("hello_2.10.orig.tar.gz\"").unwrap();
     let sha256 = lock[start..].find("sha256 = \"").unwrap() + start + 10;
-    project.write("bootwright.lock", &format!("{}{}{}", &lock[..sha256], "0".repeat(64), &lock[sha256 + 64..]));
+    project
+        .write("bootwright.lock", &format!("{}{}{}", &lock[..sha256], "0".repeat(64), &lock[sha256 + 64..]));
     project.fail(&["build", "--locked"], 3, &["could not fetch hello_2.10.orig.tar.gz"]);
 }

@@ -161,10 +161,7 @@ mod tests {
     #[test]
     fn errors_name_the_package_and_the_line() {
         let error = |text: &str| SourceIndex::parse(text.to_owned()).unwrap_err().to_string();
-        assert_eq!(
-            error(&GLIBC.replace("Directory", "Dir")),
-            "line 11: package `glibc` has no `Directory`"
-        );
+        assert_eq!(error(&GLIBC.replace("Directory", "Dir")), "line 11: package `glibc` has no `Directory`");
         assert_eq!(error("Version: 1\n"), "line 1: package `?` has no `Package`");
         assert_eq!(error("Package: a\nx\n"), "line 2: expected `Name: value`");
     }

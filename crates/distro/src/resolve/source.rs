@@ -76,9 +76,8 @@ pub enum SourceError {
 impl SourceError {
     /// What the reader can do about it.
     pub fn help(&self) -> Option<String> {
-        let quoted = |names: &[String]| {
-            names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
-        };
+        let quoted =
+            |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ");
         match self {
             SourceError::Unknown { name, builders, .. } if !builders.is_empty() => {
                 Some(format!("`{name}` is built by source {}", quoted(builders)))
@@ -109,9 +108,8 @@ impl SourceCatalog {
         let Some(version) = version else {
             return Ok(pin(newest, release)?);
         };
-        let wanted = |(source, _): &&(Source<'_>, _)| {
-            version::compare(source.version(), version) == Ordering::Equal
-        };
+        let wanted =
+            |(source, _): &&(Source<'_>, _)| version::compare(source.version(), version) == Ordering::Equal;
         match found.iter().find(wanted) {
             Some((source, release)) => Ok(pin(source, release)?),
             None => {

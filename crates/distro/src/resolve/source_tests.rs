@@ -93,7 +93,11 @@ fn the_newest_version_of_all_suites_is_chosen() {
         "glibc 2.36-9+deb1 of test-security: pool/main/glibc/glibc_2.36-9+deb1.dsc \
          pool/main/glibc/glibc_2.36-9+deb1.tar.xz",
     );
-    check("hello", None, "hello 2.10 of test: pool/main/hello/hello_2.10.dsc pool/main/hello/hello_2.10.tar.xz");
+    check(
+        "hello",
+        None,
+        "hello 2.10 of test: pool/main/hello/hello_2.10.dsc pool/main/hello/hello_2.10.tar.xz",
+    );
 }
 
 #[test]
@@ -120,9 +124,8 @@ fn an_unknown_name_gets_help() {
 #[test]
 fn what_could_do_harm_is_not_pinned() {
     let check = |from: &str, to: &str, expected: &str| {
-        let archive = Archive(
-            archive().0.into_iter().map(|(suite, text)| (suite, text.replace(from, to))).collect(),
-        );
+        let archive =
+            Archive(archive().0.into_iter().map(|(suite, text)| (suite, text.replace(from, to))).collect());
         let error = archive.catalog().unwrap().resolve("hello", None).unwrap_err();
         assert_eq!(error.to_string(), format!("package `hello` cannot be pinned: its {expected}"));
     };
@@ -147,10 +150,7 @@ fn an_altered_index_is_refused() {
         resolver.feed(fetches[0].id, key.in_release(release, CREATED + 50_000).as_bytes()).unwrap();
         let without = release.replace("main/source/Sources.xz", "main/x").replace("test", "test-updates");
         let error = resolver.feed(fetches[1].id, key.in_release(&without, CREATED + 50_000).as_bytes());
-        assert_eq!(
-            render(&error.unwrap_err()),
-            "the release of `test-updates` lists no sources of `main`"
-        );
+        assert_eq!(render(&error.unwrap_err()), "the release of `test-updates` lists no sources of `main`");
         resolver
     };
     let fetch = resolver.next_fetches().remove(0);

@@ -212,7 +212,15 @@ mod tests {
             HELLO.replace("Binary: hello", "- Binary: hello")
         );
         check(&signed.replace("\n- -----", ""), READ);
-        check(&signed, "line 13: expected `Name: value`".replace("line 13", "it is not made of fields").as_str().split(": exp").next().unwrap());
+        check(
+            &signed,
+            "line 13: expected `Name: value`"
+                .replace("line 13", "it is not made of fields")
+                .as_str()
+                .split(": exp")
+                .next()
+                .unwrap(),
+        );
         check(&signed.replace("-----BEGIN PGP SIGNATURE", "-"), "the signed text has no end");
     }
 
@@ -237,13 +245,21 @@ mod tests {
             "the list of files has the malformed line \
              `e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 10 ../hello_2.10.orig.tar.gz`",
         );
-        check(" d41d8cd98f00b204e9800998ecf8427e 10 h", " d41d8cd98f00b204e9800998ecf8427e 10 other_h", "`other_hello_2.10.orig.tar.gz` is not once in each list of files");
+        check(
+            " d41d8cd98f00b204e9800998ecf8427e 10 h",
+            " d41d8cd98f00b204e9800998ecf8427e 10 other_h",
+            "`other_hello_2.10.orig.tar.gz` is not once in each list of files",
+        );
         check(
             "\n d41d8cd98f00b204e9800998ecf8427e 20 hello_2.10-3.debian.tar.xz",
             "",
             "`hello_2.10-3.debian.tar.xz` is not once in each list of files",
         );
-        check("20 hello_2.10-3.debian.tar.xz", "20 hello_2.10.orig.tar.gz", "`hello_2.10.orig.tar.gz` is not once in each list of files");
+        check(
+            "20 hello_2.10-3.debian.tar.xz",
+            "20 hello_2.10.orig.tar.gz",
+            "`hello_2.10.orig.tar.gz` is not once in each list of files",
+        );
     }
 
     proptest! {

@@ -82,9 +82,7 @@ fn write_files(
                     .open(&path)
                     .map_err(failed("write", &path))?;
                 copy(content, *size, &mut file, &mut buffer).map_err(|error| match error {
-                    CopyError::Read(source) => {
-                        SourceError::Decompress { name: archive.name.clone(), source }
-                    }
+                    CopyError::Read(source) => SourceError::Decompress { name: archive.name.clone(), source },
                     CopyError::Write(source) => {
                         SourceError::Io { doing: "write", path: path.clone(), source }
                     }

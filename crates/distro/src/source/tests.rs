@@ -136,9 +136,7 @@ fn an_archive_may_have_no_single_top_directory() {
         .tar("aa_2.tar.gz", &[file("f", "1"), directory("d"), file("d/g", "2")])
         .check("d/g \"2\"\nf \"1\"");
     Package::new("3.0 (native)", "2").tar("aa_2.tar.gz", &[file("f", "1")]).check("f \"1\"");
-    Package::new("3.0 (native)", "2")
-        .tar("aa_2.tar.gz", &[symlink("l", "/etc")])
-        .check("l@ /etc");
+    Package::new("3.0 (native)", "2").tar("aa_2.tar.gz", &[symlink("l", "/etc")]).check("l@ /etc");
 }
 
 #[test]
@@ -157,7 +155,9 @@ fn packages_of_the_format_1() {
     Package::new("1.0", "1-2")
         .tar("aa_1.orig.tar.gz", &sources)
         .with("aa_1-2.diff.gz", CHANGE.replace("-1\n", "-7\n").as_bytes())
-        .check_refused("could not apply `aa_1-2.diff.gz`: hunk 1 for `f`, line 3 of the patch, does not apply\n");
+        .check_refused(
+            "could not apply `aa_1-2.diff.gz`: hunk 1 for `f`, line 3 of the patch, does not apply\n",
+        );
 }
 
 /// A quilt package with these patches, applied in this order.
@@ -176,11 +176,13 @@ fn quilt_packages() {
         file("aa-1.0/.pc/applied-patches", "not used either"),
         symlink("aa-1.0/component", "/etc"),
     ];
-    let package = quilt(&sources, &[("one.patch", CHANGE), ("sub/two.patch", &CHANGE.replace("-1\n+2", "-2\n+3"))])
-        .tar("aa_1.orig-component.tar.xz", &[file("x/y", "c")])
-        .tar("aa_1.orig-more.tar.zst", &[file("x", "m"), file("y", "n")])
-        .with("aa_1.orig.tar.gz.asc", b"a signature");
-    package.check("component/y \"c\"\ndebian/rules* \"#!/bin/sh\\n\"\nf \"3\\n\"\nmore/x \"m\"\nmore/y \"n\"");
+    let package =
+        quilt(&sources, &[("one.patch", CHANGE), ("sub/two.patch", &CHANGE.replace("-1\n+2", "-2\n+3"))])
+            .tar("aa_1.orig-component.tar.xz", &[file("x/y", "c")])
+            .tar("aa_1.orig-more.tar.zst", &[file("x", "m"), file("y", "n")])
+            .with("aa_1.orig.tar.gz.asc", b"a signature");
+    package
+        .check("component/y \"c\"\ndebian/rules* \"#!/bin/sh\\n\"\nf \"3\\n\"\nmore/x \"m\"\nmore/y \"n\"");
     let read = |path: &str| fs::read_to_string(package.path("tree").join(path)).unwrap();
     assert_eq!(read(".pc/applied-patches"), "one.patch\nsub/two.patch\n");
     assert_eq!(read(".pc/sub/two.patch/f"), "2\n");
@@ -189,19 +191,17 @@ fn quilt_packages() {
 
 #[test]
 fn the_series_of_debian_comes_first() {
-    let package = Package::new("3.0 (quilt)", "1-2")
-        .tar("aa_1.orig.tar.gz", &[file("aa/f", "1\n")])
-        .tar(
-            "aa_1-2.debian.tar.gz",
-            &[
-                file("debian/patches/debian.series", "# all\nx.gz -p1\n"),
-                symlink("debian/patches/series", "other"),
-                TarEntry {
-                    content: compress(".gz", CHANGE.as_bytes()),
-                    ..entry("debian/patches/x.gz", b'0', 0o644)
-                },
-            ],
-        );
+    let package = Package::new("3.0 (quilt)", "1-2").tar("aa_1.orig.tar.gz", &[file("aa/f", "1\n")]).tar(
+        "aa_1-2.debian.tar.gz",
+        &[
+            file("debian/patches/debian.series", "# all\nx.gz -p1\n"),
+            symlink("debian/patches/series", "other"),
+            TarEntry {
+                content: compress(".gz", CHANGE.as_bytes()),
+                ..entry("debian/patches/x.gz", b'0', 0o644)
+            },
+        ],
+    );
     package.check("f \"2\\n\"");
     let link = fs::read_link(package.path("tree/debian/patches/series")).unwrap();
     assert_eq!(link, Path::new("debian.series"));
@@ -210,12 +210,8 @@ fn the_series_of_debian_comes_first() {
 #[test]
 fn the_archive_of_debian_may_replace_files_of_upstream() {
     let package = |debian: &[TarEntry]| {
-        let sources = [
-            file("aa/logo", "old"),
-            file("aa/d/f", "1"),
-            symlink("aa/dir", "/etc"),
-            directory("aa/empty"),
-        ];
+        let sources =
+            [file("aa/logo", "old"), file("aa/d/f", "1"), symlink("aa/dir", "/etc"), directory("aa/empty")];
         Package::new("3.0 (quilt)", "1-2")
             .tar("aa_1.orig.tar.gz", &sources)
             .tar("aa_1-2.debian.tar.gz", debian)
@@ -250,23 +246,24 @@ fn patches_do_not_leave_the_tree() {
     let new = |name: &str| format!("--- /dev/null\n+++ b/{name}\n@@ -0,0 +1 @@\n+1\n");
     quilt(&sources, &[("x", &new("../../x"))]).check_refused("`../../x` is not a path inside the tree");
     quilt(&sources, &[("x", &new("out/x"))]).check_refused("`out/x` lies behind the symbolic link `out`");
-    let linked = Package::new("3.0 (quilt)", "1-2")
-        .tar("aa_1.orig.tar.gz", &sources)
-        .tar(
-            "aa_1-2.debian.tar.xz",
-            &[file("debian/patches/series", "x\n"), symlink("debian/patches/x", "/etc/passwd")],
-        );
+    let linked = Package::new("3.0 (quilt)", "1-2").tar("aa_1.orig.tar.gz", &sources).tar(
+        "aa_1-2.debian.tar.xz",
+        &[file("debian/patches/series", "x\n"), symlink("debian/patches/x", "/etc/passwd")],
+    );
     linked.check_refused("could not read the patch `x`: it is a link that leads out of the tree");
 }
 
 #[test]
 fn archives_that_do_harm_are_refused() {
     let native = |entries: &[TarEntry]| Package::new("3.0 (native)", "1").tar("aa_1.tar.gz", entries);
-    native(&[file("../x", "")]).check_refused("could not unpack `aa_1.tar.gz`: the archive has a path that leaves");
+    native(&[file("../x", "")])
+        .check_refused("could not unpack `aa_1.tar.gz`: the archive has a path that leaves");
     native(&[file("/etc/x", "")]).check_refused("it is absolute");
-    native(&[symlink("a/l", "/etc"), file("a/l/x", "")]).check_refused("lies below `a/l`, which is not a directory");
+    native(&[symlink("a/l", "/etc"), file("a/l/x", "")])
+        .check_refused("lies below `a/l`, which is not a directory");
     native(&[hard_link("a/l", "/etc/passwd")]).check_refused("it is absolute");
-    native(&[entry("a/null", b'3', 0o666)]).check_refused("`a/null`, which is neither a file, a directory nor a link");
+    native(&[entry("a/null", b'3', 0o666)])
+        .check_refused("`a/null`, which is neither a file, a directory nor a link");
     native(&[]).check_refused("`aa_1.tar.gz` is empty");
 }
 

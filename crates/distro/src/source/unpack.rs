@@ -31,8 +31,7 @@ pub fn unpack(
     announce: &mut dyn FnMut(&str),
 ) -> Result<Dsc, SourceError> {
     let text = fs::read(dsc).map_err(failed("read", dsc))?;
-    let package =
-        Dsc::parse(&text).map_err(|source| SourceError::Dsc { path: dsc.to_owned(), source })?;
+    let package = Dsc::parse(&text).map_err(|source| SourceError::Dsc { path: dsc.to_owned(), source })?;
     let layout = Layout::of(&package)
         .map_err(|source| SourceError::Layout { package: package.source.clone(), source })?;
     let directory = dsc.parent().unwrap_or(Path::new(""));
@@ -174,9 +173,9 @@ impl Unpacking<'_> {
             Patch::parse(&text, 1).map_err(|source| SourceError::Diff { name: name.to_owned(), source })?;
         let staging = self.scratch.join("patched");
         fs::create_dir(&staging).map_err(failed("make", &staging))?;
-        Tree::new(self.tree, &staging).apply(&patch, Options::default(), None).map_err(|source| {
-            SourceError::DiffApply { name: name.to_owned(), source: Box::new(source) }
-        })
+        Tree::new(self.tree, &staging)
+            .apply(&patch, Options::default(), None)
+            .map_err(|source| SourceError::DiffApply { name: name.to_owned(), source: Box::new(source) })
     }
 
     fn make_rules_executable(&self) -> Result<(), SourceError> {

@@ -8,7 +8,6 @@
 mod fixtures;
 mod world;
 
-
 use fixtures::{TarEntry, control, directory, entry, file, program, symlink};
 use world::{Outcome, Package, World, skip};
 

@@ -15,11 +15,16 @@ fn check_refused(patch: &str, expected: &str) {
 #[test]
 fn names_that_leave_the_directory_are_refused() {
     let outside = |name: &str, why: &str| {
-        format!("line 2: the patch changes a file outside of the directory: `{name}` is not a path inside the tree: {why}")
+        format!(
+            "line 2: the patch changes a file outside of the directory: `{name}` is not a path inside the tree: {why}"
+        )
     };
     let up = outside("../x", "it has a component `..`");
     check_refused("--- a/x\n+++ b/../x\n@@ -0,0 +1 @@\n+1\n", &up);
-    check_refused("--- a/x\n+++ b/\"/../x\n@@ -0,0 +1 @@\n+1\n", &outside("\"/../x", "it has a component `..`"));
+    check_refused(
+        "--- a/x\n+++ b/\"/../x\n@@ -0,0 +1 @@\n+1\n",
+        &outside("\"/../x", "it has a component `..`"),
+    );
     check_refused("--- a/x\n+++ \"b/\\056./x\"\n@@ -0,0 +1 @@\n+1\n", &up);
     check_refused("--- a/x\n+++ /etc/passwd\n@@ -0,0 +1 @@\n+1\n", &outside("/etc/passwd", "it is absolute"));
     check_refused("--- a/../x\n+++ b/x\n@@ -0,0 +1 @@\n+1\n", &up.replace("line 2", "line 1"));
@@ -84,11 +89,7 @@ fn a_series_reads_only_its_own_directory() {
 
 #[test]
 fn numbers_that_are_too_large_are_no_harm() {
-    check(
-        &[("f", "1\n")],
-        "--- a/f\n+++ b/f\n@@ -281474976710655,0 +1 @@\n+2\n",
-        "f \"1\\n2\\n\"",
-    );
+    check(&[("f", "1\n")], "--- a/f\n+++ b/f\n@@ -281474976710655,0 +1 @@\n+2\n", "f \"1\\n2\\n\"");
     check_refused(
         "--- a/f\n+++ b/f\n@@ -1,99999999999999999999 +1 @@\n+2\n",
         "line 3: expected `@@ -LINE,COUNT +LINE,COUNT @@`",

@@ -71,7 +71,11 @@ fn hunks_must_not_overlap() {
 #[test]
 fn files_that_are_not_there_or_should_not_be() {
     check(&[], CHANGE, "line 1 of the patch changes `f`, which does not exist");
-    check(&[("d/f", "a\n")], &CHANGE.replace("a/f", "a/f/x"), "line 1 of the patch changes `f`, which does not exist");
+    check(
+        &[("d/f", "a\n")],
+        &CHANGE.replace("a/f", "a/f/x"),
+        "line 1 of the patch changes `f`, which does not exist",
+    );
     check(
         &[("f", "1\n")],
         "--- /dev/null\n+++ b/f\n@@ -0,0 +1 @@\n+1\n",
@@ -87,11 +91,7 @@ fn files_that_are_not_there_or_should_not_be() {
         "--- a/f\n+++ /dev/null\n@@ -1 +0,0 @@\n-1\n",
         "line 1 of the patch removes `f`, which has more in it than the patch knows",
     );
-    check(
-        &[("f/x", "")],
-        CHANGE,
-        "line 1 of the patch changes `f`, which is not a plain file",
-    );
+    check(&[("f/x", "")], CHANGE, "line 1 of the patch changes `f`, which is not a plain file");
     check(
         &[("f", "x")],
         "diff --git a/f b/f\nold mode 100644\nnew mode 120000\n",

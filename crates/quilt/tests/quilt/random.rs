@@ -18,10 +18,8 @@ struct Edit {
 
 fn edits() -> impl Strategy<Value = Vec<Edit>> {
     let line = || "[abc]{0,2}";
-    let edit = (line(), vec(line(), 0..3), 0..6_u8, 0..3_u8).prop_map(|(line, inserted, insert, delete)| Edit {
-        line,
-        inserted: if insert == 0 { inserted } else { Vec::new() },
-        deleted: delete == 0,
+    let edit = (line(), vec(line(), 0..3), 0..6_u8, 0..3_u8).prop_map(|(line, inserted, insert, delete)| {
+        Edit { line, inserted: if insert == 0 { inserted } else { Vec::new() }, deleted: delete == 0 }
     });
     vec(edit, 0..40)
 }
@@ -49,7 +47,8 @@ fn describe(edits: &[Edit], context: usize) -> (String, String, String) {
             end += next + 1;
         }
         let end = (end + context).min(rows.len());
-        let count = |rows: &[(char, &str)], sign: char| rows.iter().filter(|(found, _)| *found != sign).count();
+        let count =
+            |rows: &[(char, &str)], sign: char| rows.iter().filter(|(found, _)| *found != sign).count();
         let [old, new] = ['+', '-'].map(|sign| {
             let (before, length) = (count(&rows[..begin], sign), count(&rows[begin..end], sign));
             format!("{},{length}", before + usize::from(length > 0))
