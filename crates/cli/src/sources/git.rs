@@ -94,8 +94,7 @@ pub(crate) fn fetch(session: &Session<'_>, name: &str, locked: &Locked<'_>) -> R
     }
     let found = check_out(&Downloader::new(session)?, name, &checkout).map_err(failed)?;
     if found != locked.tree {
-        let address = address.to_string();
-        return Err(failed(GitError::Mismatch { address, commit, expected: locked.tree, found }));
+        return Err(failed(GitError::Mismatch { commit, expected: locked.tree, found }));
     }
     remember(session, &checkout, found)
 }

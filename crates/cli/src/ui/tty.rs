@@ -30,7 +30,7 @@ const STEP: &str = "  {spinner} {elapsed:>5} {wide_msg}";
 const DOWNLOADS: &str =
     "[{elapsed_precise}] {bar:30} {bytes}/{total_bytes} at {bytes_per_sec}, {eta} left, {msg}";
 
-const DOWNLOADS_OF_ANY_SIZE: &str = "[{elapsed_precise}] {spinner} {bytes} at {bytes_per_sec} {wide_msg}";
+const DOWNLOADS_OF_ANY_SIZE: &str = "[{elapsed_precise}] {spinner} {bytes} at {bytes_per_sec} {msg}";
 
 impl Tty {
     fn total(&mut self, show: impl FnOnce(&ProgressBar)) {

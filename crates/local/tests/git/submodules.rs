@@ -147,7 +147,7 @@ fn submodules_end_somewhere() {
     let (_, mut commit) = Repository::with_file(b"inner");
     let base = world.directory.path().join("group");
     for idx in 0..20 {
-        let url = format!("../{}.git", idx as i32 - 1);
+        let url = format!("../{}.git", idx - 1);
         let (repository, next) =
             outer(&[("lib/inner", &url, ""), ("top", &url, "\tupdate = none\n")], commit);
         repository.write(&base.join(format!("{idx}.git")));

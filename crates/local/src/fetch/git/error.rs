@@ -125,10 +125,8 @@ pub enum GitError {
         source: Box<GitError>,
     },
     /// The commit has other content than it had.
-    #[error("commit {commit} of `{address}` has the content {found} instead of {expected}")]
+    #[error("commit {commit} has the content {found} instead of {expected}")]
     Mismatch {
-        /// The address.
-        address: String,
         /// The commit.
         commit: CommitId,
         /// The digest of the tree that it should have.
