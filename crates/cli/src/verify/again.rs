@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::workspace::Caches;
 
 /// For how many steps it is found out what they depend on: each of them runs seven times more for that.
-const SEARCHED: usize = 5;
+const SEARCHED: usize = 10;
 /// How many of the last lines of a log are kept.
 const LAST_LINES: usize = 10;
 

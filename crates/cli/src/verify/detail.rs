@@ -142,25 +142,27 @@ fn first_difference(before: impl Read, after: impl Read) -> std::io::Result<Stri
     const CHUNK: usize = 1 << 20;
     let (mut before, mut after) = (before, after);
     let mut offset = 0;
+    // The end of what was the same shows what it is about.
+    let mut same: Vec<u8> = Vec::new();
     loop {
         let (mut one, mut other) = (Vec::new(), Vec::new());
         before.by_ref().take(CHUNK as u64).read_to_end(&mut one)?;
         after.by_ref().take(CHUNK as u64).read_to_end(&mut other)?;
+        let n_same = one.iter().zip(&other).take_while(|(one, other)| one == other).count();
+        same.extend_from_slice(&one[..n_same]);
+        same.drain(..same.len().saturating_sub(SHOWN / 2));
+        offset += n_same;
         if one == other {
             if one.is_empty() {
                 return Ok(String::new());
             }
-            offset += one.len();
             continue;
         }
-        let at = one.iter().zip(&other).take_while(|(one, other)| one == other).count();
-        // What comes before shows what it is about.
-        let start = at.saturating_sub(SHOWN / 2);
         let shown = |bytes: &[u8]| {
-            let end = bytes.len().min(at + SHOWN);
-            bytes.get(start.min(end)..end).unwrap_or_default().escape_ascii().to_string()
+            let rest = &bytes[n_same..bytes.len().min(n_same + SHOWN)];
+            [&same, rest].concat().escape_ascii().to_string()
         };
-        return Ok(format!("from byte {} on: `{}`, then `{}`", offset + at, shown(&one), shown(&other)));
+        return Ok(format!("from byte {offset} on: `{}`, then `{}`", shown(&one), shown(&other)));
     }
 }
 
