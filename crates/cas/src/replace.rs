@@ -1,6 +1,6 @@
 //! Files that are replaced whole, and what is left when that is interrupted.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -29,7 +29,7 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// who were killed. Until the result is dropped, others wait.
 pub(crate) fn remove_unfinished(
     parent: &Path,
-    prefix: &OsString,
+    prefix: &OsStr,
     remove: impl Fn(&Path) -> io::Result<()>,
 ) -> io::Result<File> {
     let lock = File::open(parent)?;

@@ -312,6 +312,11 @@ fn an_export_that_was_killed_leaves_nothing_for_good() {
     let file = Node::File { digest: store.write(b"file").unwrap(), executable: false };
     store.export(&file, &out.join("file")).unwrap();
     assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
+    // Killed after the new one was in place, so that there is nothing left to write.
+    fs::create_dir(out.join(".export-exchanged")).unwrap();
+    let mut cache = cas::StatCache::load(&root.path().join("cache")).unwrap();
+    assert!(!store.update_export(&file, &out.join("file"), &mut cache).unwrap());
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
 }
 
 #[test]

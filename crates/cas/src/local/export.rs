@@ -19,16 +19,18 @@ use crate::{Digest, Node, StatCache, StoreError};
 impl LocalStore {
     /// Puts a copy of the file, link or tree at `destination`, in place of what is there.
     ///
-    /// Fails with [`StoreError::Damaged`] when a file is not what its digest says. The parent directory must exist. A file or link is replaced at once, and so is a directory where
-    /// the file system can exchange two names. When it fails, what was there still is.
+    /// The parent directory must exist; what a killed export left there is removed. A file or link is replaced
+    /// at once, and so is a directory where the file system can exchange two names. When it fails, what was
+    /// there still is: with [`StoreError::Damaged`] when a file is not what its digest says.
     /// Modes are 0755 for directories and executable files, else 0644; times are those of the copying.
     pub fn export(&self, node: &Node, destination: &Path) -> Result<(), StoreError> {
-        let parent = destination.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let parent = parent.unwrap_or(Path::new("."));
+        let _lock = begin_export(destination)?;
+        self.write_export(node, destination)
+    }
+
+    fn write_export(&self, node: &Node, destination: &Path) -> Result<(), StoreError> {
+        let parent = parent_of(destination);
         let doing = || format!("write `{}`", destination.display());
-        let remove = |path: &Path| remove_any(path).map_err(io::Error::other);
-        let _lock = remove_unfinished(parent, &UNFINISHED.into(), remove)
-            .doing(|| format!("clean up in `{}`", parent.display()))?;
         match node {
             Node::File { digest, executable } => {
                 let mut file = NamedTempFile::with_prefix_in(UNFINISHED, parent).doing(doing)?;
@@ -63,11 +65,12 @@ impl LocalStore {
         destination: &Path,
         cache: &mut StatCache,
     ) -> Result<bool, StoreError> {
+        let _lock = begin_export(destination)?;
         let now = self.seconds_now()?;
         if self.is_exported(node, destination, cache, now)? {
             return Ok(false);
         }
-        self.export(node, destination)?;
+        self.write_export(node, destination)?;
         Ok(true)
     }
 
@@ -153,6 +156,18 @@ impl LocalStore {
 
 /// What the names of unfinished exports begin with.
 const UNFINISHED: &str = ".export-";
+
+fn parent_of(destination: &Path) -> &Path {
+    destination.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Waits until nobody else exports into the same directory, and removes what was left there unfinished.
+fn begin_export(destination: &Path) -> Result<fs::File, StoreError> {
+    let parent = parent_of(destination);
+    let remove = |path: &Path| remove_any(path).map_err(io::Error::other);
+    remove_unfinished(parent, UNFINISHED.as_ref(), remove)
+        .doing(|| format!("clean up in `{}`", parent.display()))
+}
 
 /// Returns a name in `parent` that nobody uses.
 fn unused_path(parent: &Path) -> io::Result<TempPath> {

@@ -171,8 +171,8 @@ fn pairs() {
 fn network_administration() {
     // SAFETY: all zeros are a request, in which a name is filled in.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    request.ifr_name[0] = b'l'.cast_signed();
-    request.ifr_name[1] = b'o'.cast_signed();
+    request.ifr_name[0] = b'l' as libc::c_char;
+    request.ifr_name[1] = b'o' as libc::c_char;
     let socket = call(libc::SYS_socket, [libc::AF_INET.into(), libc::SOCK_DGRAM.into(), 0]).unwrap();
     // Flags, address, mask, hardware address, name, a route.
     for command in [0x8914, 0x8916, 0x891c, 0x8924, 0x8923, 0x890b] {
@@ -187,16 +187,17 @@ fn looking(pid: i64) {
     // SAFETY: all of these only look, or are refused.
     unsafe {
         let mut node = -1;
-        let page: *mut libc::c_void = (looking as *mut libc::c_void).cast();
-        let moved = libc::syscall(libc::SYS_move_pages, pid, 1, &raw const page, 0, &raw mut node, 0);
+        let page = looking as *mut libc::c_void;
+        let (one, none) = (1_usize, 0_usize);
+        let moved = libc::syscall(libc::SYS_move_pages, pid, one, &raw const page, none, &raw mut node, none);
         assert!(moved == -1, "move_pages");
         let mask = 1_u64;
-        let migrated = libc::syscall(libc::SYS_migrate_pages, pid, 8, &raw const mask, &raw const mask);
+        let migrated = libc::syscall(libc::SYS_migrate_pages, pid, 8_usize, &raw const mask, &raw const mask);
         assert!(migrated == -1, "migrate_pages");
         let pidfd = libc::syscall(libc::SYS_pidfd_open, pid, 0);
         let piece = libc::iovec { iov_base: page, iov_len: 4096 };
         let advised =
-            libc::syscall(libc::SYS_process_madvise, pidfd, &raw const piece, 1, libc::MADV_COLD, 0);
+            libc::syscall(libc::SYS_process_madvise, pidfd, &raw const piece, one, libc::MADV_COLD, none);
         assert!(advised == -1, "process_madvise");
         let mut head: [usize; 2] = [0; 2];
         let (first, second) = (&raw mut head[0], &raw mut head[1]);
