@@ -263,8 +263,8 @@ fn archives_that_are_no_packages_are_refused() {
     check_error(&ar(&[binary, ("control.tar", &good)]), &missing);
     check_error(&ar(&[binary, ("control.tar", &good), ("other", b""), ("data.tar", &tar(&[]))]), &missing);
     check_error(
-        &ar(&[binary, ("control.tar", &good), ("data.tar.bz2", b"")]),
-        "the member `data.tar.bz2` has a compression that is not supported",
+        &ar(&[binary, ("control.tar", &good), ("data.tar.lzma", b"")]),
+        "the member `data.tar.lzma` has a compression that is not supported",
     );
     check_error(
         &ar(&[binary, ("control.tar", &tar(&[]))]),

@@ -79,6 +79,14 @@ pub enum SourceError {
         /// The entry.
         entry: EntryPath,
     },
+    /// An archive that is far larger than it looks.
+    #[error("`{name}` unpacks to more than {limit} bytes, far more than its size lets expect")]
+    TooLarge {
+        /// The archive.
+        name: String,
+        /// Where unpacking ended.
+        limit: u64,
+    },
     /// An archive with nothing in it.
     #[error("`{name}` is empty")]
     Empty {

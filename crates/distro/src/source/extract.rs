@@ -16,6 +16,10 @@ use crate::source::layout::Archive;
 /// Files up to this size are written at once.
 const BUFFER: usize = 1 << 20;
 
+/// What an archive may unpack to: so much in any case, and so many times its own size.
+const MAX_UNPACKED: u64 = 4 << 30;
+const MAX_RATIO: u64 = 200;
+
 /// Whose `.pc` directories are left out: patches keep theirs there, and one that is full of links must not be
 /// what they are kept in.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,11 +38,13 @@ pub(super) fn extract(
 ) -> Result<PathBuf, SourceError> {
     fs::create_dir(to).map_err(failed("make", to))?;
     let file = File::open(path).map_err(failed("open", path))?;
+    let size = file.metadata().map_err(failed("look at", path))?.len();
+    let limit = size.saturating_mul(MAX_RATIO).max(MAX_UNPACKED);
     let plain = archive
         .compression
         .decode(BufReader::with_capacity(256 << 10, file))
         .map_err(|source| SourceError::Decompress { name: archive.name.clone(), source })?;
-    std::thread::scope(|scope| write_files(archive, read_ahead(scope, plain), to, quilt))?;
+    std::thread::scope(|scope| write_files(archive, read_ahead(scope, plain), to, quilt, limit))?;
     let mut entries = fs::read_dir(to).map_err(failed("read", to))?;
     let next = |entries: &mut fs::ReadDir| entries.next().transpose().map_err(failed("read", to));
     let Some(first) = next(&mut entries)? else {
@@ -54,7 +60,9 @@ fn write_files(
     plain: impl Read,
     to: &Path,
     quilt: QuiltDirectory,
+    limit: u64,
 ) -> Result<(), SourceError> {
+    let mut left = limit;
     let mut reader = ForeignReader::new(plain, Limits::default());
     let mut buffer = Vec::new();
     let mut last_directory = PathBuf::new();
@@ -74,6 +82,9 @@ fn write_files(
         match &entry.kind {
             Kind::Directory => fs::create_dir_all(&path).map_err(failed("make", &path))?,
             Kind::File { size } => {
+                left = left
+                    .checked_sub(*size)
+                    .ok_or_else(|| SourceError::TooLarge { name: archive.name.clone(), limit })?;
                 let mode = if entry.metadata.mode & 0o111 != 0 { 0o755 } else { 0o644 };
                 let mut file = File::options()
                     .write(true)

@@ -150,8 +150,8 @@ fn packages_of_the_format_1() {
     Package::new("1.0", "1").tar("aa_1.tar.gz", &sources).check("emptied \"x\\n\"\nf \"1\\n\"");
     Package::new("1.0", "1-2")
         .tar("aa_1.orig.tar.gz", &sources)
-        .with("aa_1-2.diff.gz", CHANGE.replace('1', "7").as_bytes())
-        .check_refused("could not understand `aa_1-2.diff.gz`: line 3: ");
+        .with("aa_1-2.diff.gz", CHANGE.replace("+2\n", "").as_bytes())
+        .check_refused("could not understand `aa_1-2.diff.gz`: line 4: the patch ends within a hunk");
     Package::new("1.0", "1-2")
         .tar("aa_1.orig.tar.gz", &sources)
         .with("aa_1-2.diff.gz", CHANGE.replace("-1\n", "-7\n").as_bytes())
@@ -291,6 +291,19 @@ fn files_must_be_those_of_the_dsc() {
         .with("aa_1.tar.xz.gz", b"")
         .check_refused("the files of `aa` do not make a source package: `aa_1.tar.xz.gz` is no file");
     Package::new("3.0 (git)", "1").check_refused("could not understand `");
+}
+
+#[test]
+fn an_archive_that_unpacks_to_far_too_much_is_refused() {
+    // Longer than the limit, and yet short: the contents are never there.
+    let mut header = tar(&[file("f", "")]);
+    header[124..136].copy_from_slice(b"77777777777\0");
+    header[148..156].copy_from_slice(b"        ");
+    let sum: u32 = header[..512].iter().map(|byte| u32::from(*byte)).sum();
+    header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    Package::new("3.0 (native)", "1")
+        .with("aa_1.tar.gz", &header)
+        .check_refused("`aa_1.tar.gz` unpacks to more than 4294967296 bytes");
 }
 
 #[test]
