@@ -30,7 +30,7 @@ type Results = BTreeMap<Digest, Vec<u8>>;
 /// Writes a result as a build does: a log, a file in a tree of two levels, and a record that relies on them.
 fn write_result(store: &LocalStore, number: u64) -> (Digest, Vec<u8>) {
     let content = format!("content {number} ").repeat(1 + (number % 7) as usize * 100).into_bytes();
-    let file = Node::File { digest: store.write(&content).unwrap(), executable: number % 2 == 0 };
+    let file = Node::File { digest: store.write(&content).unwrap(), executable: number.is_multiple_of(2) };
     let inner = Directory { entries: [("file".to_owned(), file)].into() };
     let inner = Node::Directory { digest: store.write(&inner.encode()).unwrap() };
     let root = store.write(&Directory { entries: [("out".to_owned(), inner)].into() }.encode()).unwrap();

@@ -56,7 +56,7 @@ fn links_are_not_followed_and_files_keep_their_modes() {
     fs::create_dir_all(tree.join("closed")).unwrap();
     symlink(&kept, tree.join("closed/link")).unwrap();
     fs::hard_link(kept.join("file"), tree.join("closed/file")).unwrap();
-    fs::set_permissions(tree.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(tree.join("closed"), fs::Permissions::from_mode(0o0)).unwrap();
     remove_tree(&tree).unwrap();
     assert_eq!(fs::metadata(kept.join("file")).unwrap().mode() & 0o7777, 0o444);
 

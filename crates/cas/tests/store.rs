@@ -307,7 +307,7 @@ fn an_export_that_was_killed_leaves_nothing_for_good() {
     let store = open(&root.path().join("store"));
     let out = root.path().join("out");
     fs::create_dir_all(out.join(".export-killed/closed")).unwrap();
-    fs::set_permissions(out.join(".export-killed/closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(out.join(".export-killed/closed"), fs::Permissions::from_mode(0o0)).unwrap();
     fs::write(out.join(".export-too"), "half").unwrap();
     let file = Node::File { digest: store.write(b"file").unwrap(), executable: false };
     store.export(&file, &out.join("file")).unwrap();

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -74,19 +75,21 @@ impl<'s> LocalExecutor<'s> {
 
     /// Makes the directory of a run. Whoever drops it removes it.
     pub(crate) fn new_run(&self) -> Result<Run, ExecutorError> {
-        let made =
-            tempfile::Builder::new().prefix("run-").tempdir_in(self.store.scratch()).and_then(|directory| {
-                let run = Run { path: Some(directory.keep()) };
-                for name in ["upper", "work", "out", "tmp"] {
-                    fs::create_dir(run.path().join(name))?;
-                }
-                // The step's own user is another one to the directory that it did not make.
-                rustix::fs::chmod(run.path().join("tmp"), rustix::fs::Mode::from_raw_mode(0o1777))?;
-                for name in ["upper", "out"] {
-                    rustix::fs::chmod(run.path().join(name), rustix::fs::Mode::from_raw_mode(0o755))?;
-                }
-                Ok(run)
-            });
+        // A step may leave a program in it that is setuid to us, and which others must not find.
+        let mut closed = tempfile::Builder::new();
+        closed.prefix("run-").permissions(fs::Permissions::from_mode(0o700));
+        let made = closed.tempdir_in(self.store.scratch()).and_then(|directory| {
+            let run = Run { path: Some(directory.keep()) };
+            for name in ["upper", "work", "out", "tmp"] {
+                fs::create_dir(run.path().join(name))?;
+            }
+            // The step's own user is another one to the directory that it did not make.
+            rustix::fs::chmod(run.path().join("tmp"), rustix::fs::Mode::from_raw_mode(0o1777))?;
+            for name in ["upper", "out"] {
+                rustix::fs::chmod(run.path().join(name), rustix::fs::Mode::from_raw_mode(0o755))?;
+            }
+            Ok(run)
+        });
         made.map_err(|error| disk(format!("make a directory in `{}`", self.store.scratch().display()), error))
     }
 

@@ -164,7 +164,13 @@ impl LocalExecutor<'_> {
 
     fn remove_failed(&self, number: u64) -> Result<(), ExecutorError> {
         let path = self.failed_path(number);
-        cas::remove_tree(&path)?;
+        // First out of the way: of several processes that want it gone, one gets it.
+        let doomed = self.store.scratch().join(format!("failed-{number}"));
+        match fs::rename(&path, &doomed) {
+            Ok(()) => cas::remove_tree(&doomed)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(disk(format!("remove `{}`", path.display()), error)),
+        }
         Ok(self.store.remove_root(&root_name(&path))?)
     }
 

@@ -74,10 +74,10 @@ fn locked(pin: SourcePin, asked: &str, distro: String) -> LockedSource {
 }
 
 /// Returns the files of all source packages that are locked, by their digests, with the release that has them.
-pub(crate) fn files<'l>(
-    lock: &'l Lock,
+pub(crate) fn files(
+    lock: &Lock,
     is_used: impl Fn(&str) -> bool,
-) -> BTreeMap<Digest, (&'l LockedRelease, &'l LockedFile)> {
+) -> BTreeMap<Digest, (&LockedRelease, &LockedFile)> {
     let mut all = BTreeMap::new();
     for (name, source) in &lock.sources {
         if let LockedSource::Debian { release, files, .. } = source

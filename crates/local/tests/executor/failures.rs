@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::{Command as Process, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use crate::harness::{Step, Test, World, eventually, marked};
 pub(crate) const TESTS: &[Test] = &[
     ("a_failure_is_a_result_and_its_sandbox_is_kept", kept),
     ("only_the_last_failures_are_kept", bounded),
+    ("several_may_remove_the_same_at_once", removed_by_several),
     ("a_step_can_be_entered", entered),
     ("a_step_that_takes_too_long_is_killed", timeout),
     ("a_step_that_is_cancelled_is_gone_at_once", cancelled),
@@ -57,6 +59,8 @@ fn kept() {
     let failed = &executor.failed_sandboxes().unwrap()[0];
     assert_eq!((failed.label(), failed.exit_code()), ("step", 3));
     assert_eq!(execution.kept.as_deref(), failed.path().to_str());
+    // What a step leaves may be setuid to us: nobody else reaches it.
+    assert_eq!(fs::metadata(failed.path()).unwrap().mode() & 0o7777, 0o700);
     assert_eq!(fs::read_to_string(failed.log()).unwrap(), "went wrong\n");
     let enter = |script: &str| {
         talk(
@@ -80,6 +84,22 @@ fn kept() {
     executor.remove_failed_sandboxes().unwrap();
     assert_eq!(executor.failed_sandboxes().unwrap(), []);
     assert_eq!(n_roots(&world), 0);
+}
+
+fn removed_by_several() {
+    let world = World::new();
+    let script =
+        "i=0; while [ $i -lt 300 ]; do mkdir -p out/$i/a/b; echo > out/$i/a/b/c; i=$((i+1)); done; exit 1";
+    for _ in 0..3 {
+        Step::shell(&world, script).run(&world.executor(1));
+        let executors = [(); 4].map(|()| world.executor(1));
+        std::thread::scope(|scope| {
+            let threads =
+                executors.each_ref().map(|executor| scope.spawn(|| executor.remove_failed_sandboxes()));
+            threads.into_iter().for_each(|thread| thread.join().unwrap().unwrap());
+        });
+        assert_eq!(executors[0].failed_sandboxes().unwrap(), []);
+    }
 }
 
 fn bounded() {

@@ -304,10 +304,10 @@ fn by_network_administration() {
 
 fn by_proc_of_the_machine() {
     // When we are root outside, the files of root in `/proc` are ours: none of them may be writable, and but for
-    // settings none may tell what only root may read.
+    // settings none may tell what only root may read. What is covered by a device is a file in a listing only.
     both_scripts_refused(
         "found() { find /proc -mindepth 1 -path '/proc/[0-9]*' -prune -o -path /proc/self -prune -o \\
-            -path /proc/thread-self -prune -o -type f \"$@\" -print 2>/dev/null; }
+            -path /proc/thread-self -prune -o -type f -exec test -f {} \\; \"$@\" -print 2>/dev/null; }
          test -z \"$(found -writable)\" || { found -writable; exit 1; }
          for f in $(found ! -perm /044 -readable ! -path '/proc/sys/*'); do no grep -qsm1 . $f; done",
     );

@@ -107,7 +107,9 @@ impl Drop for Scratch {
 
 pub(crate) fn scratch() -> Scratch {
     let base = SCRATCH.get().expect("set before any test runs");
-    Scratch(tempfile::Builder::new().prefix("sandbox-").tempdir_in(base).unwrap().keep())
+    // Closed to others, as whoever makes sandboxes is told to have it.
+    let closed = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    Scratch(tempfile::Builder::new().prefix("sandbox-").permissions(closed).tempdir_in(base).unwrap().keep())
 }
 
 pub(crate) fn this_program() -> PathBuf {
