@@ -59,6 +59,9 @@ pub struct LocalExecutor<'s> {
 const KVM: &str = "/dev/kvm";
 /// The copy of the note on KVM in the directory of a run.
 const KVM_NOTE: &str = "kvm";
+/// What programs print when the system tells them that the disk is full (strerror(3), in the locale of steps).
+const NO_SPACE: &str = "No space left on device";
+
 /// How often a running step is looked after.
 const INTERVAL: Duration = Duration::from_millis(50);
 
@@ -165,15 +168,19 @@ impl<'s> LocalExecutor<'s> {
         })
     }
 
-    /// Fails when the disk is full: then a command's failure says nothing about the command.
-    fn refuse_full_disk(&self, label: &str) -> Result<(), ExecutorError> {
+    /// Fails when the disk is full: then a command's failure says nothing about the command. Somebody may have
+    /// made some room since; so with `is_told`, which is that the command complained, little room is none.
+    fn refuse_full_disk(&self, label: &str, is_told: bool) -> Result<(), ExecutorError> {
         /// Less than this and nothing can be done any more.
         const LEAST: u64 = 1 << 20;
+        /// Less than this and somebody who complains is to be believed.
+        const LITTLE: u64 = 1 << 30;
+        let least = if is_told { LITTLE } else { LEAST };
         let scratch = self.store.scratch();
         let doing = || format!("run `{label}` with its files in `{}`", scratch.display());
         let found = rustix::fs::statvfs(scratch).map_err(|error| disk(doing(), error.into()))?;
         // File systems without a table of inodes say that they have none.
-        let full = found.f_bavail * found.f_frsize < LEAST || found.f_files > 0 && found.f_favail == 0;
+        let full = found.f_bavail * found.f_frsize < least || found.f_files > 0 && found.f_favail == 0;
         if full { Err(disk(doing(), io::Error::from(io::ErrorKind::StorageFull))) } else { Ok(()) }
     }
 
@@ -221,7 +228,8 @@ impl Executor for LocalExecutor<'_> {
 
         let mut exit_code = ended.exit.code();
         if exit_code != 0 {
-            self.refuse_full_disk(request.label)?;
+            let is_told = log.ends_about(NO_SPACE).map_err(write_log)?;
+            self.refuse_full_disk(request.label, is_told)?;
             let n_kills = oom_kills();
             if n_kills > self.n_oom_kills.swap(n_kills, Ordering::Relaxed) && message.is_empty() {
                 message = OUT_OF_MEMORY.to_owned();

@@ -63,6 +63,16 @@ impl LogWriter {
         }
     }
 
+    /// Returns whether the last of what was written has `text` in it. To be asked when nothing more is written.
+    pub(crate) fn ends_about(&mut self, text: &str) -> io::Result<bool> {
+        const LAST: u64 = 64 << 10;
+        let len = self.file.seek(SeekFrom::End(0))?;
+        self.file.seek(SeekFrom::Start(len.saturating_sub(LAST)))?;
+        let mut last = Vec::new();
+        (&self.file).take(LAST).read_to_end(&mut last)?;
+        Ok(last.windows(text.len()).any(|part| part == text.as_bytes()))
+    }
+
     /// Puts the file in order. `message`, if not empty, becomes its last line.
     ///
     /// Fails when something could not be written, now or before.
@@ -106,6 +116,14 @@ mod tests {
         file.seek(SeekFrom::Start(0)).unwrap();
         file.read_to_string(&mut text).unwrap();
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_it_ends_about() {
+        let mut log = LogWriter::new(tempfile::tempfile().unwrap(), 100, 100);
+        assert!(!log.ends_about("full").unwrap());
+        log.write(b"the disk is full\n");
+        assert!(log.ends_about("full").unwrap() && !log.ends_about("fuller").unwrap());
     }
 
     #[test]
