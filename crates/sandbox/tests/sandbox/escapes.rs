@@ -307,8 +307,9 @@ fn by_proc_of_the_machine() {
     // settings none may tell what only root may read. What is covered by a device is a file in a listing only.
     both_scripts_refused(
         "found() { find /proc -mindepth 1 -path '/proc/[0-9]*' -prune -o -path /proc/self -prune -o \\
-            -path /proc/thread-self -prune -o -type f -exec test -f {} \\; \"$@\" -print 2>/dev/null; }
-         test -z \"$(found -writable)\" || { found -writable; exit 1; }
+            -path /proc/thread-self -prune -o -type f \"$@\" -exec test -f {} \\; -print 2>/dev/null; }
+         writable=$(found -perm /222 -writable)
+         test -z \"$writable\" || { echo \"$writable\"; exit 1; }
          for f in $(found ! -perm /044 -readable ! -path '/proc/sys/*'); do no grep -qsm1 . $f; done",
     );
 }
