@@ -1,5 +1,6 @@
 //! `test`: boots the machines of the project's tests and checks what they say.
 
+use cas::Store as _;
 use engine::StepOutcome;
 use recipe::Goal;
 use serde_json::json;
@@ -44,6 +45,13 @@ pub(crate) fn run(global: &Global, ui: &Ui, tests: &Targets) -> Result<(), Failu
             }
         };
         *(if word == "passed" { &mut passed } else { &mut failed }) += 1;
+        if let Some(StepOutcome::Ran { result, .. }) = built.outcome.step(*step) {
+            let log = session.caches.store.read(&result.log).map_err(Failure::machine)?;
+            // Such as what the guest ran on, if that was not what is fastest.
+            for note in String::from_utf8_lossy(&log).lines().filter_map(|line| line.strip_prefix("note: ")) {
+                ui.note(&format!("{name}: {note}"));
+            }
+        }
         if !global.json {
             ui.print(&format!("test {name} ... {word} ({how})\n"));
         }

@@ -5,6 +5,8 @@ use crate::harness::{Project, unique};
 #[test]
 fn quickstart_boots_and_a_second_run_does_nothing() {
     let project = Project::copy_of("examples/quickstart");
+    let cmdline = format!("panic=-1 boot={}", unique());
+    project.write("bootwright.toml", &project.read("bootwright.toml").replace("panic=-1", &cmdline));
     let first = project.succeed(&["test"]);
     assert!(first.stdout.ends_with("1 passed, 0 failed\n"), "{}", first.stdout);
 
@@ -12,8 +14,13 @@ fn quickstart_boots_and_a_second_run_does_nothing() {
     assert!(second.stdout.ends_with("1 passed, 0 failed\n"), "{}", second.stdout);
     assert!(second.stderr.contains("nothing to do"), "{}", second.stderr);
 
+    // What the guest ran on, if not on KVM, is all that there is to note, and it was said.
     let log = project.succeed(&["log", "boots"]);
     assert!(log.stdout.contains("TCG") || log.stdout.is_empty(), "{}", log.stdout);
+    for line in log.stdout.lines() {
+        let said = line.replacen("note: ", "note: boots: ", 1);
+        assert!(first.stderr.contains(&said), "not said: {said}\n{}", first.stderr);
+    }
 }
 
 #[test]
