@@ -277,6 +277,8 @@ fn lock() -> Lock {
                 git: text("https://example.org/a.git"),
                 rev: text("v1"),
                 commit: text(&SHA256[..40]),
+                submodules: true,
+                tree: Digest::of(b"tree"),
             },
         ),
         (
