@@ -57,9 +57,16 @@ fn tidy() -> bool {
 fn ci() -> bool {
     cargo(&["fmt", "--all", "--check"])
         && cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"])
+        // With the same choice of packages as the tests, so that nothing is compiled twice.
+        && cargo(&["test", "--locked", "--workspace", "--no-run"])
         && tools()
         && test()
-        && torture::run(&root(), &[])
+        && torture::run(&root(), &["--program", &bootwright().to_string_lossy()])
+}
+
+/// Returns where cargo puts `bootwright` when it builds for the profile that this program was built for.
+fn bootwright() -> PathBuf {
+    std::env::current_exe().unwrap_or_default().with_file_name("bootwright")
 }
 
 /// The project that has the foreign tools which tests ask.
@@ -73,7 +80,7 @@ fn tools() -> bool {
             eprintln!("could not remove {}: {error}", lock.display());
             false
         }
-        _ => cargo(&["run", "--locked", "--package", "bootwright", "--", "build", "-C", TOOLS]),
+        _ => run(Command::new(bootwright()).args(["build", "-C", TOOLS])),
     }
 }
 
@@ -96,11 +103,12 @@ fn cargo(arguments: &[&str]) -> bool {
 
 fn run(command: &mut Command) -> bool {
     let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
-    eprintln!("+ cargo {}", words.join(" "));
+    let program = command.get_program().to_string_lossy().into_owned();
+    eprintln!("+ {program} {}", words.join(" "));
     match command.current_dir(root()).status() {
         Ok(status) => status.success(),
         Err(error) => {
-            eprintln!("could not start cargo: {error}");
+            eprintln!("could not start {program}: {error}");
             false
         }
     }
