@@ -37,6 +37,10 @@ impl Summary {
         Summary { median, min: values[0], max: values[values.len() - 1] }
     }
 
+    pub(crate) fn median(self) -> f64 {
+        self.median
+    }
+
     fn to_json(self) -> Value {
         json!({ "median": self.median, "min": self.min, "max": self.max })
     }
@@ -49,19 +53,21 @@ pub(crate) struct Row {
     samples: Vec<Sample>,
     ratio: Option<Summary>,
     goal: Option<Goal>,
+    /// The memory that it may take, in bytes.
+    most: Option<u64>,
 }
 
 impl Row {
     /// Returns the row of a command that was run several times.
     pub(crate) fn of(name: &str, samples: &[Sample]) -> Row {
         let wall = Summary::of(samples.iter().map(|sample| sample.wall));
-        Row { name: name.to_owned(), wall, samples: samples.to_vec(), ratio: None, goal: None }
+        Row { name: name.to_owned(), wall, samples: samples.to_vec(), ratio: None, goal: None, most: None }
     }
 
     /// Returns the row of what was measured elsewhere, of which only some wall times are known.
     pub(crate) fn of_seconds(name: &str, seconds: &[f64]) -> Row {
         let wall = Summary::of(seconds.iter().copied());
-        Row { name: name.to_owned(), wall, samples: Vec::new(), ratio: None, goal: None }
+        Row { name: name.to_owned(), wall, samples: Vec::new(), ratio: None, goal: None, most: None }
     }
 
     /// Adds how its time compares with that of its peer: run by run if both have runs, which were in turns.
@@ -79,6 +85,17 @@ impl Row {
     pub(crate) fn goal(mut self, goal: Goal) -> Row {
         self.goal = Some(goal);
         self
+    }
+
+    /// Adds how many bytes of memory it may take.
+    pub(crate) fn at_most(mut self, n_bytes: u64) -> Row {
+        self.most = Some(n_bytes);
+        self
+    }
+
+    fn peak(&self) -> Option<f64> {
+        let peaks = self.samples.iter().map(|sample| sample.peak as f64);
+        (!self.samples.is_empty()).then(|| Summary::of(peaks).median)
     }
 
     /// Returns whether the goal is met, if there is one that can be judged.
@@ -118,8 +135,13 @@ impl Row {
             unit.show(self.wall.median),
             format!("{}–{}", unit.number(self.wall.min), unit.number(self.wall.max)),
             of_samples(|sample| sample.cpu).map_or_else(String::new, |cpu| Unit::of(cpu).show(cpu)),
-            of_samples(|sample| sample.peak as f64)
-                .map_or_else(String::new, |peak| format!("{:.0} MB", peak / 1e6)),
+            self.peak().map_or_else(String::new, |peak| {
+                let goal = self.most.map_or_else(String::new, |most| {
+                    let verdict = if peak <= most as f64 { "met" } else { "MISSED" };
+                    format!(", ≤ {:.0} {verdict}", most as f64 / 1e6)
+                });
+                format!("{:.0} MB{goal}", peak / 1e6)
+            }),
             ratio,
             goal,
         ]
@@ -135,6 +157,7 @@ impl Row {
             "wall_seconds": self.wall.to_json(),
             "ratio": self.ratio.map(Summary::to_json),
             "goal": goal,
+            "peak_goal": self.most.map(|most| json!({ "bytes": most, "met": self.peak().map(|peak| peak <= most as f64) })),
             "samples": self.samples.iter().map(|sample| sample.to_json()).collect::<Vec<_>>(),
         })
     }
@@ -245,6 +268,7 @@ mod tests {
     fn a_table() {
         let peer = Row::of("peer", &samples(&[1.5, 3.0, 2.0]));
         let ours = Row::of("ours", &samples(&[0.06, 0.03, 0.04])).against(&peer).goal(Goal::Seconds(0.03));
+        let ours = ours.at_most(20_000_000);
         let alone = Row::of_seconds("alone", &[0.002]).goal(Goal::Ratio(1.0));
         let report = Report {
             name: "name",
@@ -258,6 +282,7 @@ mod tests {
             "30.0–60.0",
             "0.02 × (0.01–0.04)",
             "≤ 30.0 ms MISSED",
+            "30 MB, ≤ 20 MISSED",
             "1.50–3.00",
             "≤ 1.00 × no peer",
             "note",
