@@ -15,10 +15,9 @@ use rustix::fs::AtFlags;
 
 use super::LocalStore;
 use super::blobs::blob_name;
-use super::lease::{n_live, names_in};
+use super::lease::names_in;
 use super::records::{Record, Reference, parse_reference};
 use super::table::{self, Tables};
-use crate::files::{Stamp, modified};
 use crate::store::Doing as _;
 use crate::{Digest, Store, StoreError};
 
@@ -212,37 +211,33 @@ impl LocalStore {
         // Who comes now finds the new one. Whoever came before may stand on the old one.
         if let Some(Some(old)) = self.bundles.opened.get()
             && old.key != key
-            && n_live(self.root())? == 1
+            && self.lease.others_began()?.is_none()
         {
             self.delete_record(KIND, &old.key)?;
         }
         Ok(())
     }
 
-    /// Has no process open any of the bundles that were written since then; who has one open may go on.
-    pub(super) fn void_bundles(&self, since: Option<Stamp>) -> Result<(), StoreError> {
+    /// Has no process open any of the bundles that there are; who has one open may go on. Returns how many.
+    pub(super) fn void_bundles(&self) -> Result<usize, StoreError> {
         let records = self.root().join("records");
         if !records.join(KIND).exists() {
-            return Ok(());
+            return Ok(0);
         }
+        let mut n_void = 0;
         for shard in names_in(&records.join(KIND))? {
             let void = records.join(VOID).join(&shard);
             for name in names_in(&records.join(KIND).join(&shard))? {
                 let path = records.join(KIND).join(&shard).join(&name);
-                let Ok(stat) = rustix::fs::stat(&path) else { continue };
-                if since.is_some_and(|since| modified(&stat) < since) {
-                    continue;
-                }
                 let moved = fs::create_dir_all(&void).and_then(|()| fs::rename(&path, void.join(name)));
                 match moved {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(error).doing(|| format!("remove record `{}`", path.display()));
-                    }
-                    _ => {}
+                    Ok(()) => n_void += 1,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error).doing(|| format!("remove record `{}`", path.display())),
                 }
             }
         }
-        Ok(())
+        Ok(n_void)
     }
 
     fn load_bundle(&self, name: &str) -> Result<Option<Opened>, StoreError> {

@@ -273,7 +273,7 @@ impl<'a> Marker<'a> {
             }
             if record.is_bundle(self.store) {
                 // A process may have it open, and whatever is left of it must stay.
-                self.store.void_bundles(None)?;
+                n_broken += self.store.void_bundles()?;
             } else {
                 fs::remove_file(&record.path)
                     .doing(|| format!("remove record `{}`", record.path.display()))?;

@@ -113,18 +113,6 @@ pub(crate) fn sweep(root: &Path) -> Result<Option<Stamp>, StoreError> {
     Ok(oldest)
 }
 
-/// Returns how many live leases there are on the store at `root`.
-pub(crate) fn n_live(root: &Path) -> Result<usize, StoreError> {
-    let mut n_live = 0;
-    for name in names_in(&root.join("leases"))? {
-        // One that cannot be opened has ended meanwhile.
-        let Ok(file) = File::open(root.join("leases").join(name)) else { continue };
-        let is_void = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
-        n_live += usize::from(!is_void);
-    }
-    Ok(n_live)
-}
-
 /// Returns the names in a directory of the store.
 pub(crate) fn names_in(directory: &Path) -> Result<Vec<std::ffi::OsString>, StoreError> {
     let names =

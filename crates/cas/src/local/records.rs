@@ -77,7 +77,7 @@ impl LocalStore {
     /// Deletes the record, if there is one. No bundle is opened again that there is now: any may have a note
     /// that says the same.
     pub fn remove_record(&self, kind: &str, key: &Digest) -> Result<(), StoreError> {
-        self.void_bundles(None)?;
+        self.void_bundles()?;
         self.delete_record(kind, key)
     }
 

@@ -14,9 +14,6 @@ use crate::remove::remove_tree;
 use crate::store::Doing as _;
 use crate::{Digest, StoreError};
 
-/// Clocks of different origin stamp files within this many seconds of each other.
-const MARGIN: i64 = 2;
-
 /// What verifying a store found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scrubbed {
@@ -58,8 +55,6 @@ impl LocalStore {
             noted => noted.map(|(_, stamp)| stamp),
         };
         self.scrub_since(since)?;
-        // Other records are asked for one by one, and what they rely on is looked for each time.
-        self.void_bundles(since.map(|(seconds, nanoseconds)| (seconds - MARGIN, nanoseconds)))?;
         // What was verified came from the disk. The stamp stays, since deletions may not be durable yet.
         let stamp = since.unwrap_or((0, 0));
         self.note_synced(stamp)?;
@@ -85,7 +80,8 @@ impl LocalStore {
     }
 
     fn scrub_since(&self, since: Option<Stamp>) -> Result<Scrubbed, StoreError> {
-        let since = since.map(|(seconds, nanoseconds)| (seconds - MARGIN, nanoseconds));
+        // Clocks of different origin stamp files within this of each other.
+        let since = since.map(|(seconds, nanoseconds)| (seconds - 2, nanoseconds));
         let suspects = self.blob_files_since(since)?;
         let found = in_parallel(suspects.len(), |idx| {
             let path = &suspects[idx].1;
