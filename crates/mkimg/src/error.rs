@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use layer::{BuildError, EntryPath, ReadError, ResolveError, TreeError, WriteError};
+use layer::{BuildError, EntryPath, PlainError, ReadError, ResolveError, TreeError, WriteError};
 
 use crate::{accounts, cpio, ext4, modules};
 
@@ -117,12 +117,9 @@ pub enum Error {
         /// Why not.
         source: ExtractProblem,
     },
-    /// A tree of a step cannot have such a name.
-    #[error("`{path}` is not UTF-8, which the names of a step's files must be")]
-    NotUtf8 {
-        /// The path.
-        path: EntryPath,
-    },
+    /// A layer could not be written as plain files.
+    #[error(transparent)]
+    Plain(#[from] PlainError),
     /// Nobody knows what this is.
     #[error("`{path}` is no layer, archive or file system")]
     UnknownFormat {

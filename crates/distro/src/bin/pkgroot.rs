@@ -1,7 +1,8 @@
 //! `pkgroot unpack PACKAGE`, `pkgroot source DSC` and `pkgroot configure SPEC`: packages become layers, source
 //! packages trees, and layers a root that works.
 //!
-//! All write below `out` in the working directory. What they need on the way, `configure` keeps in `/tmp`.
+//! All write below `out` in the working directory: `unpack` the package's layer, and with `--tree` also its files as
+//! plain ones. What they need on the way, `configure` keeps in `/tmp`.
 
 use std::error::Error;
 use std::fs;
@@ -10,8 +11,12 @@ use std::process::ExitCode;
 
 use distro::configure::{self, ConfigureError, Places, Spec, SpecError};
 use distro::{deb, source};
+use layer::PlainError;
 
-const USAGE: &str = "usage: pkgroot unpack PACKAGE\n       pkgroot source DSC\n       pkgroot configure SPEC";
+const USAGE: &str = "usage: pkgroot unpack [--tree] PACKAGE\n       pkgroot source DSC\n       pkgroot configure SPEC";
+
+/// The layer that `unpack` makes.
+const LAYER: &str = "out/layer.tar";
 
 /// Where the build's scratch space is: on a real file system, as an overlay needs it.
 const SCRATCH: &str = "/tmp";
@@ -23,7 +28,10 @@ fn main() -> ExitCode {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     match &arguments[..] {
-        [command, package] if command == "unpack" => unpack(Path::new(package)),
+        [command, package] if command == "unpack" && package != "--tree" => unpack(Path::new(package)),
+        [command, option, package] if command == "unpack" && option == "--tree" => {
+            unpack_with_tree(Path::new(package))
+        }
         [command, dsc] if command == "source" => unpack_source(Path::new(dsc)),
         [command, spec] if command == "configure" => configure(Path::new(spec)),
         _ => {
@@ -34,11 +42,28 @@ fn main() -> ExitCode {
 }
 
 fn unpack(package: &Path) -> ExitCode {
-    match deb::unpack(package, Path::new("out/layer.tar")) {
+    match deb::unpack(package, Path::new(LAYER)) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             report_error(&error);
             ExitCode::from(if error.is_machine() { 3 } else { 1 })
+        }
+    }
+}
+
+fn unpack_with_tree(package: &Path) -> ExitCode {
+    let unpacked = unpack(package);
+    if unpacked != ExitCode::SUCCESS {
+        return unpacked;
+    }
+    let written = layer::Layer::open(Path::new(LAYER))
+        .map_err(|source| PlainError::Write { path: PathBuf::from(LAYER), source })
+        .and_then(|layer| layer::write_plain(&layer, Path::new("out/tree")));
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report_error(&error);
+            ExitCode::from(if matches!(error, PlainError::NotUtf8 { .. }) { 1 } else { 3 })
         }
     }
 }

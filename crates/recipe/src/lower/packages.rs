@@ -14,8 +14,8 @@ use crate::scalar::Name;
 /// The steps of packages, each shared by all that has the package.
 #[derive(Default)]
 pub(super) struct Packages {
-    unpack: BTreeMap<Digest, StepId>,
-    tree: BTreeMap<Digest, StepId>,
+    /// By package and options.
+    unpack: BTreeMap<(Digest, &'static [&'static str]), StepId>,
     configured: BTreeMap<(String, Vec<Digest>), Configured>,
     /// By the step that configured: the one that has its files as plain files, for environments.
     named: BTreeMap<StepId, StepId>,
@@ -42,6 +42,15 @@ impl Configured {
     }
 }
 
+/// A package that is configured is needed as a layer and as plain files. Unpacking it once makes both; whoever wants
+/// one of them is not rebuilt when only the other one changes. Those that are parts of images only, such as kernels,
+/// have no use for plain files.
+const WITH_TREE: &[&str] = &["--tree"];
+
+fn package_layer(pin: &Pin, step: StepId) -> Layer {
+    Layer { name: pin.name.clone(), input: Input::Output { step, path: "layer.tar".to_owned() } }
+}
+
 /// The name of a package for people: native packages of the usual architecture need not say so.
 fn title(pin: &Pin) -> String {
     match pin.arch.as_str() {
@@ -57,15 +66,20 @@ impl<'a> Lowering<'a> {
         self.lock.packages[set].pins.iter().filter(|pin| needed.uses(pin)).collect()
     }
 
-    /// Returns the layer of a package.
+    /// Returns the layer of a package whose files nobody needs as plain ones.
     pub(super) fn package_layer(&mut self, pin: &Pin) -> Layer {
-        let step = self.unpack(pin);
-        Layer { name: pin.name.clone(), input: Input::Output { step, path: "layer.tar".to_owned() } }
+        package_layer(pin, self.unpack(pin, &[]))
     }
 
-    fn unpack(&mut self, pin: &Pin) -> StepId {
+    /// Returns the layer of a package that is configured.
+    pub(super) fn configured_layer(&mut self, pin: &Pin) -> Layer {
+        package_layer(pin, self.unpack(pin, WITH_TREE))
+    }
+
+    /// Returns the step that unpacks a package.
+    fn unpack(&mut self, pin: &Pin, options: &'static [&'static str]) -> StepId {
         let digest = pin.digest().expect("the lock was read, so its digests are well-formed");
-        if let Some(step) = self.packages.unpack.get(&digest) {
+        if let Some(step) = self.packages.unpack.get(&(digest, options)) {
             return *step;
         }
         let deb = Placement {
@@ -73,23 +87,10 @@ impl<'a> Lowering<'a> {
             input: Input::File { digest, executable: false },
         };
         let path = format!("in/{}.deb", pin.name);
+        let arguments = [&["pkgroot", "unpack"], options, &[path.as_str()]].concat();
         let label = format!("unpack {}", title(pin));
-        let step = self.tool_step(label, &["pkgroot", "unpack", &path], vec![deb], Requirements::default());
-        self.packages.unpack.insert(digest, step);
-        step
-    }
-
-    /// Returns the step that has the files of a package as plain files.
-    fn tree(&mut self, pin: &Pin) -> StepId {
-        let digest = pin.digest().expect("the lock was read, so its digests are well-formed");
-        if let Some(step) = self.packages.tree.get(&digest) {
-            return *step;
-        }
-        let layer = Placement { path: format!("{INPUTS}/layer.tar"), input: self.package_layer(pin).input };
-        let label = format!("tree {}", title(pin));
-        let step =
-            self.tool_step(label, &["mkimg", "tree", "in/layer.tar"], vec![layer], Requirements::default());
-        self.packages.tree.insert(digest, step);
+        let step = self.tool_step(label, &arguments, vec![deb], Requirements::default());
+        self.packages.unpack.insert((digest, options), step);
         step
     }
 
@@ -101,12 +102,12 @@ impl<'a> Lowering<'a> {
             return *configured;
         }
         let trees = pins.iter().map(|pin| {
-            let input = Input::Output { step: self.tree(pin), path: String::new() };
+            let input = Input::Output { step: self.unpack(pin, WITH_TREE), path: "tree".to_owned() };
             Placement { path: String::new(), input }
         });
         let trees = trees.collect();
         let unpacked = self.lowered.graph.add_merge(trees);
-        let layers: Vec<Layer> = pins.iter().map(|pin| self.package_layer(pin)).collect();
+        let layers: Vec<Layer> = pins.iter().map(|pin| self.configured_layer(pin)).collect();
         let (mut inputs, paths) = place_layers("layers", &layers);
         let mut foreign: Vec<&str> = pins
             .iter()

@@ -121,9 +121,11 @@ impl<'a> Lowering<'a> {
             rootfs.layers.iter().flat_map(|below| self.rootfs[below.as_str()].clone()).collect();
         if rootfs.distro.is_some() {
             let pins = self.pins(&format!("target.{name}"));
-            layers.extend(pins.iter().map(|pin| self.package_layer(pin)));
             if rootfs.configure {
+                layers.extend(pins.iter().map(|pin| self.configured_layer(pin)));
                 layers.push(self.configured(name.as_str(), rootfs.arch.as_str(), &pins).layer());
+            } else {
+                layers.extend(pins.iter().map(|pin| self.package_layer(pin)));
             }
         }
         for (idx, overlay) in rootfs.overlays.iter().enumerate() {
