@@ -21,7 +21,7 @@ use crate::environment::{environment_of, output_directory, working_directory};
 use crate::failed::Failed;
 use crate::kvm::{KvmNote, NOTE_IN_STEP};
 use crate::log::{HEAD, LogWriter, TAIL};
-use crate::stage::{Layer, directories, stage};
+use crate::stage::{Staged, directories, source, stage};
 
 /// How a [`LocalExecutor`] works.
 #[derive(Clone, Debug)]
@@ -43,7 +43,8 @@ pub struct Options {
 
 /// Runs actions in sandboxes on this machine, with inputs from a store on its disk.
 ///
-/// A step sees its input root as `/`, writable, with what it writes thrown away except `/build/out`. It
+/// A step sees its input root as `/`, writable, with what it writes thrown away except `/build/out`. What is put
+/// into a root without an environment can only be read. It
 /// runs as user 1000, or as root of its own user namespace when it asks for that; its environment is its
 /// own and [`crate::ENVIRONMENT`]. It has no network. When it ends, everything that it started is killed;
 /// so it is when this process ends, in whatever way.
@@ -83,44 +84,56 @@ impl<'s> LocalExecutor<'s> {
         closed.prefix("run-").permissions(fs::Permissions::from_mode(0o700));
         let made = closed.tempdir_in(self.store.scratch()).and_then(|directory| {
             let run = Run { path: Some(directory.keep()) };
-            for name in ["upper", "work", "out", "tmp"] {
-                fs::create_dir(run.path().join(name))?;
-            }
+            make_directory(&run.path().join("out"), 0o755)?;
             // The step's own user is another one to the directory that it did not make.
-            rustix::fs::chmod(run.path().join("tmp"), rustix::fs::Mode::from_raw_mode(0o1777))?;
-            for name in ["upper", "out"] {
-                rustix::fs::chmod(run.path().join(name), rustix::fs::Mode::from_raw_mode(0o755))?;
-            }
+            make_directory(&run.path().join("tmp"), 0o1777)?;
             Ok(run)
         });
         made.map_err(|error| disk(format!("make a directory in `{}`", self.store.scratch().display()), error))
     }
 
-    /// Describes the sandbox of a run whose inputs are staged.
+    /// Describes the sandbox of a run whose inputs are staged, and makes what it needs to be mounted.
     pub(crate) fn describe(
         &self,
-        layers: &[Layer],
+        staged: &Staged,
         run: &Path,
         requirements: &Requirements,
         arguments: Vec<String>,
         environment: Vec<(String, String)>,
     ) -> Result<Sandbox, ExecutorError> {
-        let writable = Writable { upper: run.join("upper"), work: run.join("work") };
-        let overlay = Overlay { lowers: directories(self.store, layers, run)?, writable: Some(writable) };
-        let mut sandbox = Sandbox::new(Root::Overlay(overlay), arguments);
+        let mut mounts = Vec::new();
+        let root = match staged {
+            Staged::Overlay(layers) => {
+                let writable = Writable { upper: run.join("upper"), work: run.join("work") };
+                for path in [&writable.upper, &writable.work] {
+                    make_directory(path, 0o755)
+                        .map_err(|error| disk(format!("make `{}`", path.display()), error))?;
+                }
+                let lowers = directories(self.store, layers, run)?;
+                Root::Overlay(Overlay { lowers, writable: Some(writable) })
+            }
+            Staged::Bound(bound) => {
+                for (at, bound) in bound {
+                    mounts.push(Mount::read_only(source(self.store, bound)?, at));
+                }
+                Root::Memory
+            }
+        };
+        let mut sandbox = Sandbox::new(root, arguments);
         // One that we may not open is shown, too: then the step can say so.
         let has_kvm = requirements.kvm && Path::new(KVM).exists();
-        sandbox.mounts = vec![
+        mounts.extend([
             Mount::proc(),
             Mount::dev(if has_kvm { &[KVM] } else { &[] }),
             Mount::read_write(run.join("tmp"), "/tmp"),
             Mount::read_write(run.join("out"), output_directory()),
-        ];
+        ]);
         if let (true, Some(note)) = (requirements.kvm, &self.options.kvm_note) {
             let place = run.join(KVM_NOTE);
             note.lend(&place).map_err(|error| disk(format!("write `{}`", place.display()), error))?;
-            sandbox.mounts.push(Mount::read_write(place, NOTE_IN_STEP));
+            mounts.push(Mount::read_write(place, NOTE_IN_STEP));
         }
+        sandbox.mounts = mounts;
         sandbox.user = if requirements.root { User::Root } else { User::Build };
         sandbox.environment = environment;
         sandbox.directory = working_directory();
@@ -213,11 +226,11 @@ impl Executor for LocalExecutor<'_> {
         let token = self.jobserver.acquire(cancel).map_err(|error| machine("wait for a job token", error))?;
         let Some(_token) = token else { return Err(ExecutorError::Cancelled) };
         let run = self.new_run()?;
-        let layers = stage(self.store, request, run.path())?;
+        let staged = stage(self.store, request, run.path())?;
         let makeflags = ("MAKEFLAGS".to_owned(), self.jobserver.makeflags());
         let environment = environment_of(request.command, &[makeflags]);
         let arguments = request.command.arguments.clone();
-        let sandbox = self.describe(&layers, run.path(), request.requirements, arguments, environment)?;
+        let sandbox = self.describe(&staged, run.path(), request.requirements, arguments, environment)?;
 
         let log_path = run.path().join("log");
         let write_log = |error| disk(format!("write the log of `{}`", request.label), error);
@@ -255,12 +268,21 @@ impl Executor for LocalExecutor<'_> {
         let usage =
             Usage { wall: ended.usage.wall, cpu: ended.usage.cpu, peak_memory: ended.usage.peak_memory };
         let kept = if keep(exit_code) {
-            let failed = Failed::new(request, exit_code, layers, &sandbox.environment);
+            let failed = Failed::new(request, exit_code, staged, &sandbox.environment);
             Some(self.keep_failed(run, &failed)?.display().to_string())
         } else {
             None
         };
         Ok(Execution { result: ActionResult { exit_code, output, log, usage }, kept })
+    }
+}
+
+/// Makes the directory unless it is there, with the mode `mode` whatever the umask is.
+fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => Ok(rustix::fs::chmod(path, rustix::fs::Mode::from_raw_mode(mode))?),
     }
 }
 

@@ -4,13 +4,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cas::{Digest, Reference};
+use cas::Digest;
 use engine::{ExecutorError, Request, Requirements};
 use serde::{Deserialize, Serialize};
 
 use crate::LocalExecutor;
 use crate::executor::{Run, disk};
-use crate::stage::Layer;
+use crate::stage::Staged;
 
 /// What is written beside a failed sandbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,18 +23,18 @@ pub(crate) struct Failed {
     pub(crate) environment: Vec<(String, String)>,
     root: bool,
     kvm: bool,
-    pub(crate) layers: Vec<Layer>,
+    pub(crate) staged: Staged,
 }
 
 /// The version of [`Failed`].
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const DESCRIPTION: &str = "failed.json";
 
 impl Failed {
     pub(crate) fn new(
         request: &Request<'_>,
         exit_code: i32,
-        layers: Vec<Layer>,
+        staged: Staged,
         environment: &[(String, String)],
     ) -> Failed {
         Failed {
@@ -47,7 +47,7 @@ impl Failed {
             environment: environment.iter().filter(|(name, _)| name != "MAKEFLAGS").cloned().collect(),
             root: request.requirements.root,
             kvm: request.requirements.kvm,
-            layers,
+            staged,
         }
     }
 
@@ -125,11 +125,7 @@ impl LocalExecutor<'_> {
             let number = numbers.last().map_or(1, |last| last + 1);
             let path = self.failed_path(number);
             // The inputs must outlive a collection.
-            let trees = failed.layers.iter().filter_map(|layer| match layer {
-                Layer::Run => None,
-                Layer::Shared(tree) => Some(Reference::Tree(*tree)),
-            });
-            self.store.set_root(&root_name(&path), &trees.collect::<Vec<_>>())?;
+            self.store.set_root(&root_name(&path), &failed.staged.references())?;
             match fs::rename(run.path(), &path) {
                 Ok(()) => {
                     run.keep();

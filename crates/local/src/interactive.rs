@@ -1,6 +1,5 @@
 //! Steps with somebody at the keyboard: shells in their sandboxes, and commands that talk to a terminal.
 
-use std::fs;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
@@ -10,7 +9,7 @@ use sandbox::{Ended, Files, Sandbox, Standard, Stream};
 
 use crate::environment::environment_of;
 use crate::executor::{machine, sandbox_error};
-use crate::stage::{Layer, directories, stage};
+use crate::stage::{Staged, directories, stage};
 use crate::{FailedSandbox, LocalExecutor};
 
 /// What the user types and sees.
@@ -48,10 +47,10 @@ impl LocalExecutor<'_> {
         console: Console<'_>,
     ) -> Result<i32, ExecutorError> {
         let run = self.new_run()?;
-        let layers = stage(self.store, request, run.path())?;
+        let staged = stage(self.store, request, run.path())?;
         let environment = environment_of(request.command, environment);
-        let arguments = self.arguments(what, &request.command.arguments, &layers, run.path())?;
-        let sandbox = self.describe(&layers, run.path(), request.requirements, arguments, environment)?;
+        let arguments = self.arguments(what, &request.command.arguments, &staged, run.path())?;
+        let sandbox = self.describe(&staged, run.path(), request.requirements, arguments, environment)?;
         let ended = self.interact(request.label, &sandbox, console);
         self.take_kvm_note(run.path());
         ended
@@ -77,9 +76,8 @@ impl LocalExecutor<'_> {
         // The kernel insists on an empty directory to work in.
         let work = path.join("work");
         cas::remove_tree(&work)?;
-        fs::create_dir(&work).map_err(|error| machine(format!("empty `{}`", work.display()), error))?;
-        let arguments = self.arguments(what, &failed.arguments, &failed.layers, path)?;
-        let sandbox = self.describe(&failed.layers, path, &failed.requirements(), arguments, all)?;
+        let arguments = self.arguments(what, &failed.arguments, &failed.staged, path)?;
+        let sandbox = self.describe(&failed.staged, path, &failed.requirements(), arguments, all)?;
         self.interact(&failed.label, &sandbox, console)
     }
 
@@ -87,7 +85,7 @@ impl LocalExecutor<'_> {
         &self,
         what: Interactive<'_>,
         own: &[String],
-        layers: &[Layer],
+        staged: &Staged,
         run: &Path,
     ) -> Result<Vec<String>, ExecutorError> {
         match what {
@@ -95,7 +93,11 @@ impl LocalExecutor<'_> {
             Interactive::Other(arguments) => return Ok(arguments.to_vec()),
             Interactive::Shell => {}
         }
-        let directories = directories(self.store, layers, run)?;
+        // What is bound are tools and what they read.
+        let directories = match staged {
+            Staged::Overlay(layers) => directories(self.store, layers, run)?,
+            Staged::Bound(_) => Vec::new(),
+        };
         for shell in ["bin/bash", "usr/bin/bash", "bin/sh", "usr/bin/sh"] {
             // A link may lead to a file that is only there inside.
             if directories.iter().any(|directory| directory.join(shell).symlink_metadata().is_ok()) {

@@ -1,9 +1,9 @@
-//! Puts a step's inputs in place without copying them: as the trees of an overlay.
+//! Puts a step's inputs in place without copying them: as the trees of an overlay, or bound to where they belong.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use cas::{Digest, Directory, LocalStore, Node, Store as _, StoreError};
+use cas::{Digest, Directory, LocalStore, Node, Reference, Store as _, StoreError};
 use engine::{Placed, Request, WORKING_DIRECTORY};
 use serde::{Deserialize, Serialize};
 
@@ -20,14 +20,43 @@ pub(crate) enum Layer {
 /// no checkout behind that nobody may want again.
 const SMALL: usize = 256;
 
-/// Returns the overlay's trees from the top down, and makes the run's own in `run`.
+/// What a step's `/` is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Staged {
+    /// These trees over each other, the topmost first.
+    Overlay(Vec<Layer>),
+    /// Files and trees at absolute paths of an empty root: what a tool reads that needs no environment. It takes
+    /// nothing on disk, and what the tool does with the trees goes through no overlay.
+    Bound(Vec<(String, Bound)>),
+}
+
+/// Something at its place in an empty root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Bound {
+    /// The blob of a file.
+    File {
+        /// Its content.
+        digest: Digest,
+        /// Whether it may be executed.
+        executable: bool,
+    },
+    /// A checkout of a tree that is shared with other steps.
+    Tree(Digest),
+}
+
+/// Says what the step's `/` is made of, and makes what is its own of it in `run`.
 ///
 /// An input that is not in the store is [`StoreError::Missing`].
-pub(crate) fn stage(store: &LocalStore, request: &Request<'_>, run: &Path) -> Result<Vec<Layer>, StoreError> {
+pub(crate) fn stage(store: &LocalStore, request: &Request<'_>, run: &Path) -> Result<Staged, StoreError> {
     let Some((environment, others)) = split(store, request.placed)? else {
         // What covers what, and what whiteouts remove, is seen in the merged tree.
-        return Ok(vec![Layer::Shared(request.input_root)]);
+        return Ok(Staged::Overlay(vec![Layer::Shared(request.input_root)]));
     };
+    if environment.is_none()
+        && let Some(bound) = bind(store, others)?
+    {
+        return Ok(Staged::Bound(bound));
+    }
     let mut small = Tree::default();
     small.directory(WORKING_DIRECTORY);
     let mut layers = Vec::new();
@@ -44,10 +73,46 @@ pub(crate) fn stage(store: &LocalStore, request: &Request<'_>, run: &Path) -> Re
     store.checkout(&small.write(store)?, &run.join("lower"))?;
     layers.insert(0, Layer::Run);
     layers.extend(environment.map(Layer::Shared));
-    Ok(layers)
+    Ok(Staged::Overlay(layers))
 }
 
-/// Returns the directories of `layers`, made anew if they have been collected.
+/// Returns where to find what is placed, unless something is best checked out for this run.
+fn bind(store: &LocalStore, placed: &[Placed]) -> Result<Option<Vec<(String, Bound)>>, StoreError> {
+    let mut bound = Vec::with_capacity(placed.len());
+    for Placed { path, node } in placed {
+        let source = match node {
+            Node::File { digest, executable } => Bound::File { digest: *digest, executable: *executable },
+            Node::Directory { digest } if !is_small(store, digest)? => Bound::Tree(*digest),
+            Node::Directory { .. } | Node::Symlink { .. } => return Ok(None),
+        };
+        bound.push((format!("/{path}"), source));
+    }
+    Ok(Some(bound))
+}
+
+impl Staged {
+    /// Returns what keeps the inputs from being collected.
+    pub(crate) fn references(&self) -> Vec<Reference> {
+        match self {
+            Staged::Overlay(layers) => {
+                let shared = layers.iter().filter_map(|layer| match layer {
+                    Layer::Run => None,
+                    Layer::Shared(tree) => Some(Reference::Tree(*tree)),
+                });
+                shared.collect()
+            }
+            Staged::Bound(bound) => {
+                let reference = |bound: &Bound| match bound {
+                    Bound::File { digest, .. } => Reference::Blob(*digest),
+                    Bound::Tree(tree) => Reference::Tree(*tree),
+                };
+                bound.iter().map(|(_, bound)| reference(bound)).collect()
+            }
+        }
+    }
+}
+
+/// Returns where the trees of an overlay are, checking out those that are shared.
 pub(crate) fn directories(
     store: &LocalStore,
     layers: &[Layer],
@@ -58,6 +123,14 @@ pub(crate) fn directories(
         Layer::Shared(tree) => store.shared_checkout(tree),
     };
     layers.iter().map(directory).collect()
+}
+
+/// Returns where something that is bound is on this machine.
+pub(crate) fn source(store: &LocalStore, bound: &Bound) -> Result<PathBuf, StoreError> {
+    match bound {
+        Bound::File { digest, executable } => store.blob_file(digest, *executable),
+        Bound::Tree(tree) => store.shared_checkout(tree),
+    }
 }
 
 /// The environment, if there is one, and what else is placed.

@@ -89,6 +89,9 @@ pub enum Root {
     Overlay(Overlay),
     /// A directory as it is, writable, with what is mounted in it. Directories to mount on are made in it.
     Directory(PathBuf),
+    /// Nothing but what is mounted in it. It can be written, and is in memory: for programs that need no more than
+    /// themselves and what they read.
+    Memory,
 }
 
 /// An overlay mount.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
+use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -27,6 +28,14 @@ impl LocalStore {
         };
         let file = rustix::fs::openat(&self.blobs, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         Ok(File::from(file.doing(|| format!("open blob {digest}"))?))
+    }
+
+    /// Returns the blob's file that can be executed, or the one that cannot; the other one is copied if need be.
+    /// Nobody may write to it. It stays until the store is dropped.
+    ///
+    /// Fails with [`StoreError::Missing`] when the blob is not here.
+    pub fn blob_file(&self, digest: &Digest, executable: bool) -> Result<PathBuf, StoreError> {
+        Ok(self.root().join("blobs").join(self.find_variant(digest, executable)?))
     }
 
     /// Reads the blob and compares it with its name.

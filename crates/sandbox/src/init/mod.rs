@@ -89,6 +89,8 @@ fn guard() -> ! {
     // Standard input is the control socket; anything else was leaked by the caller.
     let _without_it_nothing_is_leaked = sys::close_inherited_from(3);
     let Ok(control) = sys::move_above(rustix::stdio::stdin(), 3) else { sys::exit(1) };
+    // Everything that is mounted is open at once. The command gets limits of its own.
+    let _or_opening_says_so = sys::limit(libc::RLIMIT_NOFILE as libc::c_int, None, None);
     if let Err(failure) = place_null_devices() {
         failure.report(&control);
     }

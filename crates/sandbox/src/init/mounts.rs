@@ -48,6 +48,11 @@ pub(super) fn enter_root(sandbox: &Sandbox, world: World) -> Result<(), Failure>
             sys::set_mount_attributes(tree.as_fd(), u64::from(PLAIN.bits())).doing(what)?;
             attach(&tree, &place).doing(what)?;
         }
+        // The scaffold is in memory already.
+        Root::Memory => {
+            let tree = clone_tree(base.as_fd(), Path::new("root")).doing(scaffold)?;
+            attach(&tree, &place).doing(scaffold)?;
+        }
     }
     let root = open_directory(&base, "root").doing(scaffold)?;
     for (mount, source) in sandbox.mounts.iter().zip(&sources) {
