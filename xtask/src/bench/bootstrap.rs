@@ -7,12 +7,14 @@ use std::process::Command;
 
 use super::measure::{Case, Task, in_turns};
 use super::report::{Goal, Report, Row};
-use super::{Context, command, copy, make_directory, missing, remove, write};
+use super::{Context, command, make_directory, missing, remove, write};
 
 /// How much of mmdebstrap's time an empty store may take.
 const COLD: f64 = 1.0 / 5.0;
 /// And a store that has the layer of each package.
 const WARM: f64 = 1.0 / 10.0;
+/// How much memory all processes of a run may have at once.
+const MEMORY: u64 = 300_000_000;
 /// The start of 2020, as projects have it unless they say otherwise.
 const EPOCH: u64 = 1_577_836_800;
 /// How mmdebstrap reaches packages that are files of this machine.
@@ -24,20 +26,12 @@ const HOOKS: &str = "/usr/share/mmdebstrap/hooks/file-mirror-automount";
 /// The first time, packages are downloaded.
 pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
     let scratch = context.scratch("bootstrap")?;
-    let [fetched, cold, warm] = ["fetched", "cold", "warm"].map(|name| scratch.join(name));
-    for project in [&fetched, &cold, &warm] {
-        make_directory(project)?;
-        write_project(project, EPOCH)?;
-    }
-    // The project of each case has its own cache inside; `fetched` is what they start from.
-    let bootwright = |project: &Path, word: &str| {
-        let mut command = Command::new(context.program("bootwright"));
-        command.current_dir(project).arg("--cache").arg(project.join("cache")).arg(word);
-        command
-    };
-    command(&mut bootwright(&fetched, "fetch"))?;
-    start_over(&fetched, &warm)?;
-    command(&mut bootwright(&warm, "build"))?;
+    let fetched = fetch(context)?;
+    let [cold, warm] = ["cold", "warm"].map(|name| scratch.join(name));
+    let old = scratch.join("old");
+    make_directory(&old)?;
+    start_over(&fetched, &warm, &old.join("warm"))?;
+    command(&mut bootwright(context, &warm, "build"))?;
 
     let build = |project: &Path| {
         let task =
@@ -45,7 +39,11 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
         task.args(["--offline", "--locked", "build"])
     };
     let mut cases = vec![
-        Case::new("cold", build(&cold)).prepare(|_| start_over(&fetched, &cold)),
+        Case::new("cold", build(&cold)).prepare(|run| {
+            // Some file systems are slow to make files right after others were removed, so what earlier runs left
+            // stays until the end.
+            start_over(&fetched, &cold, &old.join(run.to_string()))
+        }),
         // Of all steps, only those that configure and write depend on the time stamp.
         Case::new("warm", build(&warm)).prepare(|run| write_project(&warm, EPOCH + 1 + run as u64)),
     ];
@@ -79,7 +77,7 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
         }
     }
     let ours = [(cold_row, COLD), (warm_row, WARM)].into_iter().filter_map(|(row, goal)| {
-        let row = row?.goal(Goal::Ratio(goal));
+        let row = row?.goal(Goal::Ratio(goal)).memory(MEMORY);
         Some(match &peer {
             Some(peer) => row.against(peer),
             None => row,
@@ -88,7 +86,7 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
     let mut rows: Vec<Row> = ours.collect();
     rows.extend(peer);
     // What the runs left is large and of no use to the next ones.
-    for path in [&cold, &warm, &tar] {
+    for path in [&cold, &warm, &old, &tar] {
         remove(path)?;
     }
     Ok(Report {
@@ -107,13 +105,38 @@ fn write_project(directory: &Path, epoch: u64) -> Result<(), String> {
     write(&directory.join("bootwright.toml"), &text)
 }
 
-/// Makes `project` what it was after the download in `fetched`.
-fn start_over(fetched: &Path, project: &Path) -> Result<(), String> {
-    remove(&project.join("out"))?;
-    remove(&project.join("cache"))?;
-    copy(&fetched.join("bootwright.lock"), &project.join("bootwright.lock"))?;
+/// Returns the project of minbase whose packages are downloaded, into a cache of its own that has nothing else.
+fn fetch(context: &Context) -> Result<PathBuf, String> {
+    let fetched = context.scratch("bootstrap")?.join("fetched");
+    make_directory(&fetched)?;
+    write_project(&fetched, EPOCH)?;
+    command(&mut bootwright(context, &fetched, "fetch"))?;
+    Ok(fetched)
+}
+
+/// Returns a directory with the packages of minbase, which are downloaded if need be.
+pub(super) fn packages(context: &Context) -> Result<PathBuf, String> {
+    let mirror = context.scratch("bootstrap")?.join("mirror");
+    make_mirror(&fetch(context)?, &mirror)?;
+    Ok(mirror)
+}
+
+/// Returns a command of bootwright in a project with a cache of its own.
+pub(super) fn bootwright(context: &Context, project: &Path, word: &str) -> Command {
+    let mut command = Command::new(context.program("bootwright"));
+    command.current_dir(project).arg("--cache").arg(project.join("cache")).arg(word);
+    command
+}
+
+/// Makes `project` what `fetched` is. What it was before is put at `old`.
+pub(super) fn start_over(fetched: &Path, project: &Path, old: &Path) -> Result<(), String> {
+    remove(old)?;
+    if project.exists() {
+        fs::rename(project, old)
+            .map_err(|error| format!("could not rename `{}`: {error}", project.display()))?;
+    }
     // With times, by which a store knows what is new.
-    command(Command::new("cp").arg("--archive").arg(fetched.join("cache")).arg(project.join("cache")))?;
+    command(Command::new("cp").arg("--archive").arg(fetched).arg(project))?;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Benchmarks that live beside the code that they measure, with their peers.
 
+use std::ffi::OsStr;
 use std::process::Command;
 
 use super::measure::in_turns;
@@ -13,7 +14,7 @@ const N_STEPS: usize = 10_000;
 
 /// Measures the engine alone on 10,000 steps, in memory, and ninja on a graph of the same shape.
 pub(crate) fn graph(context: &Context, n_runs: usize) -> Result<Report, String> {
-    let text = cargo_bench(context, "engine", "noop")?;
+    let text = cargo_bench(context, "engine", "noop", &[])?;
     let row = |name: &str, what: &str| {
         let line = text.lines().find(|line| line.contains(what));
         let time = line.and_then(|line| seconds(line.rsplit(':').next()?));
@@ -44,7 +45,7 @@ pub(crate) fn graph(context: &Context, n_runs: usize) -> Result<Report, String> 
 pub(crate) fn sandbox(context: &Context, n_runs: usize) -> Result<Report, String> {
     let mut found: Vec<(String, Vec<f64>)> = Vec::new();
     for _ in 0..n_runs {
-        let text = cargo_bench(context, "sandbox", "cost")?;
+        let text = cargo_bench(context, "sandbox", "cost", &[])?;
         for (name, median) in text.lines().filter_map(cost) {
             match found.iter_mut().find(|(known, _)| known == name) {
                 Some((_, medians)) => medians.push(median),
@@ -68,7 +69,33 @@ pub(crate) fn sandbox(context: &Context, n_runs: usize) -> Result<Report, String
     Ok(Report { name: "sandbox", title: "`true` over a root of 20,000 files".to_owned(), rows, notes })
 }
 
-fn cargo_bench(context: &Context, package: &str, bench: &str) -> Result<String, String> {
+/// Measures what it costs to unpack the packages of minbase to layers, beside decompressing them.
+pub(crate) fn unpack(context: &Context, n_runs: usize) -> Result<Report, String> {
+    /// How much of the time of decompressing it may take.
+    const GOAL: f64 = 1.3;
+    let packages = super::bootstrap::packages(context)?;
+    let mut found = [Vec::new(), Vec::new()];
+    for _ in 0..n_runs {
+        let text = cargo_bench(context, "distro", "unpack", &[packages.as_os_str()])?;
+        for (name, times) in ["unpack to layers", "decompress"].iter().zip(&mut found) {
+            let median = text.lines().filter_map(cost).find(|(found, _)| found == name);
+            times.push(median.ok_or_else(|| format!("the benchmark printed no `{name}`:\n{text}"))?.1);
+        }
+    }
+    let [ours, peer] = found;
+    let peer = Row::of_seconds("decompress, two at a time", &peer);
+    let ours =
+        Row::of_seconds("unpack to layers, two at a time", &ours).against(&peer).goal(Goal::Ratio(GOAL));
+    let notes = vec![format!("each figure is the median of 9 runs in turns, {n_runs} times over")];
+    Ok(Report { name: "unpack", title: "the packages of minbase".to_owned(), rows: vec![ours, peer], notes })
+}
+
+fn cargo_bench(
+    context: &Context,
+    package: &str,
+    bench: &str,
+    arguments: &[&OsStr],
+) -> Result<String, String> {
     eprintln!("+ cargo bench --package {package} --bench {bench}");
     let mut cargo = Command::new("cargo");
     cargo.current_dir(&context.root).args([
@@ -79,8 +106,9 @@ fn cargo_bench(context: &Context, package: &str, bench: &str) -> Result<String, 
         package,
         "--bench",
         bench,
+        "--",
     ]);
-    command(&mut cargo)
+    command(cargo.args(arguments))
 }
 
 /// The name and the median in a line of the benchmark of the sandbox: `NAME  fastest ms  median ms  90 % ms`.

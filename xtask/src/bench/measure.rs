@@ -1,7 +1,8 @@
 //! Runs of commands: the wall time, CPU time and peak memory of each.
 //!
 //! The kernel adds up what the ended children of a process used, and theirs. So each command is started by a
-//! process that has no other child: this program once more, with [`MEASURE`] as its first argument.
+//! process that has no other child: this program once more, with [`MEASURE`] as its first argument, or, to look at
+//! the memory of all its processes meanwhile, with [`WATCH`].
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -14,8 +15,10 @@ use std::time::Instant;
 use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::{Value, json};
 
-/// The argument of `bench` that is not for people: measure the command that follows.
+/// An argument of `bench` that is not for people: measure the command that follows.
 pub(crate) const MEASURE: &str = "--measure";
+/// Another one: measure it, and watch the memory of its processes, which takes time from it.
+pub(crate) const WATCH: &str = "--watch";
 /// How many lines of a failed command's output are shown.
 const LAST_LINES: usize = 20;
 
@@ -43,15 +46,16 @@ impl Task {
         self
     }
 
-    /// Runs it and returns what it used and what it printed. `log` is a file that it may write to.
+    /// Runs it and returns what it used and what it printed. `how` is [`MEASURE`] or [`WATCH`], `log` a file that
+    /// it may write to.
     ///
     /// Fails with the end of the output when the command does.
-    pub(crate) fn run(&self, log: &Path) -> Result<(Sample, String), String> {
+    pub(crate) fn run(&self, how: &str, log: &Path) -> Result<(Sample, String), String> {
         let shown = self.words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
         let failed = |error: io::Error| format!("could not measure `{shown}`: {error}");
         let program = std::env::current_exe().map_err(failed)?;
         let output = Command::new(program)
-            .args(["bench", MEASURE])
+            .args(["bench", how])
             .args(&self.words)
             .current_dir(&self.directory)
             .stdin(Stdio::null())
@@ -78,7 +82,7 @@ pub(crate) struct Sample {
     pub(crate) wall: f64,
     /// Of all processors, in user and system mode, in seconds.
     pub(crate) cpu: f64,
-    /// The memory of its largest process, in bytes.
+    /// The memory of its largest process, in bytes. If it was watched, the most that all had at once.
     pub(crate) peak: u64,
 }
 
@@ -98,15 +102,26 @@ impl Sample {
 }
 
 /// Runs the command `words`, its output on standard error, and returns what it used.
-#[allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
 pub(crate) fn measure(words: &[&str]) -> Result<Sample, String> {
+    run_command(words, |_| 0)
+}
+
+/// As [`measure`], and adds up the memory of the command's processes all the time.
+pub(crate) fn watch(words: &[&str]) -> Result<Sample, String> {
+    run_command(words, super::memory::watch)
+}
+
+#[allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
+fn run_command(words: &[&str], watch: impl FnOnce(u32) -> u64) -> Result<Sample, String> {
     let Some((program, arguments)) = words.split_first() else {
         return Err("there is no command to measure".to_owned());
     };
     let failed = |error: io::Error| format!("could not run `{program}`: {error}");
     let output = io::stderr().as_fd().try_clone_to_owned().map_err(failed)?;
     let start = Instant::now();
-    let status = Command::new(program).args(arguments).stdout(output).status().map_err(failed)?;
+    let mut child = Command::new(program).args(arguments).stdout(output).spawn().map_err(failed)?;
+    let watched = watch(child.id());
+    let status = child.wait().map_err(failed)?;
     let wall = start.elapsed().as_secs_f64();
     if !status.success() {
         return Err(status.to_string());
@@ -117,7 +132,7 @@ pub(crate) fn measure(words: &[&str]) -> Result<Sample, String> {
         wall,
         cpu: seconds(usage.user_time()) + seconds(usage.system_time()),
         // In units of 1024 bytes, and never negative.
-        peak: usage.max_rss().unsigned_abs() * 1024,
+        peak: watched.max(usage.max_rss().unsigned_abs() * 1024),
     })
 }
 
@@ -153,7 +168,8 @@ impl<'a> Case<'a> {
 }
 
 /// Runs each case once to warm up and then `n_runs` times, all of them in turns, so that whatever else the
-/// machine does hits all of them alike. Returns the samples of each.
+/// machine does hits all of them alike. Returns the samples of each, all with the peak memory of the warm-up, in
+/// which it is watched.
 ///
 /// What was written before is on the disk when a run begins.
 pub(crate) fn in_turns(
@@ -163,20 +179,22 @@ pub(crate) fn in_turns(
 ) -> Result<Vec<Vec<Sample>>, String> {
     let log = scratch.join("log");
     let mut samples = vec![Vec::new(); cases.len()];
+    let mut peaks = vec![0; cases.len()];
     for run in 0..=n_runs {
-        for (case, samples) in cases.iter_mut().zip(&mut samples) {
+        for ((case, samples), peak) in cases.iter_mut().zip(&mut samples).zip(&mut peaks) {
             (case.prepare)(run)?;
             let disk = File::open(scratch)
                 .map_err(|error| format!("could not open `{}`: {error}", scratch.display()))?;
             nix::unistd::syncfs(disk).map_err(|error| format!("could not write what is cached: {error}"))?;
-            let (sample, text) = case.task.run(&log)?;
+            let (sample, text) = case.task.run(if run == 0 { WATCH } else { MEASURE }, &log)?;
             if let Some(expected) = case.says
                 && !text.contains(expected)
             {
                 return Err(format!("`{}` did not say `{expected}` but:\n{text}", case.name));
             }
-            if run > 0 {
-                samples.push(sample);
+            match run {
+                0 => *peak = sample.peak,
+                _ => samples.push(Sample { peak: *peak, ..sample }),
             }
         }
     }

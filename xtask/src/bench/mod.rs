@@ -3,9 +3,11 @@
 //! What the figures mean and which are to be reached is in `docs/src/design/performance.md`.
 
 mod bootstrap;
+mod environment;
 mod harness;
 mod images;
 mod measure;
+mod memory;
 mod noop;
 mod report;
 
@@ -21,6 +23,8 @@ type Benchmark = (&'static str, usize, fn(&Context, usize) -> Result<Report, Str
 const BENCHMARKS: &[Benchmark] = &[
     ("noop", 20, noop::run),
     ("bootstrap", 5, bootstrap::run),
+    ("unpack", 1, harness::unpack),
+    ("add-package", 5, environment::add_package),
     ("graph", 10, harness::graph),
     ("sandbox", 1, harness::sandbox),
     ("ext4", 5, images::ext4),
@@ -74,8 +78,13 @@ impl Context {
 /// Runs the benchmarks that are named, or all, and prints what they found. Returns whether all of them ran:
 /// goals that are missed are for people to judge, since they depend on the machine.
 pub(crate) fn run(root: &Path, words: &[&str]) -> bool {
-    if let [measure::MEASURE, command @ ..] = words {
-        return match measure::measure(command) {
+    let measured = match words {
+        [measure::MEASURE, command @ ..] => Some(measure::measure(command)),
+        [measure::WATCH, command @ ..] => Some(measure::watch(command)),
+        _ => None,
+    };
+    if let Some(measured) = measured {
+        return match measured {
             Ok(sample) => {
                 println!("{}", sample.to_json());
                 true
@@ -210,6 +219,11 @@ mod tests {
         check(&["noop", "--runs", "3", "cpio"], Ok((2, Some(3))));
         check(&["--runs", "0"], Err("--runs needs a number, 1 or more"));
         check(&["--json"], Err("--json needs a file"));
-        check(&["nop"], Err("there is no benchmark `nop`, only noop, bootstrap, graph, sandbox, ext4, cpio"));
+        check(
+            &["nop"],
+            Err(
+                "there is no benchmark `nop`, only noop, bootstrap, unpack, add-package, graph, sandbox, ext4, cpio",
+            ),
+        );
     }
 }

@@ -49,19 +49,21 @@ pub(crate) struct Row {
     samples: Vec<Sample>,
     ratio: Option<Summary>,
     goal: Option<Goal>,
+    /// The most bytes that it may need.
+    memory: Option<u64>,
 }
 
 impl Row {
     /// Returns the row of a command that was run several times.
     pub(crate) fn of(name: &str, samples: &[Sample]) -> Row {
         let wall = Summary::of(samples.iter().map(|sample| sample.wall));
-        Row { name: name.to_owned(), wall, samples: samples.to_vec(), ratio: None, goal: None }
+        Row { name: name.to_owned(), wall, samples: samples.to_vec(), ratio: None, goal: None, memory: None }
     }
 
     /// Returns the row of what was measured elsewhere, of which only some wall times are known.
     pub(crate) fn of_seconds(name: &str, seconds: &[f64]) -> Row {
         let wall = Summary::of(seconds.iter().copied());
-        Row { name: name.to_owned(), wall, samples: Vec::new(), ratio: None, goal: None }
+        Row { name: name.to_owned(), wall, samples: Vec::new(), ratio: None, goal: None, memory: None }
     }
 
     /// Adds how its time compares with that of its peer: run by run if both have runs, which were in turns.
@@ -79,6 +81,17 @@ impl Row {
     pub(crate) fn goal(mut self, goal: Goal) -> Row {
         self.goal = Some(goal);
         self
+    }
+
+    /// Adds how much memory it may need at most, in bytes.
+    pub(crate) fn memory(mut self, most: u64) -> Row {
+        self.memory = Some(most);
+        self
+    }
+
+    /// Returns the most memory that any run needed, if it was measured.
+    fn peak(&self) -> Option<u64> {
+        self.samples.iter().map(|sample| sample.peak).max()
     }
 
     /// Returns whether the goal is met, if there is one that can be judged.
@@ -102,26 +115,27 @@ impl Row {
             };
             format!("{:.2} ×{range}", ratio.median)
         });
-        let goal = self.goal.map_or_else(String::new, |goal| {
-            let text = match goal {
-                Goal::Seconds(most) => format!("≤ {}", Unit::of(most).show(most)),
-                Goal::Ratio(most) => format!("≤ {most:.2} ×"),
-            };
-            match self.met() {
-                Some(true) => format!("{text} met"),
-                Some(false) => format!("{text} MISSED"),
-                None => format!("{text} no peer"),
-            }
+        let judged = |text: String, met: Option<bool>| match met {
+            Some(true) => format!("{text} met"),
+            Some(false) => format!("{text} MISSED"),
+            None => format!("{text} no peer"),
+        };
+        let goal = self.goal.map(|goal| match goal {
+            Goal::Seconds(most) => judged(format!("≤ {}", Unit::of(most).show(most)), self.met()),
+            Goal::Ratio(most) => judged(format!("≤ {most:.2} ×"), self.met()),
         });
+        let megabytes = |bytes: u64| format!("{:.0} MB", bytes as f64 / 1e6);
+        let memory = self.memory.zip(self.peak());
+        let memory = memory.map(|(most, peak)| judged(format!("≤ {}", megabytes(most)), Some(peak <= most)));
+        let goals: Vec<String> = goal.into_iter().chain(memory).collect();
         [
             self.name.clone(),
             unit.show(self.wall.median),
             format!("{}–{}", unit.number(self.wall.min), unit.number(self.wall.max)),
             of_samples(|sample| sample.cpu).map_or_else(String::new, |cpu| Unit::of(cpu).show(cpu)),
-            of_samples(|sample| sample.peak as f64)
-                .map_or_else(String::new, |peak| format!("{:.0} MB", peak / 1e6)),
+            self.peak().map_or_else(String::new, megabytes),
             ratio,
-            goal,
+            goals.join(", "),
         ]
     }
 
@@ -135,6 +149,7 @@ impl Row {
             "wall_seconds": self.wall.to_json(),
             "ratio": self.ratio.map(Summary::to_json),
             "goal": goal,
+            "memory": self.memory.map(|most| json!({ "peak_bytes": most, "met": self.peak().map(|peak| peak <= most) })),
             "samples": self.samples.iter().map(|sample| sample.to_json()).collect::<Vec<_>>(),
         })
     }
@@ -245,6 +260,7 @@ mod tests {
     fn a_table() {
         let peer = Row::of("peer", &samples(&[1.5, 3.0, 2.0]));
         let ours = Row::of("ours", &samples(&[0.06, 0.03, 0.04])).against(&peer).goal(Goal::Seconds(0.03));
+        let ours = ours.memory(20_000_000);
         let alone = Row::of_seconds("alone", &[0.002]).goal(Goal::Ratio(1.0));
         let report = Report {
             name: "name",
@@ -257,7 +273,7 @@ mod tests {
             "40.0 ms",
             "30.0–60.0",
             "0.02 × (0.01–0.04)",
-            "≤ 30.0 ms MISSED",
+            "≤ 30.0 ms MISSED, ≤ 20 MB MISSED",
             "1.50–3.00",
             "≤ 1.00 × no peer",
             "note",

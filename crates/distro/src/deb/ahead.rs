@@ -1,7 +1,7 @@
 //! Reads ahead on a thread of its own, so that decompressing and using what comes out overlap.
 
 use std::io::{self, Read};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::Scope;
 
 /// Pieces this large keep the cost of handing them over far below that of filling them.
@@ -13,6 +13,8 @@ const WAITING: usize = 6;
 #[derive(Debug)]
 pub(crate) struct Ahead {
     pieces: Receiver<io::Result<Vec<u8>>>,
+    /// Pieces go back to be filled again: memory that is new each time costs as much as copying it.
+    empty: Sender<Vec<u8>>,
     current: io::Cursor<Vec<u8>>,
 }
 
@@ -22,13 +24,15 @@ pub(crate) fn read_ahead<'scope>(
     input: impl Read + Send + 'scope,
 ) -> Ahead {
     let (sender, pieces) = sync_channel(WAITING);
-    scope.spawn(move || send_all(input, &sender));
-    Ahead { pieces, current: io::Cursor::default() }
+    let (empty, emptied) = channel();
+    scope.spawn(move || send_all(input, &sender, &emptied));
+    Ahead { pieces, empty, current: io::Cursor::default() }
 }
 
-fn send_all(mut input: impl Read, sender: &SyncSender<io::Result<Vec<u8>>>) {
+fn send_all(mut input: impl Read, sender: &SyncSender<io::Result<Vec<u8>>>, emptied: &Receiver<Vec<u8>>) {
     loop {
-        let mut piece = Vec::with_capacity(PIECE);
+        let mut piece = emptied.try_recv().unwrap_or_else(|_| Vec::with_capacity(PIECE));
+        piece.clear();
         let result = input.by_ref().take(PIECE as u64).read_to_end(&mut piece);
         let is_last = piece.is_empty() || result.is_err();
         // What was decoded before the error is passed on; the error comes after it.
@@ -50,7 +54,11 @@ impl Read for Ahead {
                 n => return Ok(n),
             }
             match self.pieces.recv() {
-                Ok(piece) => self.current = io::Cursor::new(piece?),
+                Ok(piece) => {
+                    let used = std::mem::replace(&mut self.current, io::Cursor::new(piece?));
+                    // At the end nobody fills it any more.
+                    let _not_needed = self.empty.send(used.into_inner());
+                }
                 Err(_) => return Ok(0),
             }
         }
