@@ -51,10 +51,10 @@ impl LocalStore {
             hash(&mut file).doing(|| "read it".to_owned())
         };
         let digest = digest.doing_to("import", path)?;
-        if mode != ImportMode::Copy && self.find(&digest)?.is_none() {
-            self.take_over(path, &mut file, &metadata, &digest, mode).doing_to("import", path)?;
-        }
-        if mode == ImportMode::Move {
+        let is_gone = mode != ImportMode::Copy
+            && self.find(&digest)?.is_none()
+            && self.take_over(path, &mut file, &metadata, &digest, mode).doing_to("import", path)?;
+        if mode == ImportMode::Move && !is_gone {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(error).doing(|| format!("remove `{}`", path.display()));
@@ -117,7 +117,8 @@ impl LocalStore {
         Ok(digest)
     }
 
-    /// Makes the file, whose content has been hashed, a blob's file if it can, else copies it.
+    /// Makes the file, whose content has been hashed, a blob's file if it can, else copies it. Returns whether it is
+    /// gone from its place.
     fn take_over(
         &self,
         path: &Path,
@@ -125,7 +126,7 @@ impl LocalStore {
         metadata: &fs::Metadata,
         digest: &Digest,
         mode: ImportMode,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let executable = metadata.mode() & 0o100 != 0;
         let ours = metadata.nlink() == 1
             && metadata.uid() == rustix::process::geteuid().as_raw()
@@ -143,7 +144,7 @@ impl LocalStore {
                 },
             };
             match placed {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(mode == ImportMode::Move),
                 Err(Errno::XDEV | Errno::MLINK | Errno::PERM | Errno::EXIST) => {}
                 Err(error) => return Err(error).doing(|| format!("place blob {digest}")),
             }
@@ -154,7 +155,8 @@ impl LocalStore {
         if copied != *digest {
             return Err(StoreError::Damaged { digest: *digest, found: copied });
         }
-        self.place(temporary, digest, executable)
+        self.place(temporary, digest, executable)?;
+        Ok(false)
     }
 
     /// Keeps the tree in `directory`: files, directories and symbolic links, of files the executable bit.
