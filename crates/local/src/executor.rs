@@ -21,7 +21,8 @@ use crate::environment::{environment_of, output_directory, working_directory};
 use crate::failed::Failed;
 use crate::kvm::{KvmNote, NOTE_IN_STEP};
 use crate::log::{HEAD, LogWriter, TAIL};
-use crate::stage::{Staged, directories, source, stage};
+use crate::near::Checkouts;
+use crate::stage::{Staged, directories, mount, stage};
 
 /// How a [`LocalExecutor`] works.
 #[derive(Clone, Debug)]
@@ -54,6 +55,7 @@ pub struct LocalExecutor<'s> {
     jobserver: Jobserver,
     /// How many processes the machine had killed for lack of memory when it was last looked at.
     n_oom_kills: AtomicU64,
+    pub(crate) checkouts: Checkouts,
 }
 
 /// What makes guests fast.
@@ -74,7 +76,13 @@ impl<'s> LocalExecutor<'s> {
         fs::create_dir_all(&options.failed)
             .map_err(|error| machine(format!("make `{}`", options.failed.display()), error))?;
         let jobserver = Jobserver::new(options.n_jobs).map_err(|error| machine("make a jobserver", error))?;
-        Ok(LocalExecutor { store, options, jobserver, n_oom_kills: AtomicU64::new(oom_kills()) })
+        Ok(LocalExecutor {
+            store,
+            options,
+            jobserver,
+            n_oom_kills: AtomicU64::new(oom_kills()),
+            checkouts: Checkouts::default(),
+        })
     }
 
     /// Makes the directory of a run. Whoever drops it removes it.
@@ -114,7 +122,7 @@ impl<'s> LocalExecutor<'s> {
             }
             Staged::Bound(bound) => {
                 for (at, bound) in bound {
-                    mounts.push(Mount::read_only(source(self.store, bound)?, at));
+                    mounts.push(mount(self.store, at, bound)?);
                 }
                 Root::Memory
             }
@@ -226,7 +234,7 @@ impl Executor for LocalExecutor<'_> {
         let token = self.jobserver.acquire(cancel).map_err(|error| machine("wait for a job token", error))?;
         let Some(_token) = token else { return Err(ExecutorError::Cancelled) };
         let run = self.new_run()?;
-        let staged = stage(self.store, request, run.path())?;
+        let staged = stage(self.store, &self.checkouts, request, run.path())?;
         let makeflags = ("MAKEFLAGS".to_owned(), self.jobserver.makeflags());
         let environment = environment_of(request.command, &[makeflags]);
         let arguments = request.command.arguments.clone();

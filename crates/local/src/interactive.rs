@@ -8,7 +8,7 @@ use rustix::termios::isatty;
 use sandbox::{Ended, Files, Sandbox, Standard, Stream};
 
 use crate::environment::environment_of;
-use crate::executor::{machine, sandbox_error};
+use crate::executor::sandbox_error;
 use crate::stage::{Staged, directories, stage};
 use crate::{FailedSandbox, LocalExecutor};
 
@@ -47,7 +47,7 @@ impl LocalExecutor<'_> {
         console: Console<'_>,
     ) -> Result<i32, ExecutorError> {
         let run = self.new_run()?;
-        let staged = stage(self.store, request, run.path())?;
+        let staged = stage(self.store, &self.checkouts, request, run.path())?;
         let environment = environment_of(request.command, environment);
         let arguments = self.arguments(what, &request.command.arguments, &staged, run.path())?;
         let sandbox = self.describe(&staged, run.path(), request.requirements, arguments, environment)?;

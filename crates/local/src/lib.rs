@@ -14,6 +14,7 @@ mod interactive;
 mod jobserver;
 mod kvm;
 mod log;
+mod near;
 mod stage;
 
 pub use cache::LocalActionCache;

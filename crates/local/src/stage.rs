@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use cas::{Digest, Directory, LocalStore, Node, Reference, Store as _, StoreError};
 use engine::{Placed, Request, WORKING_DIRECTORY};
+use sandbox::{Mount, Overlay};
 use serde::{Deserialize, Serialize};
+
+use crate::near::Checkouts;
 
 /// One tree of the overlay that is a step's `/`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,20 +43,26 @@ pub(crate) enum Bound {
         /// Whether it may be executed.
         executable: bool,
     },
-    /// A checkout of a tree that is shared with other steps.
-    Tree(Digest),
+    /// Checkouts of trees that are shared with other steps, over each other, the topmost first.
+    Trees(Vec<Digest>),
 }
 
 /// Says what the step's `/` is made of, and makes what is its own of it in `run`.
 ///
 /// An input that is not in the store is [`StoreError::Missing`].
-pub(crate) fn stage(store: &LocalStore, request: &Request<'_>, run: &Path) -> Result<Staged, StoreError> {
+pub(crate) fn stage(
+    store: &LocalStore,
+    checkouts: &Checkouts,
+    request: &Request<'_>,
+    run: &Path,
+) -> Result<Staged, StoreError> {
     let Some((environment, others)) = split(store, request.placed)? else {
         // What covers what, and what whiteouts remove, is seen in the merged tree.
-        return Ok(Staged::Overlay(vec![Layer::Shared(request.input_root)]));
+        let parts = checkouts.parts(store, &request.input_root)?;
+        return Ok(Staged::Overlay(parts.into_iter().map(Layer::Shared).collect()));
     };
     if environment.is_none()
-        && let Some(bound) = bind(store, others)?
+        && let Some(bound) = bind(store, checkouts, others)?
     {
         return Ok(Staged::Bound(bound));
     }
@@ -72,17 +81,25 @@ pub(crate) fn stage(store: &LocalStore, request: &Request<'_>, run: &Path) -> Re
     }
     store.checkout(&small.write(store)?, &run.join("lower"))?;
     layers.insert(0, Layer::Run);
-    layers.extend(environment.map(Layer::Shared));
+    if let Some(environment) = environment {
+        layers.extend(checkouts.parts(store, &environment)?.into_iter().map(Layer::Shared));
+    }
     Ok(Staged::Overlay(layers))
 }
 
 /// Returns where to find what is placed, unless something is best checked out for this run.
-fn bind(store: &LocalStore, placed: &[Placed]) -> Result<Option<Vec<(String, Bound)>>, StoreError> {
+fn bind(
+    store: &LocalStore,
+    checkouts: &Checkouts,
+    placed: &[Placed],
+) -> Result<Option<Vec<(String, Bound)>>, StoreError> {
     let mut bound = Vec::with_capacity(placed.len());
     for Placed { path, node } in placed {
         let source = match node {
             Node::File { digest, executable } => Bound::File { digest: *digest, executable: *executable },
-            Node::Directory { digest } if !is_small(store, digest)? => Bound::Tree(*digest),
+            Node::Directory { digest } if !is_small(store, digest)? => {
+                Bound::Trees(checkouts.parts(store, digest)?)
+            }
             Node::Directory { .. } | Node::Symlink { .. } => return Ok(None),
         };
         bound.push((format!("/{path}"), source));
@@ -102,11 +119,11 @@ impl Staged {
                 shared.collect()
             }
             Staged::Bound(bound) => {
-                let reference = |bound: &Bound| match bound {
-                    Bound::File { digest, .. } => Reference::Blob(*digest),
-                    Bound::Tree(tree) => Reference::Tree(*tree),
+                let references = |bound: &Bound| match bound {
+                    Bound::File { digest, .. } => vec![Reference::Blob(*digest)],
+                    Bound::Trees(trees) => trees.iter().copied().map(Reference::Tree).collect(),
                 };
-                bound.iter().map(|(_, bound)| reference(bound)).collect()
+                bound.iter().flat_map(|(_, bound)| references(bound)).collect()
             }
         }
     }
@@ -125,11 +142,18 @@ pub(crate) fn directories(
     layers.iter().map(directory).collect()
 }
 
-/// Returns where something that is bound is on this machine.
-pub(crate) fn source(store: &LocalStore, bound: &Bound) -> Result<PathBuf, StoreError> {
+/// Returns the mount that puts something that is bound at its place.
+pub(crate) fn mount(store: &LocalStore, at: &str, bound: &Bound) -> Result<Mount, StoreError> {
     match bound {
-        Bound::File { digest, executable } => store.blob_file(digest, *executable),
-        Bound::Tree(tree) => store.shared_checkout(tree),
+        Bound::File { digest, executable } => Ok(Mount::read_only(store.blob_file(digest, *executable)?, at)),
+        Bound::Trees(trees) => {
+            let mut lowers =
+                trees.iter().map(|tree| store.shared_checkout(tree)).collect::<Result<Vec<_>, _>>()?;
+            Ok(match lowers.len() {
+                1 => Mount::read_only(lowers.remove(0), at),
+                _ => Mount::overlay(Overlay { lowers, writable: None }, at),
+            })
+        }
     }
 }
 

@@ -146,6 +146,14 @@ impl World {
         Node::Directory { digest: testkit::make_tree(&self.store, files) }
     }
 
+    /// Calls `found` with each file and link below `node`, which is at `path`.
+    pub(crate) fn each_file(&self, node: &Node, path: &str, found: &mut dyn FnMut(&str, Node)) {
+        let Node::Directory { digest } = node else { return found(path, node.clone()) };
+        for (name, node) in &self.store.read_directory(digest).unwrap().entries {
+            self.each_file(node, &format!("{path}/{name}"), found);
+        }
+    }
+
     /// What `path` in the output holds.
     pub(crate) fn read(&self, execution: &Execution, path: &str) -> String {
         let node = path.split('/').fold(Node::Directory { digest: execution.result.output }, |node, name| {

@@ -13,6 +13,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("inputs_can_be_overwritten_without_harm", overwritten_inputs),
     ("placements_that_cover_each_other_are_staged_merged", overlapping),
     ("a_tool_needs_no_environment", no_environment),
+    ("what_a_tool_reads_is_bound", bound_inputs),
+    ("a_little_more_lies_over_what_is_there", near_environments),
     ("a_missing_input_is_named", missing_input),
     ("outputs_become_blobs_without_copying", moved_outputs),
     ("a_step_finds_what_earlier_ones_noted_about_kvm", kvm_note),
@@ -118,6 +120,68 @@ fn no_environment() {
     let execution = step.run(&executor);
     assert_eq!(execution.result.exit_code, 127);
     assert!(world.log(&execution).contains("could not execute `in/root/bin/nothing`: No such file"));
+}
+
+/// A static program would do without its libraries; these are placed as a tool's other inputs are.
+fn bound_inputs() {
+    let world = World::new();
+    let executor = world.executor(1);
+    let root = world.store.read_directory(&world.environment).unwrap();
+    let many: Vec<String> = (0..300).map(|number| format!("f{number}")).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|name| (name.as_str(), "many")).collect();
+    let digest = world.store.write(b"spec").unwrap();
+    let mut step = Step::shell(
+        &world,
+        "cat in/spec in/many/f7; ls -A / in
+         for path in in/spec in/many/f7 in/many/new; do (echo x > $path) 2> /dev/null && echo written; done
+         mkdir /elsewhere; echo made > /elsewhere/file; cat /elsewhere/file > out/made",
+    );
+    for root_inside in [false, true] {
+        step.requirements.root = root_inside;
+        step.placed = Vec::new();
+        for (name, node) in &root.entries {
+            // Small trees are not bound, so each file is.
+            world.each_file(node, name, &mut |path, node| {
+                step.placed.push(engine::Placed { path: path.to_owned(), node });
+            });
+        }
+        let placed = [
+            ("build/in/spec", Node::File { digest, executable: false }),
+            ("build/in/many", world.tree(&many)),
+        ];
+        step.placed.extend(placed.map(|(path, node)| engine::Placed { path: path.to_owned(), node }));
+        let execution = step.run(&executor);
+        let log = world.log(&execution);
+        assert_eq!(execution.result.exit_code, 0, "{log}");
+        assert!(log.starts_with("specmany") && !log.contains("written"), "{log}");
+        assert_eq!(world.read(&execution, "made"), "made\n");
+        world.store.verify(&digest).unwrap();
+        assert_eq!(fs::read_dir(world.store.scratch()).unwrap().count(), 0, "the run left something");
+    }
+}
+
+fn near_environments() {
+    let world = World::new();
+    let executor = world.executor(1);
+    let run = |environment: Digest, script: &str| {
+        let mut step = Step::shell(&world, script);
+        step.placed[0].node = Node::Directory { digest: environment };
+        world.log(&step.run(&executor))
+    };
+    let many: Vec<String> = (0..300).map(|number| format!("f{number}")).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|name| (name.as_str(), "many")).collect();
+    let mut root = world.store.read_directory(&world.environment).unwrap();
+    root.entries.insert("opt".to_owned(), world.tree(&many));
+    let first = world.store.write(&root.encode()).unwrap();
+    assert_eq!(run(first, "ls /opt | grep -c f"), "300\n");
+    let changed: Vec<(&str, &str)> =
+        many.iter().copied().filter(|(name, _)| *name != "f7").chain([("f7", "7\n"), ("g", "8\n")]).collect();
+    root.entries.insert("opt".to_owned(), world.tree(&changed));
+    let second = world.store.write(&root.encode()).unwrap();
+    assert_eq!(run(second, "cat /opt/f7 /opt/g; echo x > /opt/f8; ls /opt | grep -c ."), "7\n8\n301\n");
+    assert!(!world.store.root().join("trees").join(second.hex()).exists(), "all of it was checked out");
+    // Nothing of the second one is seen in the first.
+    assert_eq!(run(first, "cat /opt/f7; ls /opt | grep -c ."), "many300\n");
 }
 
 fn missing_input() {
