@@ -98,7 +98,10 @@ fn add(session: &Session<'_>, needs: &Needs, lock: &mut Lock) -> Result<(), Fail
         let catalog = catalog(session, &downloader, sets[0].1, &requests)?;
         for ((name, request), wanted) in sets.iter().zip(&requests) {
             let resolution = catalog.resolve(wanted).map_err(Failure::project)?;
-            let pins: Vec<Pin> = resolution.pins.iter().map(to_pin).collect();
+            let chosen = resolution.pins.iter().zip(&resolution.solution.packages);
+            let pins: Vec<Pin> = chosen
+                .map(|(pin, chosen)| to_pin(pin, chosen.wanted.map(|idx| request.packages[idx].clone())))
+                .collect();
             session.ui.note(&format!("locked {} packages for `{name}`", pins.len()));
             let used: BTreeSet<&str> = pins.iter().map(|pin| pin.suite.as_str()).collect();
             let releases =
@@ -137,7 +140,7 @@ fn to_request(name: &str, request: &PackageRequest) -> Result<Request, Failure> 
     })
 }
 
-fn to_pin(pin: &distro::resolve::Pin) -> Pin {
+fn to_pin(pin: &distro::resolve::Pin, wanted: Option<String>) -> Pin {
     Pin {
         name: pin.name().to_owned(),
         version: pin.version().to_owned(),
@@ -146,6 +149,7 @@ fn to_pin(pin: &distro::resolve::Pin) -> Pin {
         filename: pin.filename().to_owned(),
         size: pin.size(),
         sha256: pin.sha256().to_string(),
+        wanted,
     }
 }
 

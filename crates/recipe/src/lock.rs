@@ -32,7 +32,8 @@ pub struct LockedSet {
     /// The state of the archive that answered it.
     #[serde(default)]
     pub releases: Vec<LockedRelease>,
-    /// The packages, in an order in which they can be installed.
+    /// The packages, in an order in which they can be installed: first those of the base, then what the first of the
+    /// packages that were asked for needs besides, with itself, and so on.
     #[serde(default)]
     pub pins: Vec<Pin>,
 }
@@ -69,6 +70,9 @@ pub struct Pin {
     /// The SHA-256 of the package file.
     #[serde(deserialize_with = "sha256")]
     pub sha256: String,
+    /// The package that was asked for with which it came; none if it came with the base.
+    #[serde(default, rename = "for")]
+    pub wanted: Option<String>,
 }
 
 impl Pin {
@@ -355,14 +359,18 @@ fn release(release: &LockedRelease) -> String {
 }
 
 fn pin(pin: &Pin) -> String {
-    let Pin { name, version, arch, suite, filename, size, sha256 } = pin;
+    let Pin { name, version, arch, suite, filename, size, sha256, wanted } = pin;
     let mut line = String::new();
     for (key, value) in
         [("name", name), ("version", version), ("arch", arch), ("suite", suite), ("filename", filename)]
     {
         write!(line, "{key} = {}, ", quoted(value)).expect("writing to a string cannot fail");
     }
-    format!("{{ {line}size = {size}, sha256 = {} }}", quoted(sha256))
+    write!(line, "size = {size}, sha256 = {}", quoted(sha256)).expect("writing to a string cannot fail");
+    if let Some(wanted) = wanted {
+        write!(line, ", for = {}", quoted(wanted)).expect("writing to a string cannot fail");
+    }
+    format!("{{ {line} }}")
 }
 
 /// Returns a TOML basic string.

@@ -65,8 +65,9 @@ pub struct PackageRequest {
     pub release: String,
     /// The native architecture, by Debian's name.
     pub arch: String,
-    /// The packages, sorted: `name`, `name:arch`, `name=version`.
-    pub packages: BTreeSet<String>,
+    /// The packages, each once, those of inherited environments first: `name`, `name:arch`, `name=version`. They are
+    /// configured in this order, so that one at the end leaves the others as they are.
+    pub packages: Vec<String>,
     /// What comes beside: `nothing`, `essential`, `minbase`.
     pub base: &'static str,
     /// Whether what packages recommend comes too.
@@ -82,9 +83,13 @@ pub struct PackageRequest {
 }
 
 impl PackageRequest {
-    /// Returns what names this request in a lock: the SHA-256 of its canonical form.
+    /// Returns what names this request in a lock: the SHA-256 of its canonical form. Packages in another order ask for
+    /// the same, so what was locked for them stays.
     pub fn digest(&self) -> String {
-        let text = serde_json::to_vec(self).expect("a structure of texts and truth values is valid JSON");
+        let mut canonical = self.clone();
+        canonical.packages.sort_unstable();
+        let text =
+            serde_json::to_vec(&canonical).expect("a structure of texts and truth values is valid JSON");
         Digest::of(&text).hex()
     }
 }
@@ -244,7 +249,7 @@ fn environment_request(stack: &Stack, environment: &Environment) -> PackageReque
     PackageRequest {
         base: chain.iter().find_map(|env| env.base).unwrap_or(Base::Essential).as_str(),
         recommends: chain.iter().find_map(|env| env.recommends).unwrap_or(false),
-        ..archive.request(chain.iter().flat_map(|env| &env.packages))
+        ..archive.request(chain.iter().rev().flat_map(|env| &env.packages))
     }
 }
 
@@ -259,11 +264,13 @@ struct Archive<'a> {
 
 impl Archive<'_> {
     fn request<'a>(&self, packages: impl IntoIterator<Item = &'a Spanned<PackageName>>) -> PackageRequest {
+        let mut seen = BTreeSet::new();
+        let packages = packages.into_iter().map(|package| package.as_str().to_owned());
         PackageRequest {
             distro: self.distro.name.clone(),
             release: self.distro.release.clone(),
             arch: self.arch.as_str().to_owned(),
-            packages: packages.into_iter().map(|package| package.as_str().to_owned()).collect(),
+            packages: packages.filter(|package| seen.insert(package.clone())).collect(),
             base: Base::Nothing.as_str(),
             recommends: false,
             relations: true,

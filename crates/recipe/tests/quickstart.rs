@@ -26,14 +26,20 @@ fn pin(name: &str, version: &str) -> Pin {
         filename: format!("pool/{name}.deb"),
         size: 1,
         sha256: Digest::of(name.as_bytes()).hex(),
+        wanted: None,
     }
+}
+
+/// A package that was asked for.
+fn wanted(name: &str, version: &str) -> Pin {
+    Pin { wanted: Some(name.to_owned()), ..pin(name, version) }
 }
 
 /// A lock with a few of the packages.
 fn lock(stack: &Stack, goals: &[Goal]) -> Lock {
     let packages: BTreeMap<&str, Vec<Pin>> = BTreeMap::from([
-        ("env.vm", vec![pin("libc6", "2.36-9"), pin("qemu-system-x86", "1:7.2")]),
-        ("target.rootfs", vec![pin("libc6", "2.36-9"), pin("hello", "2.10-3")]),
+        ("env.vm", vec![pin("libc6", "2.36-9"), wanted("qemu-system-x86", "1:7.2")]),
+        ("target.rootfs", vec![pin("libc6", "2.36-9"), wanted("hello", "2.10-3")]),
         ("target.initrd", vec![pin("busybox-static", "1:1.35.0-4")]),
         (
             "target.kernel",
@@ -104,17 +110,17 @@ fn the_test_is_these_steps() {
     check_steps(
         &lowered(&[Goal::Test(test)]),
         r#"
-unpack libc6 2.36-9: tools/pkgroot unpack in/libc6.deb
+unpack libc6 2.36-9: tools/pkgroot unpack --tree in/libc6.deb
   /build/in/libc6.deb = a file
-tree libc6 2.36-9: tools/mkimg tree in/layer.tar
-  /build/in/layer.tar = unpack libc6 2.36-9: layer.tar
-unpack qemu-system-x86 1:7.2: tools/pkgroot unpack in/qemu-system-x86.deb
-  /build/in/qemu-system-x86.deb = a file
-tree qemu-system-x86 1:7.2: tools/mkimg tree in/layer.tar
-  /build/in/layer.tar = unpack qemu-system-x86 1:7.2: layer.tar
 env.vm/configure: as root tools/pkgroot configure in/configure.json
   /build/in/layers/0000-libc6.tar = unpack libc6 2.36-9: layer.tar
-  /build/in/layers/0001-qemu-system-x86.tar = unpack qemu-system-x86 1:7.2: layer.tar
+  /build/in/root = a merged tree
+unpack qemu-system-x86 1:7.2: tools/pkgroot unpack --tree in/qemu-system-x86.deb
+  /build/in/qemu-system-x86.deb = a file
+env.vm/configure qemu-system-x86: as root tools/pkgroot configure in/configure.json
+  /build/in/layers/0000-libc6.tar = unpack libc6 2.36-9: layer.tar
+  /build/in/layers/0001-configured.tar = env.vm/configure: layer.tar
+  /build/in/layers/0002-qemu-system-x86.tar = unpack qemu-system-x86 1:7.2: layer.tar
   /build/in/root = a merged tree
 env.vm/tree: tools/mkimg in/tree.json
   /build/in/layer.tar = env.vm/configure: layer.tar
@@ -135,20 +141,20 @@ initrd: tools/mkimg in/spec.json
   /build/in/layers/0000-busybox-static.tar = unpack busybox-static 1:1.35.0-4: layer.tar
   /build/in/layers/0001-modules.tar = initrd/modules: layer.tar
   /build/in/layers/0002-files.tar = initrd/files: layer.tar
-unpack hello 2.10-3: tools/pkgroot unpack in/hello.deb
+unpack hello 2.10-3: tools/pkgroot unpack --tree in/hello.deb
   /build/in/hello.deb = a file
-tree hello 2.10-3: tools/mkimg tree in/layer.tar
-  /build/in/layer.tar = unpack hello 2.10-3: layer.tar
-rootfs/configure: as root tools/pkgroot configure in/configure.json
+rootfs/configure hello: as root tools/pkgroot configure in/configure.json
   /build/in/layers/0000-libc6.tar = unpack libc6 2.36-9: layer.tar
-  /build/in/layers/0001-hello.tar = unpack hello 2.10-3: layer.tar
+  /build/in/layers/0001-configured.tar = env.vm/configure: layer.tar
+  /build/in/layers/0002-hello.tar = unpack hello 2.10-3: layer.tar
   /build/in/root = a merged tree
 rootfs/files: tools/mkimg in/spec.json
 disk: tools/mkimg in/spec.json
   /build/in/layers/0000-libc6.tar = unpack libc6 2.36-9: layer.tar
-  /build/in/layers/0001-hello.tar = unpack hello 2.10-3: layer.tar
-  /build/in/layers/0002-configured.tar = rootfs/configure: layer.tar
-  /build/in/layers/0003-files.tar = rootfs/files: layer.tar
+  /build/in/layers/0001-configured.tar = env.vm/configure: layer.tar
+  /build/in/layers/0002-hello.tar = unpack hello 2.10-3: layer.tar
+  /build/in/layers/0003-configured.tar = rootfs/configure hello: layer.tar
+  /build/in/layers/0004-files.tar = rootfs/files: layer.tar
 test boots: tools/runvm boot in/boot.json out
   / = a merged tree
   /build/in/kernel = kernel: vmlinuz

@@ -13,7 +13,8 @@ use distro::configure::{self, ConfigureError, Places, Spec, SpecError};
 use distro::{deb, source};
 use layer::PlainError;
 
-const USAGE: &str = "usage: pkgroot unpack [--tree] PACKAGE\n       pkgroot source DSC\n       pkgroot configure SPEC";
+const USAGE: &str =
+    "usage: pkgroot unpack [--tree] PACKAGE\n       pkgroot source DSC\n       pkgroot configure SPEC";
 
 /// The layer that `unpack` makes.
 const LAYER: &str = "out/layer.tar";

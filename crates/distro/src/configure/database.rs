@@ -1,6 +1,6 @@
 //! dpkg's database as it is when everything is unpacked and nothing configured.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use md5::{Digest, Md5};
@@ -78,6 +78,16 @@ pub(super) fn trigger_interests<'a>(
         }
     }
     files
+}
+
+/// Returns the absolute paths in which packages are interested, as their control files `triggers` have them.
+pub(super) fn paths_of_interest<'a>(triggers: impl Iterator<Item = &'a str>) -> BTreeSet<&'a str> {
+    let line = |line: &'a str| {
+        let mut words = line.split('#').next().unwrap_or_default().split_ascii_whitespace();
+        let directive = words.next()?;
+        words.next().filter(|path| directive.starts_with("interest") && path.starts_with('/'))
+    };
+    triggers.flat_map(str::lines).filter_map(line).collect()
 }
 
 #[cfg(test)]

@@ -77,8 +77,9 @@ impl Changes<'_> {
     }
 
     fn look_at(&mut self, path: EntryPath) -> Result<(), ConfigureError> {
-        let is_packaged = self.difference.packages.get(path.as_bytes()).is_some();
-        let verdict = cleanup::verdict(path.as_bytes(), is_packaged);
+        let packages = self.difference.packages;
+        let is_below = packages.get(path.as_bytes()).is_some();
+        let verdict = cleanup::verdict(path.as_bytes(), packages.is_packaged(&path));
         if verdict == Verdict::Drop {
             return Ok(());
         }
@@ -87,7 +88,7 @@ impl Changes<'_> {
             fs::symlink_metadata(&file).map_err(|source| ConfigureError::root("look at", &path, source))?;
         let file_type = found.file_type();
         if file_type.is_char_device() && found.rdev() == 0 {
-            if is_packaged {
+            if is_below {
                 self.builder.declare(path, Metadata::default(), Declaration::Whiteout)?;
             }
             Ok(())

@@ -41,10 +41,6 @@ impl Diversion {
     /// Returns what is at the two paths once the files that are already unpacked are diverted. Nothing if no
     /// package has such a file.
     pub(super) fn placements(&self, packages: &Packages) -> Vec<Placement> {
-        let real = |path: &str| {
-            let path = EntryPath::tolerant(path.trim_start_matches('/').as_bytes()).ok()??;
-            Some(usr_merge::real_path(&path).unwrap_or(path))
-        };
         let (Some(from), Some(to)) = (real(&self.from), real(&self.to)) else { return Vec::new() };
         let files = packages.files_at(&from);
         if files.is_empty() {
@@ -56,6 +52,17 @@ impl Diversion {
         let others = files.iter().rfind(|file| !is_by(file)).cloned();
         vec![Placement { path: from, file: own }, Placement { path: to, file: others }]
     }
+
+    /// Returns whether a package that is not configured yet has a file that this diverts.
+    pub(super) fn concerns_new(&self, packages: &Packages) -> bool {
+        real(&self.from).is_some_and(|from| packages.has_new(packages.files_at(&from)))
+    }
+}
+
+/// Returns where a path of dpkg's lies on a system with a merged /usr.
+fn real(path: &str) -> Option<EntryPath> {
+    let path = EntryPath::tolerant(path.trim_start_matches('/').as_bytes()).ok()??;
+    Some(usr_merge::real_path(&path).unwrap_or(path))
 }
 
 /// Two packages have different files at one path, and neither gives way.

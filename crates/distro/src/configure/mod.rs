@@ -1,5 +1,7 @@
 //! Configures unpacked packages: runs their maintainer scripts, and finds out what that changed.
 //!
+//! Packages can be configured on top of others that are: adding one to a system need not begin anew.
+//!
 //! The packages' merged tree is the lower, read-only tree of an overlay. In it run the `preinst` scripts and
 //! `dpkg --configure`, as a root that `sandbox::emulate` pretends to be: owners, devices and capabilities
 //! that they ask for are recorded. What the overlay then has beyond the packages, without what differs from
@@ -20,16 +22,17 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use layer::{BuildError, EntryPath};
+use layer::{BuildError, EntryPath, Layer, PlainError, write_plain};
 use sandbox::emulate::Records;
 use sandbox::{Overlay, Writable, mount_overlay};
 
 pub use diversions::ConflictError;
 pub use packages::PackagesError;
 pub use scripts::Failure;
-pub use spec::{Spec, SpecError};
+pub use spec::{Spec, SpecError, Stage};
 
 use difference::Difference;
+use diversions::Diversion;
 use order::Step;
 use packages::Packages;
 use root::Root;
@@ -40,7 +43,7 @@ use scripts::Scripts;
 pub struct Places {
     /// An empty directory on a file system that is not an overlay.
     pub scratch: PathBuf,
-    /// The directory that gets `layer.tar`, the changes as a layer.
+    /// The directory that gets `layer.tar`, the changes as a layer, and `tree`, the same as plain files.
     pub out: PathBuf,
     /// An executable that calls [`sandbox::init::run_if_requested`] first thing: our own.
     pub init: PathBuf,
@@ -87,6 +90,9 @@ pub enum ConfigureError {
     /// The changes do not make a layer.
     #[error("could not write what was changed as a layer")]
     Layer(#[from] BuildError),
+    /// Nor can they be plain files.
+    #[error("could not write what was changed as plain files")]
+    Plain(#[from] PlainError),
 }
 
 impl ConfigureError {
@@ -100,7 +106,10 @@ impl ConfigureError {
 
     /// Says whether this machine is to blame and not the packages.
     pub fn is_machine(&self) -> bool {
-        matches!(self, Self::Sandbox(_) | Self::Root { .. } | Self::Place { .. } | Self::Layer(_))
+        matches!(
+            self,
+            Self::Sandbox(_) | Self::Root { .. } | Self::Place { .. } | Self::Layer(_) | Self::Plain(_)
+        )
     }
 
     /// Returns what the reader can do about it.
@@ -118,7 +127,7 @@ impl ConfigureError {
 /// The caller must be root of a single-user namespace, see [`sandbox::emulate::run`].
 pub fn configure(spec: &Spec, places: &Places, log: &mut (dyn Write + Send)) -> Result<(), ConfigureError> {
     allow_open_layers();
-    let packages = Packages::read(&spec.layers)?;
+    let packages = Packages::read(&spec.below, &spec.layers)?;
     if packages.get(b"usr/bin/dpkg").is_none() {
         return Err(ConfigureError::NoDpkg);
     }
@@ -150,7 +159,8 @@ pub fn configure(spec: &Spec, places: &Places, log: &mut (dyn Write + Send)) -> 
     let file = fs::File::create_new(&path).map_err(write_error)?;
     let sink = difference.layer()?.write(io::BufWriter::with_capacity(256 << 10, file))?;
     sink.into_inner().map_err(|error| write_error(error.into_error()))?;
-    Ok(())
+    let layer = Layer::open(&path).map_err(|source| ConfigureError::place("read", &path, source))?;
+    Ok(write_plain(&layer, &places.out.join("tree"))?)
 }
 
 /// Every package's layer stays open, and a sandbox allows no more than 1024 files unless it is asked.
@@ -204,8 +214,11 @@ fn run_scripts(
             return Err(ConfigureError::Script(failure));
         }
     }
-    let mut diversions = Vec::new();
-    for step in order::steps(&packages.candidates()) {
+    let mut diversions = read_diversions(root)?;
+    for diversion in diversions.iter().filter(|diversion| diversion.concerns_new(packages)) {
+        follow_diversion(packages, root, diversion)?;
+    }
+    for step in order::steps(&packages.candidates(), packages.n_configured) {
         match step {
             Step::Preinst(idx) => {
                 run_preinst(packages, idx, scripts)?;
@@ -265,22 +278,35 @@ fn run_dpkg(scripts: &mut Scripts<'_>, arguments: &[&str]) -> Result<(), Configu
     }
 }
 
-/// Puts files where diversions that are new since the last call want them.
+/// Puts files where diversions that are not yet `known` want them.
 fn follow_diversions(
     packages: &Packages,
     root: &mut Root,
-    known: &mut Vec<diversions::Diversion>,
+    known: &mut Vec<Diversion>,
 ) -> Result<(), ConfigureError> {
-    let path = "var/lib/dpkg/diversions";
-    let read_error = |source| ConfigureError::Root { doing: "read", path: path.to_owned(), source };
-    let text = root.read(path).map_err(read_error)?.unwrap_or_default();
-    let now = diversions::parse(&String::from_utf8_lossy(&text));
+    let now = read_diversions(root)?;
     for diversion in now.iter().filter(|diversion| !known.contains(diversion)) {
-        for placement in diversion.placements(packages) {
-            root.place(packages, &placement)?;
-            root.conflicts.retain(|conflict| conflict.path != placement.path);
-        }
+        follow_diversion(packages, root, diversion)?;
     }
     *known = now;
     Ok(())
+}
+
+fn follow_diversion(
+    packages: &Packages,
+    root: &mut Root,
+    diversion: &Diversion,
+) -> Result<(), ConfigureError> {
+    for placement in diversion.placements(packages) {
+        root.place(packages, &placement)?;
+        root.conflicts.retain(|conflict| conflict.path != placement.path);
+    }
+    Ok(())
+}
+
+fn read_diversions(root: &Root) -> Result<Vec<Diversion>, ConfigureError> {
+    let path = "var/lib/dpkg/diversions";
+    let read_error = |source| ConfigureError::Root { doing: "read", path: path.to_owned(), source };
+    let text = root.read(path).map_err(read_error)?.unwrap_or_default();
+    Ok(diversions::parse(&String::from_utf8_lossy(&text)))
 }

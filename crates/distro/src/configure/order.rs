@@ -49,9 +49,10 @@ pub(super) fn names(relations: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// Returns the steps for `candidates`, which come in an order in which they can be installed.
-pub(super) fn steps(candidates: &[Candidate]) -> Vec<Step> {
-    let mut planner = Planner::new(candidates);
+/// Returns the steps for `candidates`, which come in an order in which they can be installed. The first `n_configured`
+/// of them are configured already.
+pub(super) fn steps(candidates: &[Candidate], n_configured: usize) -> Vec<Step> {
+    let mut planner = Planner::new(candidates, n_configured);
     let essential = (0..candidates.len()).filter(|idx| candidates[*idx].is_essential);
     let essential = planner.closure(essential);
     // The users and groups that everything else gives files to.
@@ -61,7 +62,8 @@ pub(super) fn steps(candidates: &[Candidate]) -> Vec<Step> {
         planner.run_preinst(idx);
     }
     let others: Vec<usize> = (0..candidates.len())
-        .filter(|idx| candidates[*idx].has_preinst && !essential.contains(idx))
+        .filter(|idx| candidates[*idx].has_preinst && !planner.started.contains(idx))
+        .filter(|idx| !essential.contains(idx))
         .collect();
     if !others.is_empty() && !essential.is_empty() {
         planner.configure(essential);
@@ -83,7 +85,7 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    fn new(candidates: &'a [Candidate]) -> Planner<'a> {
+    fn new(candidates: &'a [Candidate], n_configured: usize) -> Planner<'a> {
         let mut by_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (idx, candidate) in candidates.iter().enumerate() {
             by_name.entry(&candidate.name).or_default().push(idx);
@@ -94,7 +96,8 @@ impl<'a> Planner<'a> {
                 by_name.entry(provided).or_insert_with(|| vec![idx]);
             }
         }
-        let (configured, started) = (BTreeSet::new(), BTreeSet::new());
+        let configured: BTreeSet<usize> = (0..n_configured).collect();
+        let started = configured.clone();
         Planner { candidates, by_name, configured, started, steps: Vec::new() }
     }
 
@@ -125,7 +128,9 @@ impl<'a> Planner<'a> {
 
     fn configure(&mut self, packages: BTreeSet<usize>) {
         let new: Vec<usize> = packages.into_iter().filter(|idx| self.configured.insert(*idx)).collect();
-        self.steps.push(Step::Configure(new));
+        if !new.is_empty() {
+            self.steps.push(Step::Configure(new));
+        }
     }
 
     /// Configures what `idx` pre-depends on, then runs its script. `above` are those that wait for this; a
@@ -173,6 +178,11 @@ mod tests {
 
     #[track_caller]
     fn check(packages: &str, expected: &str) {
+        check_on_top(0, packages, expected);
+    }
+
+    #[track_caller]
+    fn check_on_top(n_configured: usize, packages: &str, expected: &str) {
         let candidates = read(packages);
         let step = |step: &Step| match step {
             Step::Preinst(idx) => format!("{}.preinst", candidates[*idx].name),
@@ -182,7 +192,7 @@ mod tests {
             }
             Step::ConfigureAll => "configure-all".to_owned(),
         };
-        let rendered: Vec<String> = steps(&candidates).iter().map(step).collect();
+        let rendered: Vec<String> = steps(&candidates, n_configured).iter().map(step).collect();
         assert_eq!(rendered.join(", "), expected);
     }
 
@@ -222,6 +232,17 @@ mod tests {
     #[test]
     fn packages_of_all_architectures_are_meant() {
         check("libc\nlibc\nbash! dep: libc\ntool*", "configure(libc libc bash), tool.preinst, configure-all");
+    }
+
+    #[test]
+    fn what_is_configured_stays() {
+        check_on_top(3, "libc*\nbash! dep: libc\ndeep\nlast* pre: deep", "last.preinst, configure-all");
+        check_on_top(
+            1,
+            "libc*\nlib pre: libc\nlast* pre: lib",
+            "configure(lib), last.preinst, configure-all",
+        );
+        check_on_top(1, "bash!", "configure-all");
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Bound;
 use std::path::PathBuf;
 
 use layer::{Entry, EntryPath, Extent, Item, Kind, Metadata, ReadError, Tree, TreeError};
 
 use super::database::{Conffile, conffiles};
 use super::order::{self, Candidate};
+use super::spec::Stage;
 use crate::deb::{ControlError, INFO_DIRECTORY, Identity, STATUS_DIRECTORY};
 use crate::deb822;
 
@@ -25,11 +27,16 @@ pub(super) struct Package {
 
 /// All packages, and the tree that their layers make.
 pub(super) struct Packages {
+    /// Those that are configured already, then those that are not.
     pub(super) all: Vec<Package>,
+    /// How many are configured already.
+    pub(super) n_configured: usize,
+    /// The files of all, and what configuring changed so far.
     pub(super) tree: Tree,
     /// What has a path without being a directory, by path: the package and where its contents are.
     files: BTreeMap<EntryPath, Vec<PackagedFile>>,
-    /// What the first package says of a directory that several have; a later one does not change it.
+    /// What the first package says of a directory that several have, or what configuring made of it; a later package
+    /// does not change it.
     pub(super) directories: BTreeMap<EntryPath, Metadata>,
 }
 
@@ -86,18 +93,47 @@ pub enum PackagesError {
 }
 
 impl Packages {
-    /// Reads the layers, which come in an order in which the packages can be installed.
-    pub(super) fn read(layers: &[PathBuf]) -> Result<Packages, PackagesError> {
-        let tree = Tree::open(layers)?;
-        let mut packages =
-            Packages { all: Vec::new(), tree, files: BTreeMap::new(), directories: BTreeMap::new() };
-        for layer_idx in 0..layers.len() {
-            packages.add(layer_idx)?;
+    /// Reads the layers of packages that are configured already, and of `new` ones, which come in an order in which
+    /// they can be installed.
+    pub(super) fn read(below: &[Stage], new: &[PathBuf]) -> Result<Packages, PackagesError> {
+        let stages = below.iter().flat_map(|stage| {
+            let packages = stage.packages.iter().map(|layer| (layer, true));
+            packages.chain([(&stage.changes, false)])
+        });
+        let new = new.iter().map(|layer| (layer, true));
+        let (layers, is_package): (Vec<&PathBuf>, Vec<bool>) = stages.chain(new).unzip();
+        let mut packages = Packages {
+            all: Vec::new(),
+            n_configured: below.iter().map(|stage| stage.packages.len()).sum(),
+            tree: Tree::open(&layers)?,
+            files: BTreeMap::new(),
+            directories: BTreeMap::new(),
+        };
+        for (layer_idx, is_package) in is_package.into_iter().enumerate() {
+            if is_package {
+                packages.add(layer_idx)?;
+            } else {
+                packages.add_changes(layer_idx)?;
+            }
         }
         Ok(packages)
     }
 
+    /// Adds what configuring changed.
+    fn add_changes(&mut self, layer_idx: usize) -> Result<(), PackagesError> {
+        let layer = &self.tree.layers()[layer_idx];
+        let layer_error = |source| PackagesError::Layer { layer: layer.name().to_owned(), source };
+        for located in layer.entries().map_err(layer_error)? {
+            let entry = located.map_err(layer_error)?.entry;
+            if entry.kind == Kind::Directory {
+                self.directories.insert(entry.path, entry.metadata);
+            }
+        }
+        Ok(())
+    }
+
     fn add(&mut self, layer_idx: usize) -> Result<(), PackagesError> {
+        let package = self.all.len();
         let layer = &self.tree.layers()[layer_idx];
         let layer_error = |source| PackagesError::Layer { layer: layer.name().to_owned(), source };
         let (mut stanzas, mut info) = (Vec::new(), BTreeMap::new());
@@ -118,7 +154,7 @@ impl Packages {
                 }
                 _ => {}
             }
-            let file = PackagedFile { package: layer_idx, entry, extent };
+            let file = PackagedFile { package, entry, extent };
             self.files.entry(file.entry.path.clone()).or_default().push(file);
         }
         let [(stanza_path, stanza)] = &stanzas[..] else {
@@ -135,7 +171,7 @@ impl Packages {
         let has_preinst = info.contains_key(&identity.info_path("preinst"));
         let mut contents = Vec::new();
         for conffile in conffiles(&conffile_list) {
-            let content = self.conffile_content(layer_idx, &conffile)?;
+            let content = self.conffile_content(package, &conffile)?;
             contents.push((conffile, content));
         }
         self.all.push(Package { identity, control, conffiles: contents, triggers, has_preinst });
@@ -179,9 +215,32 @@ impl Packages {
         self.files.get(path).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Returns the paths that several packages have, directories apart.
+    /// Returns the paths that several packages have, one of them not yet configured, directories apart.
     pub(super) fn disputed(&self) -> impl Iterator<Item = (&EntryPath, &[PackagedFile])> {
-        self.files.iter().filter(|(_, files)| files.len() > 1).map(|(path, files)| (path, &files[..]))
+        let disputed = self.files.iter().filter(|(_, files)| files.len() > 1 && self.has_new(files));
+        disputed.map(|(path, files)| (path, &files[..]))
+    }
+
+    /// Returns whether one of the files is of a package that is not configured yet.
+    pub(super) fn has_new(&self, files: &[PackagedFile]) -> bool {
+        files.iter().any(|file| file.package >= self.n_configured)
+    }
+
+    /// Returns whether a package that is not configured yet has something at `path` or below, directories apart.
+    pub(super) fn has_new_below(&self, path: &EntryPath) -> bool {
+        let [from, to] = [b"/", b"0"].map(|end| [path.as_bytes(), end].concat());
+        let below = self.files.range::<[u8], _>((Bound::Included(&from[..]), Bound::Excluded(&to[..])));
+        self.has_new(self.files_at(path)) || below.into_iter().any(|(_, files)| self.has_new(files))
+    }
+
+    /// Returns whether a package has something at `path`.
+    pub(super) fn is_packaged(&self, path: &EntryPath) -> bool {
+        self.files.contains_key(path) || self.directories.contains_key(path)
+    }
+
+    /// Returns the packages that are not configured yet.
+    pub(super) fn new_packages(&self) -> &[Package] {
+        &self.all[self.n_configured..]
     }
 
     /// Returns the paths that `package` has under their own names, one per line, as dpkg lists them.

@@ -2,7 +2,7 @@
 
 use layer::{EntryPath, NodeKind};
 
-use super::database::{trigger_interests, unpacked_stanza};
+use super::database::{paths_of_interest, trigger_interests, unpacked_stanza};
 use super::diversions::{Placement, decide, list_without};
 use super::packages::{PackagedFile, Packages};
 use super::root::Root;
@@ -121,12 +121,15 @@ fn is_same(packages: &Packages, left: &PackagedFile, right: &PackagedFile) -> bo
 }
 
 fn write_database(root: &Root, packages: &Packages, spec: &Spec) -> Result<(), ConfigureError> {
+    let stanzas = packages.new_packages().iter();
     let stanzas: Vec<String> =
-        packages.all.iter().map(|package| unpacked_stanza(&package.control, &package.conffiles)).collect();
+        stanzas.map(|package| unpacked_stanza(&package.control, &package.conffiles)).collect();
+    let mut status = installed(root)?;
+    status.push_str(&stanzas.join("\n"));
     let mut architectures = vec![spec.architecture.as_str()];
     architectures.extend(spec.foreign_architectures.iter().map(String::as_str));
     let database = [
-        ("status", stanzas.join("\n")),
+        ("status", status),
         ("available", String::new()),
         ("arch", architectures.join("\n") + "\n"),
         ("info/format", "1\n".to_owned()),
@@ -136,7 +139,9 @@ fn write_database(root: &Root, packages: &Packages, spec: &Spec) -> Result<(), C
     }
     let names: Vec<String> = packages.all.iter().map(|package| package.identity.info_name()).collect();
     let triggers = packages.all.iter().map(|package| package.triggers.as_str());
-    for (name, content) in trigger_interests(names.iter().map(String::as_str).zip(triggers)) {
+    let mut files = trigger_interests(names.iter().map(String::as_str).zip(triggers));
+    files.insert("Unincorp".to_owned(), activated(packages));
+    for (name, content) in files {
         write(root, &format!("var/lib/dpkg/triggers/{name}"), 0o644, content.as_bytes())?;
     }
     for directory in ["updates", "parts", "alternatives"] {
@@ -147,10 +152,38 @@ fn write_database(root: &Root, packages: &Packages, spec: &Spec) -> Result<(), C
     Ok(())
 }
 
+/// Returns what dpkg knows of the packages that are configured already, ready for more.
+fn installed(root: &Root) -> Result<String, ConfigureError> {
+    let at = path("var/lib/dpkg/status");
+    let read_error = |source| ConfigureError::root("read", &at, source);
+    let status = root.read(&at.to_string()).map_err(read_error)?.unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
+    Ok(match status.trim_end() {
+        "" => String::new(),
+        stanzas => format!("{stanzas}\n\n"),
+    })
+}
+
+/// Returns the triggers that unpacking activated for packages that are configured already: new packages have files
+/// where these are interested in. Nobody waits for them. Triggers that control files name, dpkg activates itself.
+fn activated(packages: &Packages) -> String {
+    let configured = packages.all[..packages.n_configured].iter();
+    let interests = paths_of_interest(configured.map(|package| package.triggers.as_str()));
+    let is_activated = |interest: &&str| {
+        let at = EntryPath::tolerant(interest.trim_start_matches('/').as_bytes()).ok().flatten();
+        let at = at.map(|at| usr_merge::real_directory(&at).or(usr_merge::real_path(&at)).unwrap_or(at));
+        at.is_some_and(|at| packages.has_new_below(&at))
+    };
+    interests.into_iter().filter(is_activated).map(|interest| format!("{interest} -\n")).collect()
+}
+
 /// Where base-passwd has no `preinst` that does it, writes the users and groups that scripts give files to
 /// before base-passwd is configured.
 fn write_first_users(root: &Root, packages: &Packages) -> Result<(), ConfigureError> {
     let candidates = packages.candidates();
+    if packages.n_configured > 0 {
+        return Ok(());
+    }
     if candidates.iter().any(|candidate| candidate.name == "base-passwd" && candidate.has_preinst) {
         return Ok(());
     }

@@ -8,9 +8,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
-    /// The tree of all packages as plain files. Only read.
+    /// The tree of all packages as plain files, with what configuring those below changed. Only read.
     pub root: PathBuf,
-    /// The packages' layers as [`crate::deb::unpack`] made them, in an order in which they can be installed.
+    /// What is configured already, the lowest first.
+    #[serde(default)]
+    pub below: Vec<Stage>,
+    /// The layers of the packages to configure as [`crate::deb::unpack`] made them, in an order in which they can be
+    /// installed.
     pub layers: Vec<PathBuf>,
     /// Debian's name of the system's own architecture.
     pub architecture: String,
@@ -25,6 +29,16 @@ pub struct Spec {
     /// Answers to the packages' questions, in the form that debconf-set-selections(1) reads.
     #[serde(default)]
     pub preseed: String,
+}
+
+/// Packages that were configured together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// Their layers.
+    pub packages: Vec<PathBuf>,
+    /// The layer of what that changed.
+    pub changes: PathBuf,
 }
 
 /// The specification cannot be followed.
@@ -113,8 +127,8 @@ mod tests {
         );
         check(
             r#"{"roof": ""}"#,
-            "unknown field `roof`, expected one of `root`, `layers`, `architecture`, `foreign_architectures`, \
-             `epoch`, `hostname`, `preseed` at line 1 column 7",
+            "unknown field `roof`, expected one of `root`, `below`, `layers`, `architecture`, \
+             `foreign_architectures`, `epoch`, `hostname`, `preseed` at line 1 column 7",
         );
     }
 }

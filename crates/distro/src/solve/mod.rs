@@ -23,7 +23,7 @@ use provider::{Archive, Versions};
 pub struct Request {
     /// Who asks, for messages: the name of an environment or a target.
     pub requester: String,
-    /// The packages, by name.
+    /// The packages, by name. What an earlier one needs comes earlier in the solution.
     pub wanted: Vec<Wanted>,
     /// What is added without being named.
     pub base: Base,
@@ -141,6 +141,8 @@ pub struct Chosen {
     pub id: PackageId,
     /// Why it is there.
     pub reason: Reason,
+    /// The index of the wanted package with which it came: the first one that needs it. None if it came with the base.
+    pub wanted: Option<usize>,
 }
 
 /// Why a package is part of a solution.
@@ -178,12 +180,13 @@ pub enum SolveError {
 
 /// Chooses packages for `request` from `universe`.
 ///
-/// The result depends on what the universe and the request contain, not on any order in them.
+/// Which packages are chosen depends on what the universe and the request contain, not on any order in them. In which
+/// order they come depends on that of [`Request::wanted`], too.
 pub fn solve(universe: &Universe, request: &Request) -> Result<Solution, SolveError> {
     let roots = Roots::of(universe, request)?;
     if request.relations == Relations::Ignore {
-        let packages = roots.packages.iter().map(|(&id, &reason)| Chosen { id, reason }).collect();
-        return Ok(Solution { packages });
+        let chosen = |(&id, &reason): (&PackageId, &Reason)| Chosen { id, reason, wanted: None };
+        return Ok(Solution { packages: roots.packages.iter().map(chosen).collect() });
     }
     match search(universe, request, &roots, Versions::Preferred) {
         Err(SolveError::Unsatisfiable(_)) => search(universe, request, &roots, Versions::All),
@@ -195,6 +198,10 @@ pub fn solve(universe: &Universe, request: &Request) -> Result<Solution, SolveEr
 struct Roots {
     /// With the version to prefer of each.
     packages: BTreeMap<PackageId, Reason>,
+    /// Those of the base.
+    base: Vec<PackageId>,
+    /// Those that were asked for, in that order.
+    wanted: Vec<PackageId>,
     /// Those that were asked for in a version that is not the preferred one.
     exact: Vec<PackageId>,
 }
@@ -202,8 +209,7 @@ struct Roots {
 impl Roots {
     fn of(universe: &Universe, request: &Request) -> Result<Roots, SolveError> {
         let mut unknown = Vec::new();
-        let mut roots = Roots { packages: BTreeMap::new(), exact: Vec::new() };
-        let base: Vec<PackageId> = match request.base {
+        let mut base: Vec<PackageId> = match request.base {
             Base::Nothing => Vec::new(),
             Base::Essential => universe.essential().collect(),
             Base::Minbase => {
@@ -211,11 +217,15 @@ impl Roots {
                 universe.essential().chain(universe.required()).chain(apt).collect()
             }
         };
-        roots.packages.extend(base.into_iter().map(|id| (id, Reason::Base)));
+        base.sort_unstable();
+        base.dedup();
+        let packages = base.iter().map(|&id| (id, Reason::Base)).collect();
+        let mut roots = Roots { packages, base, wanted: Vec::new(), exact: Vec::new() };
         for wanted in &request.wanted {
             match find(universe, wanted) {
                 Ok(id) => {
                     roots.packages.insert(id, Reason::Wanted);
+                    roots.wanted.push(id);
                     if wanted.version.is_some() {
                         roots.exact.push(id);
                     }

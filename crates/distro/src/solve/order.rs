@@ -15,7 +15,9 @@ struct Edges {
     recommends: Vec<Vec<usize>>,
 }
 
-/// Orders `chosen` so that what a package needs comes before it.
+/// Orders `chosen` so that what a package needs comes before it: first what the base needs, then what the first
+/// wanted package needs besides, and so on. One more wanted package at the end thus leaves the order of the others
+/// as it was.
 ///
 /// Packages that nothing in `roots` leads to are dropped: the search may have picked them for a choice that it
 /// then unmade. Cycles are broken where that leaves every `Pre-Depends` satisfied if possible.
@@ -28,9 +30,17 @@ pub(super) fn installation(
     let ids: Vec<PackageId> = chosen.iter().copied().collect();
     let edges = edges(archive, &ids);
     let reasons = reasons(archive, roots, &ids, &edges, recommends);
-    order(&edges)
+    // The version chosen may be another one than the preferred one that the roots name.
+    let of_slot: BTreeMap<_, usize> =
+        ids.iter().enumerate().map(|(idx, &id)| (archive.universe.slot(id), idx)).collect();
+    let place = |id: &PackageId| of_slot.get(&archive.universe.slot(*id)).copied();
+    let base = roots.base.iter().filter_map(|id| Some((place(id)?, None)));
+    let wanted = roots.wanted.iter().enumerate();
+    let wanted = wanted.filter_map(|(wanted_idx, id)| Some((place(id)?, Some(wanted_idx))));
+    let starts: Vec<_> = base.chain(wanted).collect();
+    order(&edges, &starts)
         .into_iter()
-        .filter_map(|idx| reasons[idx].map(|reason| Chosen { id: ids[idx], reason }))
+        .filter_map(|(idx, wanted)| reasons[idx].map(|reason| Chosen { id: ids[idx], reason, wanted }))
         .collect()
 }
 
@@ -96,19 +106,30 @@ fn reasons(
     }
 }
 
-fn order(edges: &Edges) -> Vec<usize> {
-    components(&edges.needs).into_iter().flat_map(|component| within(component, edges)).collect()
+/// Returns all packages, each with what the first of `starts` says that needs it. What none of them needs, because it
+/// is only recommended, comes last and belongs to the last one.
+fn order(edges: &Edges, starts: &[(usize, Option<usize>)]) -> Vec<(usize, Option<usize>)> {
+    let rest = (0..edges.needs.len()).map(|idx| (idx, starts.last().and_then(|(_, wanted)| *wanted)));
+    let starts = starts.iter().copied().chain(rest);
+    let components = components(&edges.needs, starts).into_iter();
+    components
+        .flat_map(|(component, wanted)| within(component, edges).into_iter().map(move |idx| (idx, wanted)))
+        .collect()
 }
 
-/// Strongly connected components, what is needed before what needs it (Tarjan, without recursion).
-fn components(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
+/// Strongly connected components of what `starts` lead to, what is needed before what needs it (Tarjan, without
+/// recursion), each with what comes with the first start that leads to it.
+fn components<T: Copy>(
+    edges: &[Vec<usize>],
+    starts: impl Iterator<Item = (usize, T)>,
+) -> Vec<(Vec<usize>, T)> {
     const UNVISITED: usize = usize::MAX;
     let mut index = vec![UNVISITED; edges.len()];
     let mut low = vec![0; edges.len()];
     let mut on_stack = vec![false; edges.len()];
     let (mut stack, mut calls, mut result) = (Vec::new(), Vec::new(), Vec::new());
     let mut n_visited = 0;
-    for start in 0..edges.len() {
+    for (start, label) in starts {
         if index[start] != UNVISITED {
             continue;
         }
@@ -143,7 +164,7 @@ fn components(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
                     stack.iter().rposition(|&other| other == node).expect("a visited node is stacked");
                 let component = stack.split_off(start);
                 component.iter().for_each(|&member| on_stack[member] = false);
-                result.push(component);
+                result.push((component, label));
             }
         }
     }
@@ -204,7 +225,23 @@ mod tests {
             edges.before_unpacking[package].push(target);
             edges.needs[package].push(target);
         }
-        assert_eq!(order(&edges), expected);
+        let order: Vec<usize> = order(&edges, &[]).into_iter().map(|(idx, _)| idx).collect();
+        assert_eq!(order, expected);
+    }
+
+    #[test]
+    fn what_is_wanted_later_comes_later() {
+        let needs: [&[usize]; 6] = [&[], &[0], &[1], &[], &[3, 0], &[]];
+        let edges = Edges {
+            before_unpacking: vec![Vec::new(); needs.len()],
+            needs: needs.iter().map(|targets| targets.to_vec()).collect(),
+            recommends: Vec::new(),
+        };
+        let starts = [(1, None), (4, Some(0)), (2, Some(1))];
+        let expected = [(0, None), (1, None), (3, Some(0)), (4, Some(0)), (2, Some(1)), (5, Some(1))];
+        assert_eq!(order(&edges, &starts), expected);
+        // Without the last one, the others are the same.
+        assert_eq!(order(&edges, &starts[..2])[..4], expected[..4]);
     }
 
     #[test]
@@ -230,6 +267,6 @@ mod tests {
     fn a_long_chain_does_not_recurse() {
         let needs: Vec<Vec<usize>> =
             (0..100_000).map(|idx| if idx == 0 { vec![] } else { vec![idx - 1] }).collect();
-        assert_eq!(components(&needs).len(), 100_000);
+        assert_eq!(components(&needs, (0..needs.len()).map(|idx| (idx, ()))).len(), 100_000);
     }
 }

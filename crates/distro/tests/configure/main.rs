@@ -6,6 +6,7 @@
 #[path = "../../src/deb/fixtures.rs"]
 #[allow(dead_code, reason = "the unit tests of `deb` use the rest")]
 mod fixtures;
+mod stages;
 mod world;
 
 use fixtures::{TarEntry, control, directory, entry, file, program, symlink};

@@ -60,14 +60,8 @@ pub(crate) fn skip(why: &str) {
 pub(crate) struct World(PathBuf);
 
 impl World {
-    /// Unpacks `packages` on top of those of this machine. `None` if that cannot be tried here.
+    /// Unpacks `packages` beside those of this machine. `None` if that cannot be tried here.
     pub(crate) fn new(packages: &[Package]) -> Option<World> {
-        let base = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let path = tempfile::Builder::new().prefix("pkgroot-").tempdir_in(base).unwrap().keep();
-        let world = World(path);
-        for name in ["world/build", "in/layers", "in/root", "out", "tmp"] {
-            fs::create_dir_all(world.path().join(name)).unwrap();
-        }
         let Some(mut all) = userland() else {
             skip("this machine has no dpkg, or not all the programs that the scripts need");
             return None;
@@ -75,20 +69,7 @@ impl World {
         all.extend(
             packages.iter().map(|package| Package { name: package.name.clone(), deb: package.deb.clone() }),
         );
-        let mut layers = Vec::new();
-        for package in &all {
-            let layer = format!("in/layers/{}.tar", package.name);
-            let (_, bytes) = distro::deb::unpack_to(&package.deb[..], Vec::new(), "unused".into()).unwrap();
-            fs::write(world.path().join(&layer), bytes).unwrap();
-            layers.push(layer);
-        }
-        let spec = serde_json::json!({
-            "root": "in/root", "layers": layers, "architecture": "amd64", "epoch": 1_700_000_000,
-        });
-        fs::write(world.path().join("in/configure.json"), spec.to_string()).unwrap();
-        let layers: Vec<PathBuf> = layers.iter().map(|layer| world.path().join(layer)).collect();
-        check_out(&Tree::open(&layers).unwrap(), &world.path().join("in/root"));
-        fs::copy(env!("CARGO_BIN_EXE_pkgroot"), world.path().join("pkgroot")).unwrap();
+        let world = World::of_stages(&serde_json::json!([]), &all);
         match world.try_configure(&["true"]) {
             Ok(_) => Some(world),
             Err(error) => {
@@ -96,6 +77,68 @@ impl World {
                 None
             }
         }
+    }
+
+    /// Unpacks `packages` on top of those that were configured here.
+    pub(crate) fn on_top(&self, packages: &[Package]) -> World {
+        let spec = self.spec();
+        let absolute = |path: &serde_json::Value| self.path().join(path.as_str().unwrap());
+        let layers: Vec<PathBuf> = spec["layers"].as_array().unwrap().iter().map(absolute).collect();
+        let mut below = spec["below"].as_array().unwrap().clone();
+        below.push(serde_json::json!({ "packages": layers, "changes": self.path().join("out/layer.tar") }));
+        World::of_stages(&serde_json::Value::Array(below), packages)
+    }
+
+    /// `below` is as a specification has it, with absolute paths.
+    fn of_stages(below: &serde_json::Value, packages: &[Package]) -> World {
+        let base = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let path = tempfile::Builder::new().prefix("pkgroot-").tempdir_in(base).unwrap().keep();
+        let world = World(path);
+        for name in ["world/build", "in/layers", "in/below", "in/root", "out", "tmp"] {
+            fs::create_dir_all(world.path().join(name)).unwrap();
+        }
+        let mut n_below = 0;
+        let mut bring = |path: &serde_json::Value| {
+            let layer = format!("in/below/{n_below}.tar");
+            n_below += 1;
+            fs::copy(path.as_str().unwrap(), world.path().join(&layer)).unwrap();
+            serde_json::Value::String(layer)
+        };
+        let mut below = below.clone();
+        for stage in below.as_array_mut().unwrap() {
+            stage["packages"].as_array_mut().unwrap().iter_mut().for_each(|layer| *layer = bring(layer));
+            stage["changes"] = bring(&stage["changes"]);
+        }
+        let mut layers = Vec::new();
+        for package in packages {
+            let layer = format!("in/layers/{}.tar", package.name);
+            let (_, bytes) = distro::deb::unpack_to(&package.deb[..], Vec::new(), "unused".into()).unwrap();
+            fs::write(world.path().join(&layer), bytes).unwrap();
+            layers.push(layer);
+        }
+        let spec = serde_json::json!({
+            "root": "in/root", "below": below, "layers": layers, "architecture": "amd64",
+            "epoch": 1_700_000_000,
+        });
+        fs::write(world.path().join("in/configure.json"), spec.to_string()).unwrap();
+        check_out(&Tree::open(&world.layers()).unwrap(), &world.path().join("in/root"));
+        fs::copy(env!("CARGO_BIN_EXE_pkgroot"), world.path().join("pkgroot")).unwrap();
+        world
+    }
+
+    fn spec(&self) -> serde_json::Value {
+        serde_json::from_slice(&fs::read(self.path().join("in/configure.json")).unwrap()).unwrap()
+    }
+
+    /// Returns the layers that go in, bottom first.
+    fn layers(&self) -> Vec<PathBuf> {
+        let spec = self.spec();
+        let mut layers = Vec::new();
+        for stage in spec["below"].as_array().unwrap() {
+            layers.extend(stage["packages"].as_array().unwrap().iter().chain([&stage["changes"]]));
+        }
+        layers.extend(spec["layers"].as_array().unwrap());
+        layers.into_iter().map(|layer| self.path().join(layer.as_str().unwrap())).collect()
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -189,14 +232,7 @@ impl World {
 
     /// Reads a file of the resulting root.
     pub(crate) fn read(&self, path: &str) -> String {
-        let spec: serde_json::Value =
-            serde_json::from_slice(&fs::read(self.path().join("in/configure.json")).unwrap()).unwrap();
-        let mut layers: Vec<PathBuf> = spec["layers"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|layer| self.path().join(layer.as_str().unwrap()))
-            .collect();
+        let mut layers = self.layers();
         layers.push(self.path().join("out/layer.tar"));
         let tree = Tree::open(&layers).unwrap();
         match tree.get(path.as_bytes()).unwrap_or_else(|| panic!("there is no {path}")).node.kind {

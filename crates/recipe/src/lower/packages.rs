@@ -16,7 +16,8 @@ use crate::scalar::Name;
 pub(super) struct Packages {
     /// By package and options.
     unpack: BTreeMap<(Digest, &'static [&'static str]), StepId>,
-    configured: BTreeMap<(String, Vec<Digest>), Configured>,
+    /// By architecture, and the packages of each stage.
+    configured: BTreeMap<(String, Vec<Vec<Digest>>), Configured>,
     /// By the step that configured: the one that has its files as plain files, for environments.
     named: BTreeMap<StepId, StepId>,
 }
@@ -25,21 +26,65 @@ pub(super) struct Packages {
 const BUILD_USER: &str = "build";
 const BUILD_UID: u32 = 1000;
 
-/// Packages that were configured together.
-#[derive(Clone, Copy)]
+/// Packages that were configured, in one stage or in several on top of each other.
+#[derive(Clone)]
 pub(super) struct Configured {
-    /// What the packages unpack to.
+    /// The layers, bottom first: of each stage its packages, then what their scripts made of them.
+    pub(super) layers: Vec<Layer>,
+    /// The plain files before the last stage was configured.
     unpacked: MergeId,
-    /// What their scripts made of it.
+    /// The last stage.
     step: StepId,
+    /// The stages as the next one's specification has them: how many of the layers each one's packages are.
+    n_packages: Vec<usize>,
 }
 
 impl Configured {
-    /// The layer of what configuring changed.
-    pub(super) fn layer(self) -> Layer {
-        let input = Input::Output { step: self.step, path: "layer.tar".to_owned() };
-        Layer { name: "configured".to_owned(), input }
+    /// The plain files of what the last stage changed.
+    fn tree(&self) -> Placement {
+        let input = Input::Output { step: self.step, path: "tree".to_owned() };
+        Placement { path: String::new(), input }
     }
+}
+
+/// A stage is closed when it has so many packages. Each takes a moment of its own, and what comes in the last one is
+/// configured again when a package is added.
+const STAGE_SIZE: usize = 16;
+
+/// Divides the packages of a set into stages, each of which is configured on top of those before it: the base, which
+/// others have, too; then what was asked for, in order. Where a stage ends depends on nothing after it, so one
+/// more package at the end of a recipe's list leaves all stages but the last as they were.
+fn stages<'a>(pins: &[&'a Pin]) -> Vec<Vec<&'a Pin>> {
+    let mut stages: Vec<Vec<&Pin>> = Vec::new();
+    for pin in pins {
+        match stages.last_mut() {
+            Some(stage) if !ends_before(stage, pin) => stage.push(pin),
+            _ => stages.push(vec![pin]),
+        }
+    }
+    stages
+}
+
+fn ends_before(stage: &[&Pin], next: &Pin) -> bool {
+    let last = &stage[stage.len() - 1].wanted;
+    // Packages that need each other may come with the same one that was asked for, and stay together.
+    *last != next.wanted && (last.is_none() || stage.len() >= STAGE_SIZE)
+}
+
+/// What a stage is about, for people; nothing for the base.
+fn stage_title(stage: &[&Pin]) -> String {
+    let mut wanted: Vec<&str> = stage.iter().filter_map(|pin| pin.wanted.as_deref()).collect();
+    wanted.dedup();
+    match wanted[..] {
+        [] => String::new(),
+        [one] => format!(" {one}"),
+        [first, ref others @ ..] => format!(" {first} + {}", others.len()),
+    }
+}
+
+/// Returns the layer of what a stage changed.
+fn changes_of(step: StepId) -> Input {
+    Input::Output { step, path: "layer.tar".to_owned() }
 }
 
 /// A package that is configured is needed as a layer and as plain files. Unpacking it once makes both; whoever wants
@@ -72,7 +117,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Returns the layer of a package that is configured.
-    pub(super) fn configured_layer(&mut self, pin: &Pin) -> Layer {
+    fn configured_layer(&mut self, pin: &Pin) -> Layer {
         package_layer(pin, self.unpack(pin, WITH_TREE))
     }
 
@@ -96,20 +141,57 @@ impl<'a> Lowering<'a> {
 
     /// Returns the packages after their maintainer scripts ran.
     pub(super) fn configured(&mut self, label: &str, arch: &str, pins: &[&Pin]) -> Configured {
-        let digests = pins.iter().filter_map(|pin| pin.digest()).collect();
-        let key = (arch.to_owned(), digests);
-        if let Some(configured) = self.packages.configured.get(&key) {
-            return *configured;
+        let mut stages = stages(pins);
+        if stages.is_empty() {
+            // Without packages there is nobody who could configure them, which the step says.
+            stages.push(Vec::new());
         }
-        let trees = pins.iter().map(|pin| {
+        let mut key = (arch.to_owned(), Vec::new());
+        let mut configured: Option<Configured> = None;
+        for stage in &stages {
+            key.1.push(stage.iter().filter_map(|pin| pin.digest()).collect());
+            let known = self.packages.configured.get(&key).cloned();
+            let next = known.unwrap_or_else(|| {
+                let n_pins = key.1.iter().flatten().count();
+                self.stage(label, arch, &pins[..n_pins], configured.as_ref(), stage)
+            });
+            self.packages.configured.insert(key.clone(), next.clone());
+            configured = Some(next);
+        }
+        configured.expect("there is at least one stage")
+    }
+
+    /// Adds the step that configures the packages of `stage` on top of those `below`; `all` are both.
+    fn stage(
+        &mut self,
+        label: &str,
+        arch: &str,
+        all: &[&Pin],
+        below: Option<&Configured>,
+        stage: &[&Pin],
+    ) -> Configured {
+        let mut trees = Vec::new();
+        if let Some(below) = below {
+            trees.push(Placement { path: String::new(), input: Input::Merged(below.unpacked) });
+            trees.push(below.tree());
+        }
+        trees.extend(stage.iter().map(|pin| {
             let input = Input::Output { step: self.unpack(pin, WITH_TREE), path: "tree".to_owned() };
             Placement { path: String::new(), input }
-        });
-        let trees = trees.collect();
+        }));
         let unpacked = self.lowered.graph.add_merge(trees);
-        let layers: Vec<Layer> = pins.iter().map(|pin| self.configured_layer(pin)).collect();
+        let mut layers = below.map(|below| below.layers.clone()).unwrap_or_default();
+        layers.extend(stage.iter().map(|pin| self.configured_layer(pin)));
         let (mut inputs, paths) = place_layers("layers", &layers);
-        let mut foreign: Vec<&str> = pins
+        let mut paths = &paths[..];
+        let mut n_packages = below.map(|below| below.n_packages.clone()).unwrap_or_default();
+        let below = n_packages.iter().map(|&n| {
+            let (stage, rest) = paths.split_at(n + 1);
+            paths = rest;
+            json!({ "packages": stage[..n], "changes": stage[n] })
+        });
+        let below: Vec<_> = below.collect();
+        let mut foreign: Vec<&str> = all
             .iter()
             .map(|pin| pin.arch.as_str())
             .filter(|other| *other != arch && *other != "all")
@@ -119,6 +201,7 @@ impl<'a> Lowering<'a> {
         // The shape is that of `distro::configure::Spec`, which belongs to the tool that reads it.
         let spec = json!({
             "root": "in/root",
+            "below": below,
             "layers": paths,
             "architecture": arch,
             "foreign_architectures": foreign,
@@ -127,17 +210,17 @@ impl<'a> Lowering<'a> {
         inputs.push(Placement { path: format!("{INPUTS}/root"), input: Input::Merged(unpacked) });
         inputs.push(Placement { path: format!("{INPUTS}/configure.json"), input: self.json(&spec) });
         let requirements = Requirements { root: true, ..Requirements::default() };
-        let label = format!("{label}/configure");
+        let label = format!("{label}/configure{}", stage_title(stage));
         let step =
             self.tool_step(label, &["pkgroot", "configure", "in/configure.json"], inputs, requirements);
-        let configured = Configured { unpacked, step };
-        self.packages.configured.insert(key, configured);
-        configured
+        layers.push(Layer { name: "configured".to_owned(), input: changes_of(step) });
+        n_packages.push(stage.len());
+        Configured { layers, unpacked, step, n_packages }
     }
 
-    /// Returns the step that has what configuring changed as plain files, with a name for who runs steps.
-    fn named(&mut self, label: &str, configured: Configured) -> StepId {
-        if let Some(step) = self.packages.named.get(&configured.step) {
+    /// Returns the step that has what the stage `configured` changed as plain files, with a name for who runs steps.
+    fn named(&mut self, label: &str, configured: StepId) -> StepId {
+        if let Some(step) = self.packages.named.get(&configured) {
             return *step;
         }
         let user = UserSpec {
@@ -154,12 +237,12 @@ impl<'a> Lowering<'a> {
             users: vec![user],
         });
         let inputs = vec![
-            Placement { path: format!("{INPUTS}/layer.tar"), input: configured.layer().input },
+            Placement { path: format!("{INPUTS}/layer.tar"), input: changes_of(configured) },
             Placement { path: format!("{INPUTS}/tree.json"), input: self.json(&spec) },
         ];
         let label = format!("{label}/tree");
         let step = self.tool_step(label, &["mkimg", "in/tree.json"], inputs, Requirements::default());
-        self.packages.named.insert(configured.step, step);
+        self.packages.named.insert(configured, step);
         step
     }
 
@@ -169,10 +252,54 @@ impl<'a> Lowering<'a> {
         let pins = self.pins(&set);
         let arch = &self.needs.packages[&set].request.arch;
         let configured = self.configured(&set, arch, &pins);
-        let tree = Input::Output { step: self.named(&set, configured), path: String::new() };
+        let named = Input::Output { step: self.named(&set, configured.step), path: String::new() };
         self.lowered.graph.add_merge(vec![
             Placement { path: String::new(), input: Input::Merged(configured.unpacked) },
-            Placement { path: String::new(), input: tree },
+            Placement { path: String::new(), input: named },
         ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pin for each word: `name`, or `name<wanted`.
+    #[track_caller]
+    fn check(words: &str, expected: &str) {
+        let pin = |word: &str| {
+            let (name, wanted) = word.split_once('<').unwrap_or((word, ""));
+            Pin {
+                name: name.to_owned(),
+                version: "1".to_owned(),
+                arch: "amd64".to_owned(),
+                suite: String::new(),
+                filename: String::new(),
+                size: 1,
+                sha256: String::new(),
+                wanted: (!wanted.is_empty()).then(|| wanted.to_owned()),
+            }
+        };
+        let pins: Vec<Pin> = words.split_whitespace().map(pin).collect();
+        let pins: Vec<&Pin> = pins.iter().collect();
+        let shown = |stage: &Vec<&Pin>| format!("{}{}", stage.len(), stage_title(stage));
+        assert_eq!(stages(&pins).iter().map(shown).collect::<Vec<_>>().join(", "), expected);
+    }
+
+    #[test]
+    fn stages_depend_only_on_what_comes_before() {
+        let many = |n: usize, wanted: &str| (0..n).map(|idx| format!("p{idx}<{wanted} ")).collect::<String>();
+        check("", "");
+        check("a b c", "3");
+        check("a<a b<c c<c", "3 a + 1");
+        let base = "a b c ";
+        check(&format!("{base}{}", many(40, "gcc")), "3, 40 gcc");
+        let more = format!("{base}{}{}{}", many(10, "gcc"), many(10, "make"), many(2, "bc"));
+        check(&more, "3, 20 gcc + 1, 2 bc");
+        check(&format!("{more}{}", many(5, "flex")), "3, 20 gcc + 1, 7 bc + 1");
+        check(
+            &format!("{more}{}{}", many(30, "flex"), many(1, "bison")),
+            "3, 20 gcc + 1, 32 bc + 1, 1 bison",
+        );
     }
 }

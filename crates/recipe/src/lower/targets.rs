@@ -122,8 +122,7 @@ impl<'a> Lowering<'a> {
         if rootfs.distro.is_some() {
             let pins = self.pins(&format!("target.{name}"));
             if rootfs.configure {
-                layers.extend(pins.iter().map(|pin| self.configured_layer(pin)));
-                layers.push(self.configured(name.as_str(), rootfs.arch.as_str(), &pins).layer());
+                layers.extend(self.configured(name.as_str(), rootfs.arch.as_str(), &pins).layers);
             } else {
                 layers.extend(pins.iter().map(|pin| self.package_layer(pin)));
             }
