@@ -30,7 +30,8 @@ fn main() -> ExitCode {
     allow_many_files();
     let result = match arguments[..] {
         ["tree", layer] => {
-            let spec = TreeSpec { layer: layer.to_owned(), output: "out".to_owned(), users: Vec::new() };
+            let (layer, output) = (layer.to_owned(), "out".to_owned());
+            let spec = TreeSpec { layer, output, users: Vec::new(), below: Vec::new() };
             run(&Spec::Tree(spec), Path::new(""))
         }
         ["dump", path] => print_dump(path),

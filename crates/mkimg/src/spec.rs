@@ -322,9 +322,12 @@ pub struct TreeSpec {
     /// The directory that its files go into.
     pub output: String,
     /// Users that `/etc/passwd` and `/etc/group` of the tree name besides, so that programs find a name for the
-    /// number they run under. Whose name or number is taken is left out, as are all if the layer has no such files.
+    /// number they run under. Whose name or number is taken is left out, as are all if there are no such files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<UserSpec>,
+    /// Layers in which these two files are looked for if the layer does not have them, the lowest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub below: Vec<String>,
 }
 
 /// How an archive is compressed.

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use layer::{Layer, write_plain};
+use layer::{Layer, NodeKind, Tree, write_plain};
 
 use crate::accounts::{self, AccountFiles};
 use crate::error::Error;
@@ -17,20 +17,25 @@ pub(crate) fn write(spec: &TreeSpec, directory: &Directory<'_>) -> Result<(), Er
     let layer = Layer::open(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
     let output = directory.path(&spec.output);
     write_plain(&layer, &output)?;
-    name_users(&spec.users, &output)
+    if spec.users.is_empty() {
+        return Ok(());
+    }
+    let layers = spec.below.iter().chain([&spec.layer]).map(|layer| directory.path(layer));
+    name_users(&spec.users, &Tree::open(&layers.collect::<Vec<_>>())?, &output)
 }
 
-/// Adds the users to the account files in `output`.
-fn name_users(users: &[UserSpec], output: &Path) -> Result<(), Error> {
-    let (passwd_path, group_path) = (output.join("etc/passwd"), output.join("etc/group"));
-    let read = |path: &Path| match fs::read_to_string(path) {
-        // There are no such files in the layer, or they are none of those that we understand.
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
-            Ok(None)
-        }
-        result => result.map(Some).map_err(|source| Error::Read { path: path.to_path_buf(), source }),
+/// Puts the account files of `tree` into `output`, with the users besides.
+fn name_users(users: &[UserSpec], tree: &Tree, output: &Path) -> Result<(), Error> {
+    let read = |name: &str| {
+        let Some(NodeKind::File(extent)) = tree.get(name.as_bytes()).map(|item| &item.node.kind) else {
+            return Ok(None);
+        };
+        let bytes = tree.read_content(*extent);
+        let bytes = bytes.map_err(|source| Error::Read { path: name.into(), source })?;
+        // One that is none of those that we understand is left alone.
+        Ok::<_, Error>(String::from_utf8(bytes).ok())
     };
-    let (Some(passwd), Some(group)) = (read(&passwd_path)?, read(&group_path)?) else { return Ok(()) };
+    let (Some(passwd), Some(group)) = (read("etc/passwd")?, read("etc/group")?) else { return Ok(()) };
     let mut files = AccountFiles { passwd, group, ..AccountFiles::default() };
     for user in users {
         let mut with_user = files.clone();
@@ -41,11 +46,16 @@ fn name_users(users: &[UserSpec], output: &Path) -> Result<(), Error> {
             Err(error) => return Err(error.into()),
         }
     }
-    for (path, text) in [(passwd_path, files.passwd), (group_path, files.group)] {
-        // Another name of the same file must not change with it.
-        fs::remove_file(&path)
-            .and_then(|()| fs::write(&path, text))
-            .map_err(|source| Error::Write { path: path.clone(), source })?;
+    for (name, text) in [("passwd", files.passwd), ("group", files.group)] {
+        let path = output.join("etc").join(name);
+        let written = fs::create_dir_all(output.join("etc")).and_then(|()| {
+            // Another name of the same file must not change with it.
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => fs::write(&path, text),
+            }
+        });
+        written.map_err(|source| Error::Write { path, source })?;
     }
     Ok(())
 }

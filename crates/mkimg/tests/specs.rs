@@ -209,6 +209,27 @@ fn plain_files_can_name_users_that_the_layer_does_not_know() {
 }
 
 #[test]
+fn account_files_are_also_found_below() {
+    let build = Build::new();
+    build.layer("base", BASE);
+    build.layer("middle", r#"{"path":"etc/group","type":"file","text":"a:x:1:\n"}"#);
+    build.layer("top", r#"{"path":"usr/file","type":"file","text":"1"}"#);
+    let user = r#"{"name":"build","uid":1000,"home":"/tmp","shell":"/bin/sh"}"#;
+    let spec = |users: &str, output: &str| {
+        format!(
+            r#"{{"kind":"tree","layer":"in/top.tar","output":"{output}","users":[{users}],"below":["in/base.tar","in/middle.tar"]}}"#
+        )
+    };
+    build.run(&spec(user, "out")).unwrap();
+    let read = |name: &str| fs::read_to_string(build.path().join("out").join(name)).unwrap();
+    assert_eq!(read("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nbuild:x:1000:1000::/tmp:/bin/sh\n");
+    assert_eq!(read("etc/group"), "a:x:1:\nbuild:x:1000:\n");
+    assert_eq!(read("usr/file"), "1");
+    build.run(&spec("", "plain")).unwrap();
+    assert!(!build.path().join("plain/etc").exists());
+}
+
+#[test]
 fn files_are_extracted_through_links_and_globs() {
     let build = Build::new();
     build.layer(

@@ -123,7 +123,8 @@ env.vm/configure qemu-system-x86: as root tools/pkgroot configure in/configure.j
   /build/in/layers/0002-qemu-system-x86.tar = unpack qemu-system-x86 1:7.2: layer.tar
   /build/in/root = a merged tree
 env.vm/tree: tools/mkimg in/tree.json
-  /build/in/layer.tar = env.vm/configure: layer.tar
+  /build/in/below/0000-configured.tar = env.vm/configure: layer.tar
+  /build/in/layer.tar = env.vm/configure qemu-system-x86: layer.tar
 unpack linux-image-6.1.0-9-cloud-amd64 6.1: tools/pkgroot unpack in/linux-image-6.1.0-9-cloud-amd64.deb
   /build/in/linux-image-6.1.0-9-cloud-amd64.deb = a file
 unpack linux-image-cloud-amd64 6.1: tools/pkgroot unpack in/linux-image-cloud-amd64.deb

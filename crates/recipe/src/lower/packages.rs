@@ -35,8 +35,10 @@ pub(super) struct Configured {
     unpacked: MergeId,
     /// The last stage.
     step: StepId,
-    /// The stages as the next one's specification has them: how many of the layers each one's packages are.
+    /// How many of the layers are packages, stage by stage.
     n_packages: Vec<usize>,
+    /// Those of the layers that are changes.
+    changes: Vec<Layer>,
 }
 
 impl Configured {
@@ -185,6 +187,7 @@ impl<'a> Lowering<'a> {
         let (mut inputs, paths) = place_layers("layers", &layers);
         let mut paths = &paths[..];
         let mut n_packages = below.map(|below| below.n_packages.clone()).unwrap_or_default();
+        let mut changes = below.map(|below| below.changes.clone()).unwrap_or_default();
         let below = n_packages.iter().map(|&n| {
             let (stage, rest) = paths.split_at(n + 1);
             paths = rest;
@@ -213,14 +216,16 @@ impl<'a> Lowering<'a> {
         let label = format!("{label}/configure{}", stage_title(stage));
         let step =
             self.tool_step(label, &["pkgroot", "configure", "in/configure.json"], inputs, requirements);
-        layers.push(Layer { name: "configured".to_owned(), input: changes_of(step) });
+        let changed = Layer { name: "configured".to_owned(), input: changes_of(step) };
+        layers.push(changed.clone());
+        changes.push(changed);
         n_packages.push(stage.len());
-        Configured { layers, unpacked, step, n_packages }
+        Configured { layers, unpacked, step, n_packages, changes }
     }
 
     /// Returns the step that has what the stage `configured` changed as plain files, with a name for who runs steps.
-    fn named(&mut self, label: &str, configured: StepId) -> StepId {
-        if let Some(step) = self.packages.named.get(&configured) {
+    fn named(&mut self, label: &str, configured: &Configured) -> StepId {
+        if let Some(step) = self.packages.named.get(&configured.step) {
             return *step;
         }
         let user = UserSpec {
@@ -231,18 +236,22 @@ impl<'a> Lowering<'a> {
             groups: Vec::new(),
             password: "*".to_owned(),
         };
+        // Whichever stage changed the account files last has them.
+        let (changes, _) = configured.changes.split_at(configured.changes.len() - 1);
+        let (mut inputs, paths) = place_layers("below", changes);
         let spec = Spec::Tree(TreeSpec {
             layer: "in/layer.tar".to_owned(),
             output: "out".to_owned(),
             users: vec![user],
+            below: paths,
         });
-        let inputs = vec![
-            Placement { path: format!("{INPUTS}/layer.tar"), input: changes_of(configured) },
+        inputs.extend([
+            Placement { path: format!("{INPUTS}/layer.tar"), input: changes_of(configured.step) },
             Placement { path: format!("{INPUTS}/tree.json"), input: self.json(&spec) },
-        ];
+        ]);
         let label = format!("{label}/tree");
         let step = self.tool_step(label, &["mkimg", "in/tree.json"], inputs, Requirements::default());
-        self.packages.named.insert(configured, step);
+        self.packages.named.insert(configured.step, step);
         step
     }
 
@@ -252,7 +261,7 @@ impl<'a> Lowering<'a> {
         let pins = self.pins(&set);
         let arch = &self.needs.packages[&set].request.arch;
         let configured = self.configured(&set, arch, &pins);
-        let named = Input::Output { step: self.named(&set, configured.step), path: String::new() };
+        let named = Input::Output { step: self.named(&set, &configured), path: String::new() };
         self.lowered.graph.add_merge(vec![
             Placement { path: String::new(), input: Input::Merged(configured.unpacked) },
             Placement { path: String::new(), input: named },
