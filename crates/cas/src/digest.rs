@@ -31,6 +31,11 @@ impl Digest {
         Digest { hash, size }
     }
 
+    /// Returns whether it names the blob without bytes, which is also the empty directory.
+    pub fn is_empty(&self) -> bool {
+        self.size == 0 && self.hash == EMPTY
+    }
+
     /// Returns the SHA-256.
     pub fn hash(&self) -> &[u8; 32] {
         &self.hash
@@ -115,6 +120,12 @@ impl io::Write for Hasher {
     }
 }
 
+/// The SHA-256 of nothing.
+const EMPTY: [u8; 32] = [
+    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27,
+    0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+];
+
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 impl fmt::Display for Digest {
@@ -164,6 +175,7 @@ mod tests {
         let digest = Digest::of(b"");
         assert_eq!(digest.to_string(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855/0");
         assert_eq!(digest.to_string().parse::<Digest>().unwrap(), digest);
+        assert!(digest.is_empty() && !Digest::of(b"x").is_empty());
     }
 
     #[test]

@@ -90,10 +90,18 @@ pub(crate) fn open_unused(path: &Path) -> io::Result<File> {
 
 /// Returns the digest of the rest of `file`.
 pub(crate) fn hash(file: &mut File) -> io::Result<Digest> {
+    // Most files are small, and a large buffer costs more than to read them.
+    let mut small = [0; 8 * 1024];
     let mut hasher = Hasher::new();
-    let mut buffer = vec![0; BUFFER];
+    let n_bytes = read_some(file, &mut small)?;
+    hasher.update(&small[..n_bytes]);
+    if n_bytes == 0 {
+        return Ok(hasher.finish());
+    }
+    let mut large = if n_bytes < small.len() { Vec::new() } else { vec![0; BUFFER] };
+    let buffer = if large.is_empty() { &mut small[..] } else { &mut large };
     loop {
-        let n_bytes = read_some(file, &mut buffer)?;
+        let n_bytes = read_some(file, buffer)?;
         if n_bytes == 0 {
             return Ok(hasher.finish());
         }

@@ -18,7 +18,9 @@ pub use digest::{Digest, Hasher, ParseDigestError};
 pub use directory::{Directory, DirectoryError, Node};
 pub use files::FIXED_MTIME;
 pub use ignore::Ignore;
-pub use local::{Freed, ImportMode, Imported, Keep, LocalStore, Record, Reference, Root, Scrubbed};
+pub use local::{
+    Freed, ImportMode, Imported, Keep, LocalStore, Note, Noted, Record, Reference, Root, Scrubbed,
+};
 pub use proto::DigestMessage;
 pub use remove::remove_tree;
 pub use replace::replace_file;

@@ -2,14 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+mod support;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use cas::{Digest, Directory, ImportMode, Keep, LocalStore, Node, Record, Reference, Store as _};
+use support::{age, age_file, now, open};
 
 /// Runs a child that opens the store at `root`, uses `used`, prints a line and waits for its end.
 fn start_user(root: &Path, used: &Digest) -> Child {
@@ -86,38 +89,6 @@ fn child_fills_the_disk() {
     }
     assert!(!store.contains(&Digest::of(&[number; 100_000])).unwrap());
     println!("filled");
-}
-
-fn open(root: &Path) -> LocalStore {
-    LocalStore::open(root).unwrap()
-}
-
-/// Makes everything in the store look as if it had last been used on that day of 1970.
-fn age(root: &Path, day: i64) {
-    let mut pending = vec![root.join("blobs"), root.join("records"), root.join("trees")];
-    while let Some(directory) = pending.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
-            let entry = entry.unwrap();
-            let inside_checkout = entry.path().parent().unwrap().ends_with("trees");
-            if entry.file_type().unwrap().is_dir() {
-                if !inside_checkout {
-                    pending.push(entry.path());
-                }
-                continue;
-            }
-            age_file(&entry.path(), day);
-        }
-    }
-}
-
-fn age_file(path: &Path, day: i64) {
-    let time = rustix::fs::Timespec { tv_sec: day * 86_400, tv_nsec: 0 };
-    let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
-    rustix::fs::utimensat(rustix::fs::CWD, path, &times, rustix::fs::AtFlags::empty()).unwrap();
-}
-
-fn now() -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(1000 * 86_400)
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use cas::{Digest, LocalStore, Node, StatCache, StoreError};
+use cas::{Digest, Directory, LocalStore, Node, StatCache, Store as _, StoreError};
 use serde::Serialize;
 
 use crate::failure::{Failure, io};
@@ -36,10 +36,10 @@ pub(crate) fn export(
     list(store, output, "", &mut artifacts).map_err(Failure::store)?;
     let sums: String =
         artifacts.iter().map(|artifact| format!("{}  {}\n", artifact.sha256, artifact.path)).collect();
-    let sums = cas::Store::write(store, sums.as_bytes()).map_err(Failure::store)?;
+    let sums = store.noted().write(sums.as_bytes()).map_err(Failure::store)?;
     let mut tree = store.read_directory(output).map_err(Failure::store)?;
     tree.entries.insert(SUMS.to_owned(), Node::File { digest: sums, executable: false });
-    let tree = cas::Store::write(store, &tree.encode()).map_err(Failure::store)?;
+    let tree = store.noted().write(&tree.encode()).map_err(Failure::store)?;
     if let Some(parent) = directory.parent() {
         fs::create_dir_all(parent).map_err(io(format!("make `{}`", parent.display())))?;
     }
@@ -53,7 +53,10 @@ fn list(
     prefix: &str,
     artifacts: &mut Vec<Artifact>,
 ) -> Result<(), StoreError> {
-    let entries: BTreeMap<String, Node> = store.read_directory(tree)?.entries;
+    let bytes = store.noted().read(tree)?;
+    let directory =
+        Directory::decode(&bytes).map_err(|source| StoreError::NotADirectory { digest: *tree, source })?;
+    let entries: BTreeMap<String, Node> = directory.entries;
     for (name, node) in entries {
         let path = format!("{prefix}{name}");
         match node {

@@ -11,6 +11,8 @@ use std::time::Duration;
 use cas::Store as _;
 use engine::{Event, ExecutorError, Graph, Outcome, Run, RunError, StepId, StepOutcome, TreeError, World};
 
+use local::LocalActionCache;
+
 use crate::args::Global;
 use crate::environment::{self, Clock};
 use crate::failure::{Blame, Failure, io, is_damage};
@@ -40,19 +42,18 @@ impl Builder<'_> {
     ///
     /// Fails when the machine could not do it or the build was cancelled; that a step failed is part of the
     /// outcome.
-    pub(crate) fn run(&self, graph: &Graph, wanted: &[StepId]) -> Result<(Outcome, Duration), Failure> {
+    pub(crate) fn run(
+        &self,
+        graph: &Graph,
+        wanted: &[StepId],
+        cache: &LocalActionCache<'_>,
+    ) -> Result<(Outcome, Duration), Failure> {
         let clock = Clock::start();
         let history = self.state.history()?;
         let executor = self.caches.executor(self.jobs())?;
-        let cache = self.caches.action_cache();
         let now = || clock.elapsed();
-        let world = World {
-            store: &self.caches.store,
-            cache: &cache,
-            executor: &executor,
-            history: &history,
-            clock: &now,
-        };
+        let world =
+            World { store: &self.caches.store, cache, executor: &executor, history: &history, clock: &now };
         let options = engine::Options {
             jobs: self.jobs().get(),
             memory: environment::memory(),

@@ -110,7 +110,7 @@ pub(crate) fn missing(
         .collect();
     let mut absent = BTreeSet::new();
     for digest in prepared.origins.digests().into_iter().filter(|digest| read.contains(digest)) {
-        if !session.caches.store.contains(&digest).map_err(Failure::machine)? {
+        if !session.caches.store.noted().contains(&digest).map_err(Failure::machine)? {
             absent.insert(digest);
         }
     }

@@ -1,6 +1,6 @@
 //! One command's view of everything: the project, its lock, this machine's caches, the user.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use cas::{Digest, Reference, Store as _};
+use cas::{Digest, Store as _};
 use engine::{ActionCache as _, Known, Options, Outcome, StepId, StepOutcome, World};
 use local::{Console, Interactive, LocalActionCache};
 use recipe::{Goal, Lowered, Resolved, Stack};
@@ -64,9 +64,11 @@ impl Prepared {
 }
 
 /// A build that ended.
-pub(crate) struct Built {
+pub(crate) struct Built<'s> {
     /// What came of it.
     pub(crate) outcome: Outcome,
+    /// What was remembered, before or of it.
+    pub(crate) cache: LocalActionCache<'s>,
     /// How long the steps took.
     pub(crate) wall: Duration,
 }
@@ -90,20 +92,21 @@ impl<'a> Session<'a> {
     /// Locks what is not locked, puts the project's own files into the store, and lowers the goals.
     pub(crate) fn prepare(&self, goals: &[Goal]) -> Result<Prepared, Failure> {
         let needs = recipe::needs(&self.stack, goals);
-        let lock = lock::ensure(self, &needs)?;
         let store = &self.caches.store;
+        store.open_bundle(&self.bundle_name(goals)).map_err(Failure::machine)?;
+        let lock = lock::ensure(self, &needs)?;
         let mut stats = self.state.stats()?;
         let (paths, mut sources) = imports::import(&self.root, &needs, store, &mut stats)?;
         stats.save().map_err(Failure::machine)?;
         sources.extend(fetch::sources(self, &needs, &lock)?);
-        let tools = tools::provide(store).map_err(Failure::machine)?;
+        let tools = tools::provide(&store.noted()).map_err(Failure::machine)?;
         let resolved = Resolved { sources, paths, tools };
         let lowered = recipe::lower(&self.stack, &lock, &resolved, goals)
             .map_err(|problems| tell(&problems, self.ui))?;
         for blob in &lowered.blobs {
-            if !store.contains(&Digest::of(blob)).map_err(Failure::machine)? {
-                store.write(blob).map_err(Failure::machine)?;
-            }
+            let digest = store.write(blob).map_err(Failure::machine)?;
+            // The next build has to know that it is here, not what it says.
+            store.noted().contains(&digest).map_err(Failure::machine)?;
         }
         Ok(Prepared { lowered, origins: fetch::Origins::of(&needs, lock), goals: goals.to_vec() })
     }
@@ -133,10 +136,11 @@ impl<'a> Session<'a> {
     }
 
     /// Makes the steps, after fetching what they need that is neither here nor remembered.
-    pub(crate) fn build(&self, prepared: &Prepared, steps: &[StepId]) -> Result<Built, Failure> {
+    pub(crate) fn build(&self, prepared: &Prepared, steps: &[StepId]) -> Result<Built<'_>, Failure> {
         fetch::missing(self, prepared, steps, &BTreeSet::new())?;
-        let (outcome, wall) = self.builder().run(&prepared.lowered.graph, steps)?;
-        Ok(Built { outcome, wall })
+        let cache = self.caches.action_cache();
+        let (outcome, wall) = self.builder().run(&prepared.lowered.graph, steps, &cache)?;
+        Ok(Built { outcome, cache, wall })
     }
 
     fn builder(&self) -> Builder<'_> {
@@ -214,18 +218,25 @@ impl<'a> Session<'a> {
         executor.enter(&request, what, &environment::terminal(), console).map_err(executor_failure)
     }
 
-    /// Protects the results from collection until the next build of the same goals.
-    pub(crate) fn keep(&self, prepared: &Prepared, outcome: &Outcome) -> Result<(), Failure> {
-        if outcome.counts().ran == 0 {
+    /// Protects the results from collection until the next build of the same goals, which finds them at once.
+    pub(crate) fn keep(&self, prepared: &Prepared, built: &Built<'_>) -> Result<(), Failure> {
+        // A build that failed early used little of what the last one did, which is not to be given up for that.
+        if built.outcome.end != engine::End::Done && self.caches.store.has_bundle() {
             return Ok(());
         }
-        let actions = outcome.steps().filter_map(|(_, outcome)| match outcome {
+        let actions = built.outcome.steps().filter_map(|(_, outcome)| match outcome {
             StepOutcome::Hit { action, .. } | StepOutcome::Ran { action, .. } => Some(*action),
             _ => None,
         });
-        let references: Vec<Reference> = actions.map(|action| LocalActionCache::reference(&action)).collect();
-        let name = format!("{} {:?}", self.root.display(), prepared.goals).replace('\n', " ");
-        self.caches.store.set_root(&name, &references).map_err(Failure::machine)
+        let actions: Vec<Digest> = actions.collect();
+        let name = self.bundle_name(&prepared.goals);
+        built.cache.save_bundle(&name, &actions).map_err(Failure::machine)
+    }
+
+    /// Returns the name under which it is kept what the goals came to, with these knobs.
+    fn bundle_name(&self, goals: &[Goal]) -> String {
+        let knobs: BTreeMap<_, _> = self.global.knobs.iter().cloned().collect();
+        format!("{} {goals:?} {knobs:?}", self.root.display()).replace('\n', " ")
     }
 
     /// Returns the labels of the steps that `name` may mean, the likeliest first.

@@ -13,6 +13,18 @@ pub trait ActionCache: Send + Sync {
 
     /// Remembers `result`. Everything it refers to must be in the store by then.
     fn put(&self, action: &Digest, result: &ActionResult) -> Result<(), CacheError>;
+
+    /// Returns the action that a step comes to, with its result, if [`ActionCache::learn`] was told of both
+    /// and what the result refers to is still in the store.
+    ///
+    /// A shortcut is the digest of a step and of what it reads, before that is put together: a build in which
+    /// nothing has to run need not know what the action is made of. A cache need not have any.
+    fn recall(&self, _shortcut: &Digest) -> Option<(Digest, ActionResult)> {
+        None
+    }
+
+    /// Takes note of what a shortcut leads to: an action, and its result, which is remembered.
+    fn learn(&self, _shortcut: &Digest, _action: &Digest, _result: &ActionResult) {}
 }
 
 /// The action cache could not be read or written.

@@ -1,6 +1,7 @@
 //! What is to be built: steps and merged trees, each standing only on earlier ones.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cas::Digest;
@@ -33,8 +34,9 @@ pub struct Step {
     /// The command line. The program is looked up in the sandbox: a path relative to
     /// [`WORKING_DIRECTORY`] if it has a slash, else through `PATH`.
     pub arguments: Vec<String>,
-    /// The whole environment of the command: nothing is added but what the sandbox fixes.
-    pub environment: BTreeMap<String, String>,
+    /// The whole environment of the command: nothing is added but what the sandbox fixes. Of thousands of
+    /// steps most have the same, which is then there once.
+    pub environment: Arc<BTreeMap<String, String>>,
     /// The input root, from the bottom up; see [`Placement`].
     pub inputs: Vec<Placement>,
     /// What the step needs of the machine.

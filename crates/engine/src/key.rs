@@ -6,6 +6,8 @@ use crate::action::{Command, encode_action, encode_command};
 use crate::executor::Placed;
 use crate::graph::{Graph, Input, Placement, Requirements, Step, StepId};
 use crate::merge::{Part, overlay};
+use crate::needs::placements;
+use crate::scheme::{ShortcutWriter, scheme};
 use crate::tree::{Blobs, TreeError, Trees};
 
 /// Where every step finds its output directory, relative to the input root.
@@ -66,11 +68,42 @@ pub(crate) struct Keys<'a> {
     graph: &'a Graph,
     pub(crate) trees: Trees<'a>,
     pub(crate) blobs: Blobs,
+    shortcut: Vec<u8>,
 }
 
 impl<'a> Keys<'a> {
     pub(crate) fn new(graph: &'a Graph, trees: Trees<'a>) -> Keys<'a> {
-        Keys { graph, trees, blobs: Blobs::default() }
+        Keys { graph, trees, blobs: Blobs::default(), shortcut: Vec::new() }
+    }
+
+    /// Returns the shortcut to the action of a node: the digest of all that the action is computed from. All
+    /// producers must be known to `outputs`.
+    pub(crate) fn shortcut(&mut self, node: u32, outputs: &Outputs) -> Digest {
+        let mut writer = ShortcutWriter::begin(&mut self.shortcut);
+        writer.digest(scheme());
+        let step = self.graph.steps.get(node as usize);
+        writer.text(if step.is_some() { "step" } else { "merge" });
+        if let Some(step) = step {
+            writer.texts(step.arguments.iter().map(String::as_str));
+            writer.texts(step.environment.iter().flat_map(|(name, value)| [name.as_str(), value]));
+            let platform = platform_of(&step.requirements);
+            writer.texts(platform.into_iter().flat_map(|(name, value)| [name, value]));
+        }
+        for placement in placements(self.graph, node) {
+            writer.text(&placement.path);
+            let known = |node: u32| outputs.get(node).expect("a node is looked at after what it reads");
+            match &placement.input {
+                Input::Tree(digest) => writer.input(0, digest),
+                Input::File { digest, executable: false } => writer.input(1, digest),
+                Input::File { digest, executable: true } => writer.input(2, digest),
+                Input::Merged(merge) => writer.input(3, &known((outputs.n_steps + merge.0 as usize) as u32)),
+                Input::Output { step, path } => {
+                    writer.input(4, &known(step.0));
+                    writer.text(path);
+                }
+            }
+        }
+        Digest::of(&self.shortcut)
     }
 
     /// Returns the placements with every input resolved. All producers must be known to `outputs`.

@@ -21,6 +21,7 @@ mod plan;
 mod progress;
 mod proto;
 mod run;
+mod scheme;
 mod trace;
 mod tree;
 mod wire;

@@ -230,6 +230,12 @@ impl<'a> Survey<'a> {
             }
             return Ok(planned(Fate::MayRun, Reason::After { steps: unknown }, None));
         }
+        let is_forced = self.options.force.contains(&step);
+        let shortcut = self.keys.shortcut(step.0, &self.outputs);
+        if let Some((action, result)) = self.known.cache.recall(&shortcut).filter(|_| !is_forced) {
+            self.outputs.set(step.0, result.output);
+            return Ok(planned(Fate::Remembered, Reason::Remembered, Some(action)));
+        }
         let key = match self.key(step) {
             Ok(key) => key,
             Err(InputError::Tree(error)) if error.is_missing() => {
@@ -244,7 +250,7 @@ impl<'a> Survey<'a> {
             }
         };
         let action = Some(key.action);
-        if self.options.force.contains(&step) {
+        if is_forced {
             return Ok(planned(Fate::Runs, Reason::Forced, action));
         }
         if let Some(output) = self.remembered(step, &key.action)? {
@@ -293,6 +299,10 @@ impl<'a> Survey<'a> {
     }
 
     fn merge_output(&mut self, node: u32) -> Result<Digest, MergeError> {
+        let shortcut = self.keys.shortcut(node, &self.outputs);
+        if let Some((_, result)) = self.known.cache.recall(&shortcut) {
+            return Ok(result.output);
+        }
         let parts = self.keys.resolve(placements(self.graph, node), &self.outputs)?;
         let key = self.keys.merge(&parts)?;
         let result = self.known.cache.get(&key.action).map_err(MergeError::Cache)?;

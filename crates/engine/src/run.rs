@@ -259,12 +259,21 @@ impl<'a> Build<'a, '_> {
 
     /// Computes the key of a node whose inputs are known, and looks up its result.
     fn look_up(&mut self, node: u32) {
-        let Some((_, key)) = self.prepare(node) else { return };
         let is_forced = self.revived.contains_key(&node)
             || self.needs.step(node).is_some_and(|step| self.options.force.contains(&step));
         if !is_forced {
+            let shortcut = self.keys.shortcut(node, &self.outputs);
+            if let Some((action, result)) = self.world.cache.recall(&shortcut) {
+                return self.hit(node, action, result);
+            }
+        }
+        let Some((_, key)) = self.prepare(node) else { return };
+        if !is_forced {
             match self.remembered(&key.action) {
-                Ok(Some(result)) => return self.hit(node, key.action, result),
+                Ok(Some(result)) => {
+                    self.learn(node, &key.action, &result);
+                    return self.hit(node, key.action, result);
+                }
                 Ok(None) => {}
                 Err(error) => return self.stop(node, error),
             }
@@ -323,6 +332,12 @@ impl<'a> Build<'a, '_> {
             self.emit(EventKind::Hit { label, action });
         }
         self.known(node);
+    }
+
+    /// Has the cache find the result at once when the node is looked up the next time.
+    fn learn(&mut self, node: u32, action: &Digest, result: &ActionResult) {
+        let shortcut = self.keys.shortcut(node, &self.outputs);
+        self.world.cache.learn(&shortcut, action, result);
     }
 
     /// The output of `node` is known: what waited only for that is ready.
@@ -424,9 +439,10 @@ impl<'a> Build<'a, '_> {
         self.queue.release(memory);
         match done.end {
             JobEnd::Executed(execution) => self.executed(node, action, execution),
-            JobEnd::Merged(output) => {
+            JobEnd::Merged(result) => {
                 for node in self.same_action(node, &action) {
-                    self.outputs.set(node, output);
+                    self.learn(node, &action, &result);
+                    self.outputs.set(node, result.output);
                     self.known(node);
                 }
             }
@@ -474,6 +490,9 @@ impl<'a> Build<'a, '_> {
         });
         let nodes = self.same_action(node, &action);
         if result.exit_code == 0 {
+            for node in &nodes {
+                self.learn(*node, &action, &result);
+            }
             self.outputs.set(node, result.output);
             self.outcomes[step.0 as usize] = Some(StepOutcome::Ran { action, result: result.clone() });
             self.known(node);

@@ -37,7 +37,7 @@ pub(crate) enum JobEnd {
     /// A command ended; when it succeeded its result is remembered.
     Executed(Execution),
     /// The merged tree is in the store and remembered.
-    Merged(Digest),
+    Merged(ActionResult),
     /// The machine could not do it.
     Failed(JobError),
     /// The thread panicked; the panic itself appears when the threads are joined.
@@ -131,6 +131,6 @@ impl Bench<'_> {
         job.blobs.write_to(self.store).map_err(tree)?;
         let result = ActionResult { exit_code: 0, output, log, usage: Usage::default() };
         self.cache.put(&job.action, &result).map_err(JobError::Cache)?;
-        Ok(JobEnd::Merged(output))
+        Ok(JobEnd::Merged(result))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
+use std::io::Read as _;
 use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
@@ -20,11 +21,14 @@ impl LocalStore {
     pub fn open_blob(&self, digest: &Digest) -> Result<File, StoreError> {
         let name = match self.find(digest)? {
             Some(name) => name,
-            None if *digest == Digest::of(b"") => {
+            None if digest.is_empty() => {
                 self.place(self.new_file()?, digest, false)?;
                 blob_name(digest, false)
             }
-            None => return Err(StoreError::Missing { digest: *digest }),
+            None => {
+                self.bundles.disbelieve();
+                return Err(StoreError::Missing { digest: *digest });
+            }
         };
         let file = rustix::fs::openat(&self.blobs, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         Ok(File::from(file.doing(|| format!("open blob {digest}"))?))
@@ -36,6 +40,17 @@ impl LocalStore {
     /// Fails with [`StoreError::Missing`] when the blob is not here.
     pub fn blob_file(&self, digest: &Digest, executable: bool) -> Result<PathBuf, StoreError> {
         Ok(self.root().join("blobs").join(self.find_variant(digest, executable)?))
+    }
+
+    /// Returns the bytes of the blob, after they were compared with its name.
+    ///
+    /// Fails with [`StoreError::Missing`] or [`StoreError::Damaged`].
+    pub(super) fn read_blob(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = Vec::with_capacity(usize::try_from(digest.size()).unwrap_or(0));
+        let mut file = self.open_blob(digest)?;
+        file.read_to_end(&mut bytes).doing(|| format!("read blob {digest}"))?;
+        let found = Digest::of(&bytes);
+        if found == *digest { Ok(bytes) } else { Err(StoreError::Damaged { digest: *digest, found }) }
     }
 
     /// Reads the blob and compares it with its name.

@@ -12,7 +12,7 @@ use super::{LocalStore, lock_file};
 use crate::files::{Stamp, copy_content, fix_times, in_parallel, make_directory, modified};
 use crate::remove::remove_tree;
 use crate::store::Doing as _;
-use crate::{Digest, Directory, Node, Store as _, StoreError};
+use crate::{Digest, Directory, Node, StoreError};
 
 impl LocalStore {
     /// Makes the tree at `destination`, which must not exist while its parent does.
@@ -74,8 +74,11 @@ impl LocalStore {
 
     /// Returns the directory that the blob encodes.
     pub fn read_directory(&self, digest: &Digest) -> Result<Directory, StoreError> {
-        Directory::decode(&self.read(digest)?)
-            .map_err(|source| StoreError::NotADirectory { digest: *digest, source })
+        let bytes = match self.bundles.content(digest) {
+            Some(content) => content,
+            None => &self.read_blob(digest)?,
+        };
+        Directory::decode(bytes).map_err(|source| StoreError::NotADirectory { digest: *digest, source })
     }
 
     /// Returns a directory that holds the tree as [`LocalStore::checkout`] makes it, and which is made at

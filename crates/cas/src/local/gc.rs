@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use super::blobs::blob_name;
 use super::lease::{names_in, sweep};
 use super::records::decode;
-use super::{LocalStore, Reference, lock_file};
+use super::{LocalStore, Reference, bundle, lock_file};
 use crate::files::{Stamp, accessed, open_unused};
 use crate::store::Doing as _;
 use crate::{Digest, Directory, Node, StoreError};
@@ -64,8 +64,8 @@ impl LocalStore {
         let in_use: Vec<_> =
             marker.records.values().filter(|record| record.used >= threshold).cloned().collect();
         for record in in_use {
-            marker.keep(&record.references);
-            marker.kept_records.insert(record.path.clone());
+            let whole = marker.keep(&record.references);
+            marker.kept_records.insert(record.path.clone(), whole);
         }
         for (hash, blob) in &marker.blobs {
             if blob.used >= threshold && marker.kept.insert(*hash) {
@@ -78,13 +78,18 @@ impl LocalStore {
 
     fn delete_rest(&self, mut marker: Marker<'_>, threshold: Stamp) -> Result<Freed, StoreError> {
         let mut freed = Freed::default();
-        let unwanted: Vec<_> = marker
+        let mut unwanted: Vec<_> = marker
             .records
             .values()
-            .filter(|record| !marker.kept_records.contains(&record.path))
+            .filter(|record| !marker.kept_records.contains_key(&record.path))
             .cloned()
             .collect();
+        // Before those that they rely on.
+        unwanted.sort_by_key(|record| !record.relies_on_records());
         for record in unwanted {
+            if marker.kept_records.contains_key(&record.path) {
+                continue;
+            }
             if self.discard(&record.path, threshold)? {
                 freed.n_records += 1;
             } else {
@@ -182,13 +187,15 @@ pub(super) struct Marker<'a> {
     blobs: BTreeMap<Hash, BlobFiles>,
     records: BTreeMap<PathBuf, RecordFile>,
     kept: HashSet<Hash>,
-    kept_records: HashSet<PathBuf>,
+    /// The records that have been kept, and whether all that each relies on is here.
+    kept_records: HashMap<PathBuf, bool>,
     kept_bytes: u64,
     /// The trees that have been kept, and whether all of them is here.
     trees: HashMap<Hash, bool>,
-    /// What was added to `kept` and `trees` since [`Marker::keep_within`] began.
+    /// What was added to `kept`, `trees` and `kept_records` since [`Marker::keep_within`] began.
     last_kept: Vec<Hash>,
     last_trees: Vec<Hash>,
+    last_records: Vec<PathBuf>,
 }
 
 struct BlobFiles {
@@ -202,6 +209,20 @@ struct RecordFile {
     path: PathBuf,
     used: Stamp,
     references: Vec<Reference>,
+    /// Damaged: nothing can rely on it.
+    is_damaged: bool,
+}
+
+impl RecordFile {
+    fn relies_on_records(&self) -> bool {
+        self.references.iter().any(|reference| matches!(reference, Reference::Record { .. }))
+    }
+
+    /// Returns whether it is worth nothing once no root has it any more.
+    fn is_bundle(&self, store: &LocalStore) -> bool {
+        let records = store.root().join("records");
+        [bundle::KIND, bundle::VOID].iter().any(|kind| self.path.starts_with(records.join(kind)))
+    }
 }
 
 impl<'a> Marker<'a> {
@@ -213,11 +234,12 @@ impl<'a> Marker<'a> {
             records: list_records(store)?,
             blobs: BTreeMap::new(),
             kept: HashSet::new(),
-            kept_records: HashSet::new(),
+            kept_records: HashMap::new(),
             kept_bytes: 0,
             trees: HashMap::new(),
             last_kept: Vec::new(),
             last_trees: Vec::new(),
+            last_records: Vec::new(),
         };
         let blobs = store.root().join("blobs");
         for shard in names_in(&blobs)? {
@@ -246,7 +268,13 @@ impl<'a> Marker<'a> {
         let records: Vec<_> = self.records.values().cloned().collect();
         let mut n_broken = 0;
         for record in records {
-            if !self.keep(&record.references) {
+            if self.keep(&record.references) {
+                continue;
+            }
+            if record.is_bundle(self.store) {
+                // A process may have it open, and whatever is left of it must stay.
+                n_broken += self.store.void_bundles()?;
+            } else {
                 fs::remove_file(&record.path)
                     .doing(|| format!("remove record `{}`", record.path.display()))?;
                 n_broken += 1;
@@ -262,15 +290,24 @@ impl<'a> Marker<'a> {
             whole &= match reference {
                 Reference::Blob(digest) => self.keep_blob(digest),
                 Reference::Tree(digest) => self.keep_tree(digest),
-                Reference::Record { kind, key } => {
-                    let path = self.store.record_path(kind, key);
-                    match self.records.get(&path).cloned() {
-                        None => false,
-                        Some(record) => !self.kept_records.insert(path) || self.keep(&record.references),
-                    }
-                }
+                Reference::Record { kind, key } => self.keep_record(&self.store.record_path(kind, key)),
             };
         }
+        whole
+    }
+
+    fn keep_record(&mut self, path: &Path) -> bool {
+        if let Some(whole) = self.kept_records.get(path) {
+            return *whole;
+        }
+        let Some(record) = self.records.get(path).filter(|record| !record.is_damaged).cloned() else {
+            return false;
+        };
+        // One that relies on itself, through others, is as whole as all the rest.
+        self.kept_records.insert(path.to_owned(), true);
+        self.last_records.push(path.to_owned());
+        let whole = self.keep(&record.references);
+        self.kept_records.insert(path.to_owned(), whole);
         whole
     }
 
@@ -310,6 +347,7 @@ impl<'a> Marker<'a> {
     fn keep_within(&mut self, limit: u64, keep: impl FnOnce(&mut Self)) -> bool {
         self.last_kept.clear();
         self.last_trees.clear();
+        self.last_records.clear();
         let before = self.kept_bytes;
         keep(self);
         if self.kept_bytes <= limit {
@@ -321,6 +359,9 @@ impl<'a> Marker<'a> {
         for hash in &self.last_trees {
             self.trees.remove(hash);
         }
+        for path in &self.last_records {
+            self.kept_records.remove(path);
+        }
         self.kept_bytes = before;
         false
     }
@@ -331,7 +372,10 @@ impl<'a> Marker<'a> {
             Record(RecordFile),
             Blob(Hash, u64),
         }
-        let records = self.records.values().filter(|record| !self.kept_records.contains(&record.path));
+        let records = self
+            .records
+            .values()
+            .filter(|record| !self.kept_records.contains_key(&record.path) && !record.is_bundle(self.store));
         let mut items: Vec<(Stamp, Item)> =
             records.map(|record| (record.used, Item::Record(record.clone()))).collect();
         for (hash, blob) in &self.blobs {
@@ -351,12 +395,9 @@ impl<'a> Marker<'a> {
             let fits = used >= oldest
                 && match item {
                     Item::Record(record) => {
-                        let fits = self.keep_within(limit, |marker| {
-                            if marker.keep(&record.references) {
-                                marker.kept_records.insert(record.path.clone());
-                            }
-                        });
-                        if !fits {
+                        let fits = self.keep_within(limit, |marker| _ = marker.keep_record(&record.path));
+                        // Of what is not whole any more, nobody has a use for the rest.
+                        if self.kept_records.get(&record.path) == Some(&false) {
                             self.kept_records.remove(&record.path);
                         }
                         fits
@@ -388,7 +429,9 @@ fn stat_if_there(path: &Path) -> Result<Option<rustix::fs::Stat>, StoreError> {
 fn list_records(store: &LocalStore) -> Result<BTreeMap<PathBuf, RecordFile>, StoreError> {
     let mut records = BTreeMap::new();
     let top = store.root().join("records");
-    for kind in names_in(&top)? {
+    let mut kinds = names_in(&top)?;
+    kinds.sort_unstable();
+    for kind in kinds {
         for shard in names_in(&top.join(&kind))? {
             let directory = top.join(&kind).join(shard);
             for name in names_in(&directory)? {
@@ -396,9 +439,11 @@ fn list_records(store: &LocalStore) -> Result<BTreeMap<PathBuf, RecordFile>, Sto
                 let Some(stat) = stat_if_there(&path)? else { continue };
                 let Ok(bytes) = open_unused(&path).and_then(read_all) else { continue };
                 // A damaged record relies on nothing and is used by nobody.
-                let (used, references) = decode(&bytes)
-                    .map_or(((0, 0), Vec::new()), |(_, record)| (accessed(&stat), record.references));
-                records.insert(path.clone(), RecordFile { path, used, references });
+                let decoded = decode(&bytes);
+                let is_damaged = decoded.is_none();
+                let (used, references) =
+                    decoded.map_or(((0, 0), Vec::new()), |(_, record)| (accessed(&stat), record.references));
+                records.insert(path.clone(), RecordFile { path, used, references, is_damaged });
             }
         }
     }

@@ -8,6 +8,7 @@
 //! ```
 
 mod blobs;
+mod bundle;
 mod checkout;
 mod export;
 mod gc;
@@ -16,6 +17,7 @@ mod lease;
 mod records;
 mod recover;
 mod roots;
+mod table;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -29,8 +31,10 @@ use rustix::fs::{FlockOperation, Mode, OFlags, Timestamps};
 use crate::files::{Stamp, TOUCHED, modified};
 use crate::store::Doing as _;
 use crate::{Digest, Store, StoreError};
+use bundle::Bundles;
 use lease::Lease;
 
+pub use bundle::{Note, Noted};
 pub use gc::{Freed, Keep};
 pub(crate) use import::{Found, Skeleton, read_link, utf8_name};
 pub use import::{ImportMode, Imported};
@@ -63,6 +67,7 @@ pub struct LocalStore {
     synced: Mutex<Stamp>,
     /// How many synchronisations this process has begun, those left out that failed.
     n_syncs: AtomicU64,
+    bundles: Bundles,
 }
 
 impl LocalStore {
@@ -89,6 +94,7 @@ impl LocalStore {
             clock,
             synced: Mutex::new((0, 0)),
             n_syncs: AtomicU64::new(0),
+            bundles: Bundles::default(),
         };
         let synced = store.recover_if_machine_died()?;
         *store.synced.lock().unwrap_or_else(PoisonError::into_inner) = synced;
@@ -156,21 +162,20 @@ const NOW: Timestamps =
 impl Store for LocalStore {
     /// The empty blob is always here, as the Remote Execution API has it.
     fn contains(&self, digest: &Digest) -> Result<bool, StoreError> {
-        Ok(self.find(digest)?.is_some() || *digest == Digest::of(b""))
+        Ok(self.bundles.has(digest) || digest.is_empty() || self.find(digest)?.is_some())
     }
 
     /// Verifies what it reads: [`StoreError::Damaged`] when the bytes are others.
     fn read(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
-        let mut bytes = Vec::with_capacity(usize::try_from(digest.size()).unwrap_or(0));
-        let mut file = self.open_blob(digest)?;
-        std::io::Read::read_to_end(&mut file, &mut bytes).doing(|| format!("read blob {digest}"))?;
-        let found = Digest::of(&bytes);
-        if found == *digest { Ok(bytes) } else { Err(StoreError::Damaged { digest: *digest, found }) }
+        match self.bundles.content(digest) {
+            Some(content) => Ok(content.to_vec()),
+            None => self.read_blob(digest),
+        }
     }
 
     fn write(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(bytes);
-        if self.find(&digest)?.is_none() {
+        if !self.bundles.has(&digest) && self.find(&digest)?.is_none() {
             let mut file = self.new_file()?;
             std::io::Write::write_all(&mut file, bytes).doing(|| format!("write blob {digest}"))?;
             self.place(file, &digest, false)?;

@@ -74,8 +74,14 @@ impl LocalStore {
         Ok(decode(&bytes).filter(|(found, _)| found == key).map(|(_, record)| record))
     }
 
-    /// Deletes the record, if there is one.
+    /// Deletes the record, if there is one. No bundle is opened again that there is now: any may have a note
+    /// that says the same.
     pub fn remove_record(&self, kind: &str, key: &Digest) -> Result<(), StoreError> {
+        self.void_bundles()?;
+        self.delete_record(kind, key)
+    }
+
+    pub(super) fn delete_record(&self, kind: &str, key: &Digest) -> Result<(), StoreError> {
         let path = self.record_path(kind, key);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -85,7 +91,13 @@ impl LocalStore {
         }
     }
 
-    fn touch_record(&self, path: &Path) -> Result<bool, StoreError> {
+    /// Marks the record as used, if there is one.
+    pub fn mark_record(&self, kind: &str, key: &Digest) -> Result<(), StoreError> {
+        self.touch_record(&self.record_path(kind, key)).map(drop)
+    }
+
+    /// Marks the record as used and returns whether it is there.
+    pub(super) fn touch_record(&self, path: &Path) -> Result<bool, StoreError> {
         let touched = rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).and_then(|stat| {
             if accessed(&stat) >= self.lease.start {
                 return Ok(());

@@ -73,7 +73,7 @@ impl LocalStore {
         Ok(roots)
     }
 
-    fn root_path(&self, name: &str) -> PathBuf {
+    pub(super) fn root_path(&self, name: &str) -> PathBuf {
         self.root().join("roots").join(Digest::of(name.as_bytes()).hex())
     }
 }

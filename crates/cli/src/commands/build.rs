@@ -39,7 +39,7 @@ pub(crate) fn run(global: &Global, ui: &Ui, targets: &Targets) -> Result<(), Fai
         reported.push(json!({ "target": name.as_str(), "directory": directory, "files": files }));
     }
     stats.save().map_err(Failure::machine)?;
-    session.keep(&prepared, &built.outcome)?;
+    session.keep(&prepared, &built)?;
 
     let counts = built.outcome.counts();
     if global.json {

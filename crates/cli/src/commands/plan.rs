@@ -88,7 +88,7 @@ fn alike(one: &Planned, other: &Planned) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::sync::Arc;
     use std::time::Duration;
 
     use engine::{Graph, Requirements, Step, StepId, TimeLeft};
@@ -100,7 +100,7 @@ mod tests {
         Graph::default().add_step(Step {
             label: String::new(),
             arguments: Vec::new(),
-            environment: BTreeMap::new(),
+            environment: Arc::default(),
             inputs: Vec::new(),
             requirements: Requirements::default(),
         })

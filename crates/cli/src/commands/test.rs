@@ -28,7 +28,7 @@ pub(crate) fn run(global: &Global, ui: &Ui, tests: &Targets) -> Result<(), Failu
         .collect();
     let steps: Vec<_> = names.iter().map(|name| prepared.lowered.tests[*name]).collect();
     let built = session.build(&prepared, &steps)?;
-    session.keep(&prepared, &built.outcome)?;
+    session.keep(&prepared, &built)?;
 
     let (mut passed, mut failed) = (0, 0);
     let mut reported = Vec::new();

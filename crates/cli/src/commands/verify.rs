@@ -21,7 +21,7 @@ pub(crate) fn run(global: &Global, ui: &Ui, targets: &Targets) -> Result<(), Fai
     if built.outcome.counts().failed > 0 {
         return Err(Failure::told(Blame::Build));
     }
-    session.keep(&prepared, &built.outcome)?;
+    session.keep(&prepared, &built)?;
 
     let all: BTreeSet<_> = built.outcome.steps().map(|(step, _)| step).collect();
     let findings = session.again(&prepared, &steps, &all)?;

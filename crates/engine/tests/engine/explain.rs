@@ -1,5 +1,7 @@
 //! What is said about why something runs.
 
+use std::sync::Arc;
+
 use engine::{Fate, Graph, Input, Options, Reason, StepId};
 use testkit::make_tree;
 
@@ -39,7 +41,7 @@ impl Project {
         let mut compile =
             step("object", &["list"], vec![at("usr/bin", output(compiler, "")), at("build/src/app", source)]);
         if let Some(level) = self.debug {
-            compile.environment.insert("DEBUG".to_owned(), level.to_owned());
+            Arc::make_mut(&mut compile.environment).insert("DEBUG".to_owned(), level.to_owned());
         }
         compile.requirements.root = self.root;
         let object = graph.add_step(compile);
@@ -51,7 +53,8 @@ impl Project {
         link.arguments.extend(self.flags.iter().map(|flag| (*flag).to_owned()));
         // `list` takes no arguments: flags go where the script does not look.
         link.arguments.truncate(1);
-        link.environment.extend(self.flags.iter().map(|flag| ((*flag).to_owned(), "1".to_owned())));
+        Arc::make_mut(&mut link.environment)
+            .extend(self.flags.iter().map(|flag| ((*flag).to_owned(), "1".to_owned())));
         let program = graph.add_step(link);
         (graph, [compiler, object, program])
     }

@@ -8,4 +8,5 @@ mod merge;
 mod records;
 mod run;
 mod scale;
+mod shortcuts;
 mod world;

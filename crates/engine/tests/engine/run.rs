@@ -1,6 +1,6 @@
 //! What runs, what does not, and in which order.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::{End, Event, EventKind, Graph, History, Input, Options, Usage};
@@ -67,7 +67,7 @@ fn key_holds_all_that_can_change_the_outputs() {
     argument.arguments[1] = "2".to_owned();
     variants.push(argument);
     let mut environment = plain();
-    environment.environment.insert("LANG".to_owned(), "C".to_owned());
+    Arc::make_mut(&mut environment.environment).insert("LANG".to_owned(), "C".to_owned());
     variants.push(environment);
     let mut root = plain();
     root.requirements.root = true;
@@ -206,7 +206,7 @@ fn executor_is_told_what_was_placed_and_finds_it_in_the_store() {
     let mut graph = Graph::default();
     let inputs = vec![at("", world.tree(&[("bin/sh*", "sh")])), at("build/in/x", world.file("x"))];
     let mut only = step("only", &["list"], inputs);
-    only.environment.insert("PATH".to_owned(), "/bin".to_owned());
+    Arc::make_mut(&mut only.environment).insert("PATH".to_owned(), "/bin".to_owned());
     let only = graph.add_step(only);
     let executor = ScriptedExecutor::new(&world.store, |request| {
         let paths: Vec<&str> = request.placed.iter().map(|placed| placed.path.as_str()).collect();

@@ -1,9 +1,8 @@
 //! The world that the tests build in, and graphs in few words.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cas::{Digest, Store};
@@ -140,7 +139,7 @@ pub(crate) fn step(label: &str, arguments: &[&str], inputs: Vec<Placement>) -> S
     Step {
         label: label.to_owned(),
         arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
-        environment: BTreeMap::new(),
+        environment: Arc::default(),
         inputs,
         requirements: Requirements::default(),
     }

@@ -1,6 +1,6 @@
 //! Whole builds: the engine with everything of this crate.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn shell(label: &str, script: &str, inputs: Vec<Placement>) -> Step {
     Step {
         label: label.to_owned(),
         arguments: ["sh", "-ec", script].map(str::to_owned).to_vec(),
-        environment: BTreeMap::new(),
+        environment: Arc::default(),
         inputs,
         requirements: Requirements::default(),
     }

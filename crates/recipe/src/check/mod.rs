@@ -35,8 +35,10 @@ pub(crate) fn references_lead_somewhere(
     names: &Names,
     problems: &mut Vec<Problem>,
 ) {
+    let mut known: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (section, name, place) in references {
-        if names.section(section).any(|known| known == name.as_str()) {
+        let known = known.entry(section).or_insert_with(|| names.section(section).collect());
+        if known.contains(name.as_str()) {
             continue;
         }
         let (noun, nouns) = match *section {

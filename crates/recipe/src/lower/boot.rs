@@ -59,7 +59,7 @@ impl Lowering<'_> {
         let step = self.step(Step {
             label: format!("test {name}"),
             arguments: ["tools/runvm", "boot", "in/boot.json", "out"].map(str::to_owned).to_vec(),
-            environment: command_environment(self.stack),
+            environment: self.environment.clone(),
             inputs,
             requirements: Requirements {
                 root: false,

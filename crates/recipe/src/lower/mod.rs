@@ -6,6 +6,7 @@ mod sources;
 mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cas::Digest;
@@ -159,6 +160,7 @@ pub fn lower(
         labels: BTreeSet::new(),
         problems: Vec::new(),
         lowered: Lowered::default(),
+        environment: Arc::new(command_environment(stack)),
     };
     lowering.all(&closure, goals);
     crate::problem::tidy(&mut lowering.problems);
@@ -177,6 +179,8 @@ struct Lowering<'a> {
     labels: BTreeSet<String>,
     problems: Vec<Problem>,
     lowered: Lowered,
+    /// The environment variables of every command.
+    environment: Arc<BTreeMap<String, String>>,
 }
 
 /// A layer: a tar file that a step makes.
@@ -244,7 +248,7 @@ impl<'a> Lowering<'a> {
         self.step(Step {
             label,
             arguments: arguments.collect(),
-            environment: BTreeMap::new(),
+            environment: Arc::default(),
             inputs: all,
             requirements,
         })

@@ -1,6 +1,7 @@
 //! Targets as steps.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use engine::{Input, Placement, Requirements, Step, StepId};
 use mkimg::spec::{
@@ -8,9 +9,7 @@ use mkimg::spec::{
     LayerSpec, ModulesSpec, NodeSpec, Spec, UserSpec,
 };
 
-use super::{
-    INPUTS, Layer, Lowering, OUT, SOURCES, TargetOutput, command_environment, place_layers, timeout,
-};
+use super::{INPUTS, Layer, Lowering, OUT, SOURCES, TargetOutput, place_layers, timeout};
 use crate::Spanned;
 use crate::check;
 use crate::scalar::{GuestPath, Name, Uuid};
@@ -107,9 +106,11 @@ impl<'a> Lowering<'a> {
             let head = ["sh", "-c", CHECKED, "sh", &outputs.join("\n")].map(str::to_owned);
             head.into_iter().chain(program).collect()
         };
-        let mut environment = command_environment(self.stack);
-        environment
-            .extend(command.environment.iter().map(|(name, value)| (name.clone(), value.value.clone())));
+        let mut environment = self.environment.clone();
+        if !command.environment.is_empty() {
+            Arc::make_mut(&mut environment)
+                .extend(command.environment.iter().map(|(name, value)| (name.clone(), value.value.clone())));
+        }
         debug_assert_eq!(environment["OUT"], OUT);
         let requirements =
             Requirements { root: command.root, ..timeout(command.timeout.map(|timeout| timeout.duration())) };
