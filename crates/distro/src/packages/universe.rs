@@ -39,6 +39,10 @@ pub struct Universe {
     slots: Vec<Range<u32>>,
     /// Sorted by name, then package.
     provides: Vec<Provide>,
+    /// How the name of each slot and of each of `provides` starts: what nearly every search is decided by,
+    /// without a look at the names themselves, which lie far apart.
+    slot_starts: Vec<u64>,
+    provide_starts: Vec<u64>,
 }
 
 /// What can be installed once: a name on an architecture. `all` counts as the native architecture.
@@ -81,10 +85,13 @@ impl Universe {
             entries: Vec::new(),
             slots: Vec::new(),
             provides: Vec::new(),
+            slot_starts: Vec::new(),
+            provide_starts: Vec::new(),
         };
         universe.fill_entries();
         universe.fill_slots();
         universe.fill_provides()?;
+        universe.fill_starts();
         Ok(universe)
     }
 
@@ -141,7 +148,7 @@ impl Universe {
 
     /// The packages whose field `Provides` has `name`.
     pub fn providers(&self, name: &str) -> impl Iterator<Item = Provider<'_>> {
-        let start = self.provides.partition_point(|provide| self.provided_name(provide) < name);
+        let start = find_first(&self.provide_starts, name, |idx| self.provided_name(&self.provides[idx]));
         self.provides[start..].iter().take_while(move |provide| self.provided_name(provide) == name).map(
             |provide| {
                 let text = self.package(provide.package).text();
@@ -170,7 +177,7 @@ impl Universe {
 
     pub(crate) fn slots_named(&self, name: &str) -> impl Iterator<Item = Slot> + Clone + use<> {
         let name_of = |slot: &Range<u32>| self.package(PackageId(slot.start)).name();
-        let start = self.slots.partition_point(|slot| name_of(slot) < name);
+        let start = find_first(&self.slot_starts, name, |idx| name_of(&self.slots[idx]));
         let length = self.slots[start..].iter().take_while(|slot| name_of(slot) == name).count();
         let start = u32::try_from(start).expect("there are no more slots than entries");
         let length = u32::try_from(length).expect("there are no more slots than entries");
@@ -322,6 +329,14 @@ impl Universe {
         Ok(())
     }
 
+    fn fill_starts(&mut self) {
+        let of_slot = |slot: &Range<u32>| start_of(self.package(PackageId(slot.start)).name());
+        let slot_starts = self.slots.iter().map(of_slot).collect();
+        let provide_starts =
+            self.provides.iter().map(|provide| start_of(self.provided_name(provide))).collect();
+        (self.slot_starts, self.provide_starts) = (slot_starts, provide_starts);
+    }
+
     fn provided_name(&self, provide: &Provide) -> &str {
         let part_idx = self.entries[provide.package.index()].part_idx;
         provide.name.get(self.parts[part_idx as usize].index.text())
@@ -340,6 +355,26 @@ impl Universe {
     fn candidates(&self) -> impl Iterator<Item = PackageId> {
         self.slots.iter().map(|slot| PackageId(slot.start)).filter(|&id| self.architecture(id) == self.native)
     }
+}
+
+/// Returns the first eight bytes of a name as a number, which sorts as they do: no name has a NUL.
+fn start_of(name: &str) -> u64 {
+    let mut start = [0; 8];
+    let length = name.len().min(8);
+    start[..length].copy_from_slice(&name.as_bytes()[..length]);
+    u64::from_be_bytes(start)
+}
+
+/// Returns the first index whose name is not less than `name`. The names are sorted; `starts` is how they start.
+fn find_first<'a>(starts: &[u64], name: &str, name_of: impl Fn(usize) -> &'a str) -> usize {
+    let start = start_of(name);
+    let mut first = starts.partition_point(|other| *other < start);
+    let mut end = first + starts[first..].partition_point(|other| *other == start);
+    while first < end {
+        let middle = first + (end - first) / 2;
+        if name_of(middle) < name { first = middle + 1 } else { end = middle }
+    }
+    first
 }
 
 /// Sorts the native architecture before the others.
