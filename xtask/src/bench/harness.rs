@@ -3,43 +3,8 @@
 use std::ffi::OsStr;
 use std::process::Command;
 
-use super::measure::in_turns;
-use super::noop::ninja;
 use super::report::{Goal, Report, Row};
 use super::{Context, command, missing};
-
-/// The shape of the graph in `crates/engine/benches/noop.rs`.
-const N_LAYERS: usize = 20;
-const N_STEPS: usize = 10_000;
-
-/// Measures the engine alone on 10,000 steps, in memory, and ninja on a graph of the same shape.
-pub(crate) fn graph(context: &Context, n_runs: usize) -> Result<Report, String> {
-    let text = cargo_bench(context, "engine", "noop", &[])?;
-    let row = |name: &str, what: &str| {
-        let line = text.lines().find(|line| line.contains(what));
-        let time = line.and_then(|line| seconds(line.rsplit(':').next()?));
-        time.map(|time| Row::of_seconds(name, &[time]))
-            .ok_or_else(|| format!("the benchmark of the engine printed no `{what}`:\n{text}"))
-    };
-    let idle = row("engine, nothing to run", "nothing to run")?;
-    let cold = row("engine, all to run", "all to run")?;
-    let mut notes =
-        vec!["the engine's own time, with stores in memory; ninja's is that of its whole process".to_owned()];
-    let rows = match missing("ninja", "ninja-build") {
-        Some(note) => {
-            notes.push(note);
-            vec![idle.goal(Goal::Ratio(1.0)), cold.goal(Goal::Seconds(1.0))]
-        }
-        None => {
-            let scratch = context.scratch("graph")?;
-            let samples =
-                in_turns(&scratch, &mut [ninja(&scratch.join("ninja"), N_STEPS, N_LAYERS)?], n_runs)?;
-            let peer = Row::of("ninja, nothing to run", &samples[0]);
-            vec![idle.against(&peer).goal(Goal::Ratio(1.0)), cold.goal(Goal::Seconds(1.0)), peer]
-        }
-    };
-    Ok(Report { name: "graph", title: format!("{N_STEPS} steps in {N_LAYERS} layers"), rows, notes })
-}
 
 /// Measures what a sandbox costs, beside bubblewrap.
 pub(crate) fn sandbox(context: &Context, n_runs: usize) -> Result<Report, String> {
@@ -119,27 +84,9 @@ fn cost(line: &str) -> Option<(&str, f64)> {
     Some((name, median.parse::<f64>().ok()? / 1e3))
 }
 
-/// A duration as `{:?}` writes it.
-fn seconds(text: &str) -> Option<f64> {
-    let text = text.trim();
-    for (unit, n_per_second) in [("ms", 1e3), ("µs", 1e6), ("ns", 1e9), ("s", 1.0)] {
-        if let Some(number) = text.strip_suffix(unit) {
-            return number.parse::<f64>().ok().map(|number| number / n_per_second);
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations() {
-        assert_eq!(seconds(" 35.5ms"), Some(0.0355));
-        assert_eq!(seconds("1.25s"), Some(1.25));
-        assert_eq!(seconds("many"), None);
-    }
 
     #[test]
     fn a_line_of_the_sandbox() {

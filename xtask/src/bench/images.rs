@@ -1,4 +1,4 @@
-//! Images of a root file system of some 700 MB, beside the tools that everybody uses.
+//! Images of a root file system of some 1.5 GB, beside the tools that everybody uses.
 
 use std::fs;
 use std::io::Write as _;
@@ -13,11 +13,13 @@ use super::report::{Goal, Report, Row};
 use super::{Context, command, make_directory, missing, remove, write};
 
 /// The size of the ext4 images, in MiB.
-const SIZE: u64 = 1000;
+const SIZE: u64 = 2000;
 const N_DIRECTORIES: usize = 400;
-const N_FILES: usize = 24_000;
-const N_LARGE: usize = 240;
-const N_LINKS: usize = 2000;
+const N_FILES: usize = 48_000;
+const N_LARGE: usize = 480;
+const N_LINKS: usize = 4000;
+/// The memory that our writers may take, in bytes.
+const MEMORY_GOAL: u64 = 128 << 20;
 
 /// Measures `mkimg` writing ext4 and `mke2fs -d`.
 pub(crate) fn ext4(context: &Context, n_runs: usize) -> Result<Report, String> {
@@ -61,7 +63,7 @@ impl Root {
     fn make(context: &Context) -> Result<Root, String> {
         let scratch = context.scratch("images")?;
         make_directory(&scratch.join("out"))?;
-        let size = scratch.join("size");
+        let size = scratch.join(format!("size-{SIZE}"));
         if let Some(n_bytes) = fs::read_to_string(&size).ok().and_then(|text| text.parse().ok()) {
             return Ok(Root { scratch, n_bytes });
         }
@@ -93,7 +95,7 @@ impl Root {
             cases.push(peer.prepare(start_over));
         }
         let samples = in_turns(&self.scratch, &mut cases, n_runs)?;
-        let ours = Row::of("mkimg", &samples[0]).goal(Goal::Ratio(1.0));
+        let ours = Row::of("mkimg", &samples[0]).goal(Goal::Ratio(1.0)).memory(MEMORY_GOAL);
         let rows = match samples.get(1) {
             Some(samples) => {
                 let peer = Row::of(cases[1].name, samples);
@@ -115,7 +117,7 @@ impl Root {
 /// Writes files of the sizes that a Debian system has: most of them small, most bytes in large ones. Returns
 /// how many bytes that are.
 fn fill(tree: &Path) -> std::io::Result<u64> {
-    let mut random = Random(0x0b00_7b00_7b00_7b00);
+    let mut random = Random::new();
     let noise: Vec<u8> = (0..(4 << 20)).map(|_| random.below(256) as u8).collect();
     let directories: Vec<PathBuf> =
         (0..N_DIRECTORIES).map(|idx| tree.join(format!("usr/share/{}/{idx}", idx % 20))).collect();
@@ -143,10 +145,14 @@ fn fill(tree: &Path) -> std::io::Result<u64> {
 }
 
 /// The same numbers in every run (xorshift64).
-struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
-    fn below(&mut self, limit: usize) -> usize {
+    pub(super) fn new() -> Random {
+        Random(0x0b00_7b00_7b00_7b00)
+    }
+
+    pub(super) fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -4,12 +4,15 @@
 
 mod bootstrap;
 mod environment;
+mod graph;
 mod harness;
 mod images;
 mod measure;
 mod memory;
 mod noop;
 mod report;
+mod solve;
+mod store;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,10 +28,14 @@ const BENCHMARKS: &[Benchmark] = &[
     ("bootstrap", 5, bootstrap::run),
     ("unpack", 1, harness::unpack),
     ("add-package", 5, environment::add_package),
-    ("graph", 10, harness::graph),
+    ("graph", 10, graph::run),
     ("sandbox", 1, harness::sandbox),
     ("ext4", 5, images::ext4),
     ("cpio", 5, images::cpio),
+    ("store", 5, store::put),
+    ("stage", 10, store::stage),
+    ("solve", 3, solve::solve),
+    ("lock", 5, solve::lock),
 ];
 
 /// What all benchmarks share.
@@ -37,6 +44,8 @@ struct Context {
     root: PathBuf,
     /// Where benchmarks keep what they make: `target/bench`.
     scratch: PathBuf,
+    /// Whether what is measured is built first.
+    build: bool,
 }
 
 impl Context {
@@ -45,7 +54,7 @@ impl Context {
         let program = std::env::current_exe().map_err(|error| format!("could not find xtask: {error}"))?;
         // The program is TARGET/PROFILE/xtask.
         let target = program.ancestors().nth(2).unwrap_or(root);
-        let context = Context { root: root.to_owned(), scratch: target.join("bench") };
+        let context = Context { root: root.to_owned(), scratch: target.join("bench"), build };
         if build {
             if !crate::cargo(&["build", "--release", "--locked", "--package", "bootwright"]) {
                 return Err("bootwright could not be built".to_owned());
@@ -65,6 +74,19 @@ impl Context {
     /// Returns one of our programs: `bootwright`, or `mkimg` as it is embedded in it.
     fn program(&self, name: &str) -> PathBuf {
         self.scratch.join("bin").join(name)
+    }
+
+    /// Returns an example of one of our crates, which does what no program of ours does alone.
+    fn example(&self, package: &str, name: &str) -> Result<PathBuf, String> {
+        let program = self.scratch("bin")?.join(name);
+        if self.build {
+            if !crate::cargo(&["build", "--release", "--locked", "--package", package, "--example", name]) {
+                return Err(format!("the example `{name}` of `{package}` could not be built"));
+            }
+            let target = self.scratch.parent().unwrap_or(&self.root);
+            copy(&target.join("release/examples").join(name), &program)?;
+        }
+        Ok(program)
     }
 
     /// Returns the directory of a benchmark, which keeps what is dear to make again.
@@ -222,7 +244,7 @@ mod tests {
         check(
             &["nop"],
             Err(
-                "there is no benchmark `nop`, only noop, bootstrap, unpack, add-package, graph, sandbox, ext4, cpio",
+                "there is no benchmark `nop`, only noop, bootstrap, unpack, add-package, graph, sandbox, ext4, cpio, store, stage, solve, lock",
             ),
         );
     }

@@ -1,21 +1,18 @@
 //! Nothing to do: the second build of an example beside ninja on a graph with as many steps.
 
-use std::fmt::Write as _;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use super::graph::ninja;
 use super::measure::{Case, Task, in_turns};
 use super::report::{Goal, Report, Row};
-use super::{Context, command, copy, make_directory, missing, write};
+use super::{Context, command, copy, make_directory, missing};
 
 const EXAMPLE: &str = "examples/quickstart";
 /// From start to end, in seconds.
 const GOAL: f64 = 0.030;
 /// How long until `stat` is believed.
 const SETTLED: Duration = Duration::from_secs(4);
-/// What ninja prints when all is up to date.
-pub(super) const NINJA_IDLE: &str = "no work to do";
 
 /// Measures `build` and `test` of the example when everything is remembered.
 ///
@@ -48,7 +45,7 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
     ];
     let missing = missing("ninja", "ninja-build");
     if missing.is_none() {
-        cases.push(ninja(&scratch.join("ninja"), n_steps, 1)?);
+        cases.push(ninja("ninja", &scratch.join("ninja"), n_steps, 1)?);
     }
     let samples = in_turns(&scratch, &mut cases, n_runs)?;
     let mut rows: Vec<Row> =
@@ -80,26 +77,4 @@ fn n_steps(text: &str) -> Result<usize, String> {
         (Some(ran), Some(remembered)) => Ok(ran + remembered),
         _ => Err(format!("`build --json` printed no number of steps: {text}")),
     }
-}
-
-/// Returns ninja with nothing to do: a graph of `n_steps` steps in `n_layers` layers, each of which reads two
-/// results of the layer above, or two sources.
-pub(super) fn ninja(directory: &Path, n_steps: usize, n_layers: usize) -> Result<Case<'static>, String> {
-    make_directory(&directory.join("out"))?;
-    let width = n_steps.div_ceil(n_layers);
-    let mut text = "rule make\n  command = touch $out\n".to_owned();
-    for step in 0..n_steps {
-        let (layer, idx) = (step / width, step % width);
-        let inputs = match layer.checked_sub(1) {
-            Some(above) => format!("out/{above}-{idx} out/{above}-{}", (idx * 7 + 1) % width),
-            None => format!("source-{idx} build.ninja"),
-        };
-        if layer == 0 {
-            write(&directory.join(format!("source-{idx}")), "")?;
-        }
-        let _ = writeln!(text, "build out/{layer}-{idx}: make {inputs}");
-    }
-    write(&directory.join("build.ninja"), &text)?;
-    command(Command::new("ninja").current_dir(directory))?;
-    Ok(Case::new("ninja", Task::new("ninja", directory)).says(NINJA_IDLE))
 }

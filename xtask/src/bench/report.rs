@@ -37,6 +37,10 @@ impl Summary {
         Summary { median, min: values[0], max: values[values.len() - 1] }
     }
 
+    pub(crate) fn median(self) -> f64 {
+        self.median
+    }
+
     fn to_json(self) -> Value {
         json!({ "median": self.median, "min": self.min, "max": self.max })
     }
