@@ -5,7 +5,7 @@ use std::time::Duration;
 use engine::{Input, Placement, Requirements, Step};
 use vm::spec;
 
-use super::{INPUTS, Lowering, MachineOutput, command_environment};
+use super::{INPUTS, Lowering, MachineOutput};
 use crate::machine::{Accel, DiskAccess, DiskFormat, End, Machine, Talk};
 use crate::scalar::{Arch, Name, TargetRef};
 
@@ -28,7 +28,7 @@ impl Lowering<'_> {
         let output = MachineOutput {
             inputs,
             arguments: ["tools/runvm", "console", "in/boot.json"].map(str::to_owned).to_vec(),
-            environment: command_environment(self.stack),
+            environment: self.environment.clone(),
             requirements: Requirements { kvm: machine.accel != Accel::Tcg, ..Requirements::default() },
             machine: spec,
         };

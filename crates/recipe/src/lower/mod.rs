@@ -80,7 +80,7 @@ pub struct MachineOutput {
     /// The command line.
     pub arguments: Vec<String>,
     /// The environment of the command.
-    pub environment: BTreeMap<String, String>,
+    pub environment: Arc<BTreeMap<String, String>>,
     /// What it needs of this machine.
     pub requirements: Requirements,
     /// What `in/boot.json` says.
