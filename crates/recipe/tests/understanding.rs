@@ -84,7 +84,7 @@ fn check_knobs(settings: &Settings, expected: &str) {
 fn knobs_have_defaults() {
     check_knobs(
         &settings(&[], &[("HOME", "/root")]),
-        "gcc-aarch64-linux-gnu make · recommends false · root false · echo demo-2 arm64 $arm64 $HOME $(id) $ · cpus 2",
+        "make gcc-aarch64-linux-gnu · recommends false · root false · echo demo-2 arm64 $arm64 $HOME $(id) $ · cpus 2",
     );
 }
 
@@ -92,7 +92,7 @@ fn knobs_have_defaults() {
 fn overlays_append_to_lists_and_replace_the_rest() {
     check_knobs(
         &settings(&[("ARCH", "amd64"), ("DEBUG", "true")], &[("CPUS", "4"), ("ARCH", "arm64")]),
-        "gdb make · recommends true · root true · echo demo-2 amd64 $amd64 $HOME $(id) $ · cpus 1",
+        "make gdb · recommends true · root true · echo demo-2 amd64 $amd64 $HOME $(id) $ · cpus 1",
     );
 }
 

@@ -82,9 +82,16 @@ impl World {
     /// Unpacks `packages` on top of those that were configured here.
     pub(crate) fn on_top(&self, packages: &[Package]) -> World {
         let spec = self.spec();
-        let absolute = |path: &serde_json::Value| self.path().join(path.as_str().unwrap());
-        let layers: Vec<PathBuf> = spec["layers"].as_array().unwrap().iter().map(absolute).collect();
-        let mut below = spec["below"].as_array().unwrap().clone();
+        let absolute = |path: &serde_json::Value| serde_json::json!(self.path().join(path.as_str().unwrap()));
+        let all = |paths: &serde_json::Value| -> Vec<_> {
+            paths.as_array().unwrap().iter().map(absolute).collect()
+        };
+        let mut below: Vec<_> = spec["below"].as_array().unwrap().clone();
+        for stage in &mut below {
+            stage["packages"] = all(&stage["packages"]).into();
+            stage["changes"] = absolute(&stage["changes"]);
+        }
+        let layers = all(&spec["layers"]);
         below.push(serde_json::json!({ "packages": layers, "changes": self.path().join("out/layer.tar") }));
         World::of_stages(&serde_json::Value::Array(below), packages)
     }

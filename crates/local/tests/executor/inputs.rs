@@ -164,7 +164,7 @@ fn near_environments() {
     let world = World::new();
     let executor = world.executor(1);
     let run = |environment: Digest, script: &str| {
-        let mut step = Step::shell(&world, script);
+        let mut step = Step::shell(&world, script).root();
         step.placed[0].node = Node::Directory { digest: environment };
         world.log(&step.run(&executor))
     };
