@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use distro::mirror::Mirrors;
 use distro::release::{Freshness, Keyring};
 use distro::resolve::{Catalog, FeedError, Fetch, Query, Resolver};
-use distro::solve::{Base, Recommends, Relations, Request, Wanted};
+use distro::solve::{Base, Recommends, Relations, Request, Wanted, With};
 use distro::timestamp::Timestamp;
 use recipe::{Lock, LockedRelease, LockedSet, LockedSource, Needs, PackageRequest, Pin, Source};
 
@@ -100,7 +100,14 @@ fn add(session: &Session<'_>, needs: &Needs, lock: &mut Lock) -> Result<(), Fail
             let resolution = catalog.resolve(wanted).map_err(Failure::project)?;
             let chosen = resolution.pins.iter().zip(&resolution.solution.packages);
             let pins: Vec<Pin> = chosen
-                .map(|(pin, chosen)| to_pin(pin, chosen.wanted.map(|idx| request.packages[idx].clone())))
+                .map(|(pin, chosen)| {
+                    let with = match chosen.with {
+                        With::Essential => None,
+                        With::Base => Some(request.base.to_owned()),
+                        With::Wanted(idx) => Some(request.packages[idx].clone()),
+                    };
+                    to_pin(pin, with)
+                })
                 .collect();
             session.ui.note(&format!("locked {} packages for `{name}`", pins.len()));
             let used: BTreeSet<&str> = pins.iter().map(|pin| pin.suite.as_str()).collect();
@@ -140,7 +147,7 @@ fn to_request(name: &str, request: &PackageRequest) -> Result<Request, Failure> 
     })
 }
 
-fn to_pin(pin: &distro::resolve::Pin, wanted: Option<String>) -> Pin {
+fn to_pin(pin: &distro::resolve::Pin, with: Option<String>) -> Pin {
     Pin {
         name: pin.name().to_owned(),
         version: pin.version().to_owned(),
@@ -149,7 +156,7 @@ fn to_pin(pin: &distro::resolve::Pin, wanted: Option<String>) -> Pin {
         filename: pin.filename().to_owned(),
         size: pin.size(),
         sha256: pin.sha256().to_string(),
-        wanted,
+        with,
     }
 }
 

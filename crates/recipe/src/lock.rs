@@ -70,9 +70,10 @@ pub struct Pin {
     /// The SHA-256 of the package file.
     #[serde(deserialize_with = "sha256")]
     pub sha256: String,
-    /// The package that was asked for with which it came; none if it came with the base.
+    /// With what it came: a package that was asked for, or the base by its name. Nothing if an essential package
+    /// needs it.
     #[serde(default, rename = "for")]
-    pub wanted: Option<String>,
+    pub with: Option<String>,
 }
 
 impl Pin {
@@ -359,7 +360,7 @@ fn release(release: &LockedRelease) -> String {
 }
 
 fn pin(pin: &Pin) -> String {
-    let Pin { name, version, arch, suite, filename, size, sha256, wanted } = pin;
+    let Pin { name, version, arch, suite, filename, size, sha256, with } = pin;
     let mut line = String::new();
     for (key, value) in
         [("name", name), ("version", version), ("arch", arch), ("suite", suite), ("filename", filename)]
@@ -367,8 +368,8 @@ fn pin(pin: &Pin) -> String {
         write!(line, "{key} = {}, ", quoted(value)).expect("writing to a string cannot fail");
     }
     write!(line, "size = {size}, sha256 = {}", quoted(sha256)).expect("writing to a string cannot fail");
-    if let Some(wanted) = wanted {
-        write!(line, ", for = {}", quoted(wanted)).expect("writing to a string cannot fail");
+    if let Some(with) = with {
+        write!(line, ", for = {}", quoted(with)).expect("writing to a string cannot fail");
     }
     format!("{{ {line} }}")
 }

@@ -26,13 +26,13 @@ fn pin(name: &str, version: &str) -> Pin {
         filename: format!("pool/{name}.deb"),
         size: 1,
         sha256: Digest::of(name.as_bytes()).hex(),
-        wanted: None,
+        with: None,
     }
 }
 
 /// A package that was asked for.
 fn wanted(name: &str, version: &str) -> Pin {
-    Pin { wanted: Some(name.to_owned()), ..pin(name, version) }
+    Pin { with: Some(name.to_owned()), ..pin(name, version) }
 }
 
 /// A lock with a few of the packages.

@@ -20,18 +20,22 @@ const EPOCH: u64 = 1_577_836_800;
 /// How mmdebstrap reaches packages that are files of this machine.
 const HOOKS: &str = "/usr/share/mmdebstrap/hooks/file-mirror-automount";
 
-/// Measures `build` of a root file system: with an empty store but for the packages, and with the packages
-/// unpacked, when only configuring them and writing the tar are left to do.
+/// Measures `build` of a root file system: with an empty store but for the packages; with the packages unpacked, when
+/// only configuring them and writing the tar are left to do; and with them configured for another project.
 ///
 /// The first time, packages are downloaded.
 pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
     let scratch = context.scratch("bootstrap")?;
     let fetched = fetch(context)?;
-    let [cold, warm] = ["cold", "warm"].map(|name| scratch.join(name));
+    let [cold, warm, shared] = ["cold", "warm", "shared"].map(|name| scratch.join(name));
     let old = scratch.join("old");
     make_directory(&old)?;
-    start_over(&fetched, &warm, &old.join("warm"))?;
-    command(&mut bootwright(context, &warm, "build"))?;
+    for project in [&warm, &shared] {
+        start_over(&fetched, project, &old.join("first"))?;
+        command(&mut bootwright(context, project, "build"))?;
+    }
+    let not_unpacking = |label: &str| !label.starts_with("unpack ");
+    let results = results(&command(bootwright(context, &warm, "log").arg("--json"))?, not_unpacking)?;
 
     let build = |project: &Path| {
         let task =
@@ -44,8 +48,9 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
             // stays until the end.
             start_over(&fetched, &cold, &old.join(run.to_string()))
         }),
-        // Of all steps, only those that configure and write depend on the time stamp.
-        Case::new("warm", build(&warm)).prepare(|run| write_project(&warm, EPOCH + 1 + run as u64)),
+        Case::new("warm", build(&warm)).prepare(|_| forget(&warm.join("cache/store"), &results)),
+        // Of all steps, only the one that writes the tar depends on the time stamp.
+        Case::new("configured", build(&shared)).prepare(|run| write_project(&shared, EPOCH + 1 + run as u64)),
     ];
     let missing = missing("mmdebstrap", "mmdebstrap");
     let tar = scratch.join("mmdebstrap.tar");
@@ -69,14 +74,14 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
     let rows: Vec<Row> =
         cases.iter().zip(&samples).map(|(case, samples)| Row::of(case.name, samples)).collect();
     let mut rows = rows.into_iter();
-    let (cold_row, warm_row, peer) = (rows.next(), rows.next(), rows.next());
+    let (cold_row, warm_row, shared_row, peer) = (rows.next(), rows.next(), rows.next(), rows.next());
     if peer.is_some() {
         let theirs = installed(&tar)?;
         if theirs != n_packages {
             return Err(format!("not the same work: {n_packages} packages here, {theirs} from mmdebstrap"));
         }
     }
-    let ours = [(cold_row, COLD), (warm_row, WARM)].into_iter().filter_map(|(row, goal)| {
+    let ours = [(cold_row, COLD), (warm_row, WARM), (shared_row, WARM)].into_iter().filter_map(|(row, goal)| {
         let row = row?.goal(Goal::Ratio(goal)).memory(MEMORY);
         Some(match &peer {
             Some(peer) => row.against(peer),
@@ -86,7 +91,7 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
     let mut rows: Vec<Row> = ours.collect();
     rows.extend(peer);
     // What the runs left is large and of no use to the next ones.
-    for path in [&cold, &warm, &old, &tar] {
+    for path in [&cold, &warm, &shared, &old, &tar] {
         remove(path)?;
     }
     Ok(Report {
@@ -95,6 +100,28 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
         rows,
         notes: missing.into_iter().collect(),
     })
+}
+
+/// Returns the digests of the actions that the log of a build has under a label that is `wanted`.
+fn results(log: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, String> {
+    let log: serde_json::Value =
+        serde_json::from_str(log).map_err(|error| format!("could not understand the log: {error}"))?;
+    let events = log["events"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let ended = events.iter().filter(|event| event["event"] == "ended");
+    let ended = ended.filter(|event| event["label"].as_str().is_some_and(&wanted));
+    let actions = ended.filter_map(|event| event["action"].as_str()?.split_once('/'));
+    let actions: Vec<String> = actions.map(|(hash, _)| hash.to_owned()).collect();
+    if actions.is_empty() { Err("the log of the build has no steps".to_owned()) } else { Ok(actions) }
+}
+
+/// Makes a store as if the results of these actions had never been there.
+fn forget(store: &Path, actions: &[String]) -> Result<(), String> {
+    let records = store.join("records");
+    for action in actions {
+        let (first, rest) = action.split_at_checked(2).ok_or("the digest of an action is too short")?;
+        remove(&records.join("actions").join(first).join(rest))?;
+    }
+    remove(&records.join("bundles-1"))
 }
 
 fn write_project(directory: &Path, epoch: u64) -> Result<(), String> {

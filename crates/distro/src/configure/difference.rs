@@ -28,6 +28,7 @@ pub(super) struct Difference<'a> {
     pub(super) upper: &'a Path,
     /// Both together, as mounted: the view that the records are about.
     pub(super) mount: &'a Path,
+    /// How old everything new is, in seconds since 1970.
     pub(super) epoch: i64,
 }
 

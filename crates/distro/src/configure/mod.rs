@@ -135,11 +135,12 @@ pub fn configure(spec: &Spec, places: &Places, log: &mut (dyn Write + Send)) -> 
     let open_error = |source| ConfigureError::place("open", &mount.root, source);
     let mut root = Root::open(&mount.root).map_err(open_error)?;
     prepare::prepare(&mut root, &packages, spec)?;
+    let epoch = packages.epoch();
     let mut records = Records::default();
     let mut scripts = Scripts {
         root: &mount.root,
         init: &places.init,
-        environment: scripts::environment(spec.epoch),
+        environment: scripts::environment(epoch),
         records: &mut records,
         log,
     };
@@ -152,7 +153,7 @@ pub fn configure(spec: &Spec, places: &Places, log: &mut (dyn Write + Send)) -> 
         lower: &spec.root,
         upper: &mount.writable.upper,
         mount: &mount.root,
-        epoch: spec.epoch,
+        epoch,
     };
     let path = places.out.join("layer.tar");
     let write_error = |source| ConfigureError::place("write", &path, source);

@@ -119,6 +119,12 @@ impl Packages {
         Ok(packages)
     }
 
+    /// Returns how old everything is that scripts make, in seconds since 1970: as the newest file of the packages. So
+    /// nothing that scripts derive from files seems older than these, and who has the same packages has the same result.
+    pub(super) fn epoch(&self) -> i64 {
+        self.tree.items().map(|item| item.node.metadata.mtime).max().unwrap_or(0).max(0)
+    }
+
     /// Adds what configuring changed.
     fn add_changes(&mut self, layer_idx: usize) -> Result<(), PackagesError> {
         let layer = &self.tree.layers()[layer_idx];

@@ -21,8 +21,6 @@ pub struct Spec {
     /// The other architectures that packages may have.
     #[serde(default)]
     pub foreign_architectures: Vec<String>,
-    /// Seconds since 1970 that everything new is as old as.
-    pub epoch: i64,
     /// What `/etc/hostname` says. Without it there is none.
     #[serde(default)]
     pub hostname: Option<String>,
@@ -83,9 +81,6 @@ impl Spec {
                 return Err(SpecError::Value { key: "architecture", value: architecture.clone() });
             }
         }
-        if spec.epoch < 0 {
-            return Err(SpecError::Value { key: "epoch", value: spec.epoch.to_string() });
-        }
         if let Some(hostname) = &spec.hostname {
             let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
             if hostname.is_empty() || hostname.len() > 253 || !hostname.bytes().all(is_name) {
@@ -112,23 +107,19 @@ mod tests {
 
     #[test]
     fn specifications() {
-        check(r#"{"root": "in/root", "layers": [], "architecture": "amd64", "epoch": 1}"#, "amd64");
+        check(r#"{"root": "in/root", "layers": [], "architecture": "amd64"}"#, "amd64");
         check(
-            r#"{"root": "in/root", "layers": [], "architecture": "../x", "epoch": 1}"#,
+            r#"{"root": "in/root", "layers": [], "architecture": "../x"}"#,
             "the specification's `architecture` cannot be `../x`",
         );
         check(
-            r#"{"root": "", "layers": [], "architecture": "arm64", "epoch": 1, "hostname": "a\nb"}"#,
+            r#"{"root": "", "layers": [], "architecture": "arm64", "hostname": "a\nb"}"#,
             "the specification's `hostname` cannot be `a\nb`",
-        );
-        check(
-            r#"{"root": "", "layers": [], "architecture": "arm64", "epoch": -1}"#,
-            "the specification's `epoch` cannot be `-1`",
         );
         check(
             r#"{"roof": ""}"#,
             "unknown field `roof`, expected one of `root`, `below`, `layers`, `architecture`, \
-             `foreign_architectures`, `epoch`, `hostname`, `preseed` at line 1 column 7",
+             `foreign_architectures`, `hostname`, `preseed` at line 1 column 7",
         );
     }
 }

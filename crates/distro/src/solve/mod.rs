@@ -10,7 +10,7 @@ mod explain;
 mod order;
 mod provider;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use resolvo::{Problem, Solver, UnsolvableOrCancelled};
 
@@ -141,8 +141,19 @@ pub struct Chosen {
     pub id: PackageId,
     /// Why it is there.
     pub reason: Reason,
-    /// The index of the wanted package with which it came: the first one that needs it. None if it came with the base.
-    pub wanted: Option<usize>,
+    /// With what it came: the first that needs it.
+    pub with: With,
+}
+
+/// What packages come with, in the order in which they come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum With {
+    /// What is `Essential: yes`: the same for all that has it in its base.
+    Essential,
+    /// The rest of the [`Base`].
+    Base,
+    /// The wanted package of that index.
+    Wanted(usize),
 }
 
 /// Why a package is part of a solution.
@@ -185,8 +196,12 @@ pub enum SolveError {
 pub fn solve(universe: &Universe, request: &Request) -> Result<Solution, SolveError> {
     let roots = Roots::of(universe, request)?;
     if request.relations == Relations::Ignore {
-        let chosen = |(&id, &reason): (&PackageId, &Reason)| Chosen { id, reason, wanted: None };
-        return Ok(Solution { packages: roots.packages.iter().map(chosen).collect() });
+        let chosen = |(wanted, &id): (usize, &PackageId)| Chosen {
+            id,
+            reason: Reason::Wanted,
+            with: With::Wanted(wanted),
+        };
+        return Ok(Solution { packages: roots.wanted.iter().enumerate().map(chosen).collect() });
     }
     match search(universe, request, &roots, Versions::Preferred) {
         Err(SolveError::Unsatisfiable(_)) => search(universe, request, &roots, Versions::All),
@@ -198,8 +213,8 @@ pub fn solve(universe: &Universe, request: &Request) -> Result<Solution, SolveEr
 struct Roots {
     /// With the version to prefer of each.
     packages: BTreeMap<PackageId, Reason>,
-    /// Those of the base.
-    base: Vec<PackageId>,
+    /// Those of the base, the essential ones first.
+    base: Vec<(PackageId, With)>,
     /// Those that were asked for, in that order.
     wanted: Vec<PackageId>,
     /// Those that were asked for in a version that is not the preferred one.
@@ -209,17 +224,19 @@ struct Roots {
 impl Roots {
     fn of(universe: &Universe, request: &Request) -> Result<Roots, SolveError> {
         let mut unknown = Vec::new();
-        let mut base: Vec<PackageId> = match request.base {
-            Base::Nothing => Vec::new(),
-            Base::Essential => universe.essential().collect(),
+        let essential: BTreeSet<PackageId> = match request.base {
+            Base::Nothing => BTreeSet::new(),
+            Base::Essential | Base::Minbase => universe.essential().collect(),
+        };
+        let others: BTreeSet<PackageId> = match request.base {
+            Base::Nothing | Base::Essential => BTreeSet::new(),
             Base::Minbase => {
-                let apt = universe.candidate("apt", universe.native());
-                universe.essential().chain(universe.required()).chain(apt).collect()
+                universe.required().chain(universe.candidate("apt", universe.native())).collect()
             }
         };
-        base.sort_unstable();
-        base.dedup();
-        let packages = base.iter().map(|&id| (id, Reason::Base)).collect();
+        let others = others.difference(&essential).map(|&id| (id, With::Base));
+        let base: Vec<_> = essential.iter().map(|&id| (id, With::Essential)).chain(others).collect();
+        let packages = base.iter().map(|&(id, _)| (id, Reason::Base)).collect();
         let mut roots = Roots { packages, base, wanted: Vec::new(), exact: Vec::new() };
         for wanted in &request.wanted {
             match find(universe, wanted) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::provider::{Archive, RelationsOf};
-use super::{Chosen, Reason, Recommends, Roots};
+use super::{Chosen, Reason, Recommends, Roots, With};
 use crate::packages::PackageId;
 
 /// The packages each chosen package needs, as indexes into the chosen ones.
@@ -15,8 +15,8 @@ struct Edges {
     recommends: Vec<Vec<usize>>,
 }
 
-/// Orders `chosen` so that what a package needs comes before it: first what the base needs, then what the first
-/// wanted package needs besides, and so on. One more wanted package at the end thus leaves the order of the others
+/// Orders `chosen` so that what a package needs comes before it: first what the essential packages need, then the rest of
+/// the base, then what the first wanted package needs besides, and so on. One more wanted package at the end thus leaves the order of the others
 /// as it was.
 ///
 /// Packages that nothing in `roots` leads to are dropped: the search may have picked them for a choice that it
@@ -34,13 +34,13 @@ pub(super) fn installation(
     let of_slot: BTreeMap<_, usize> =
         ids.iter().enumerate().map(|(idx, &id)| (archive.universe.slot(id), idx)).collect();
     let place = |id: &PackageId| of_slot.get(&archive.universe.slot(*id)).copied();
-    let base = roots.base.iter().filter_map(|id| Some((place(id)?, None)));
+    let base = roots.base.iter().filter_map(|(id, with)| Some((place(id)?, *with)));
     let wanted = roots.wanted.iter().enumerate();
-    let wanted = wanted.filter_map(|(wanted_idx, id)| Some((place(id)?, Some(wanted_idx))));
+    let wanted = wanted.filter_map(|(wanted_idx, id)| Some((place(id)?, With::Wanted(wanted_idx))));
     let starts: Vec<_> = base.chain(wanted).collect();
     order(&edges, &starts)
         .into_iter()
-        .filter_map(|(idx, wanted)| reasons[idx].map(|reason| Chosen { id: ids[idx], reason, wanted }))
+        .filter_map(|(idx, with)| reasons[idx].map(|reason| Chosen { id: ids[idx], reason, with }))
         .collect()
 }
 
@@ -108,12 +108,13 @@ fn reasons(
 
 /// Returns all packages, each with what the first of `starts` says that needs it. What none of them needs, because it
 /// is only recommended, comes last and belongs to the last one.
-fn order(edges: &Edges, starts: &[(usize, Option<usize>)]) -> Vec<(usize, Option<usize>)> {
-    let rest = (0..edges.needs.len()).map(|idx| (idx, starts.last().and_then(|(_, wanted)| *wanted)));
+fn order(edges: &Edges, starts: &[(usize, With)]) -> Vec<(usize, With)> {
+    let last = starts.last().map_or(With::Essential, |(_, with)| *with);
+    let rest = (0..edges.needs.len()).map(|idx| (idx, last));
     let starts = starts.iter().copied().chain(rest);
     let components = components(&edges.needs, starts).into_iter();
     components
-        .flat_map(|(component, wanted)| within(component, edges).into_iter().map(move |idx| (idx, wanted)))
+        .flat_map(|(component, with)| within(component, edges).into_iter().map(move |idx| (idx, with)))
         .collect()
 }
 
@@ -237,8 +238,10 @@ mod tests {
             needs: needs.iter().map(|targets| targets.to_vec()).collect(),
             recommends: Vec::new(),
         };
-        let starts = [(1, None), (4, Some(0)), (2, Some(1))];
-        let expected = [(0, None), (1, None), (3, Some(0)), (4, Some(0)), (2, Some(1)), (5, Some(1))];
+        let [first, second] = [0, 1].map(With::Wanted);
+        let starts = [(1, With::Essential), (4, first), (2, second)];
+        let expected =
+            [(0, With::Essential), (1, With::Essential), (3, first), (4, first), (2, second), (5, second)];
         assert_eq!(order(&edges, &starts), expected);
         // Without the last one, the others are the same.
         assert_eq!(order(&edges, &starts[..2])[..4], expected[..4]);

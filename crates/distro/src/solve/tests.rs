@@ -206,7 +206,7 @@ fn the_base_is_added() {
     let with = |base| Request { base, ..request("aa") };
     check_request(archive, &with(Base::Nothing), "aa=1");
     check_request(archive, &with(Base::Essential), "libc=1 base=1 aa=1");
-    check_request(archive, &with(Base::Minbase), "apt=1 libc=1 base=1 tools=1 aa=1");
+    check_request(archive, &with(Base::Minbase), "libc=1 base=1 apt=1 tools=1 aa=1");
 }
 
 #[test]

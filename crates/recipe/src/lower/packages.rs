@@ -53,8 +53,8 @@ impl Configured {
 /// configured again when a package is added.
 const STAGE_SIZE: usize = 16;
 
-/// Divides the packages of a set into stages, each of which is configured on top of those before it: the base, which
-/// others have, too; then what was asked for, in order. Where a stage ends depends on nothing after it, so one
+/// Divides the packages of a set into stages, each of which is configured on top of those before it: what is essential,
+/// which all others have, too; the rest of the base; then what was asked for, in order. Where a stage ends depends on nothing after it, so one
 /// more package at the end of a recipe's list leaves all stages but the last as they were.
 fn stages<'a>(pins: &[&'a Pin]) -> Vec<Vec<&'a Pin>> {
     let mut stages: Vec<Vec<&Pin>> = Vec::new();
@@ -68,16 +68,16 @@ fn stages<'a>(pins: &[&'a Pin]) -> Vec<Vec<&'a Pin>> {
 }
 
 fn ends_before(stage: &[&Pin], next: &Pin) -> bool {
-    let last = &stage[stage.len() - 1].wanted;
+    let last = &stage[stage.len() - 1].with;
     // Packages that need each other may come with the same one that was asked for, and stay together.
-    *last != next.wanted && (last.is_none() || stage.len() >= STAGE_SIZE)
+    *last != next.with && (last.is_none() || stage.len() >= STAGE_SIZE)
 }
 
-/// What a stage is about, for people; nothing for the base.
+/// What a stage is about, for people; nothing for what is essential.
 fn stage_title(stage: &[&Pin]) -> String {
-    let mut wanted: Vec<&str> = stage.iter().filter_map(|pin| pin.wanted.as_deref()).collect();
-    wanted.dedup();
-    match wanted[..] {
+    let mut titles: Vec<&str> = stage.iter().filter_map(|pin| pin.with.as_deref()).collect();
+    titles.dedup();
+    match titles[..] {
         [] => String::new(),
         [one] => format!(" {one}"),
         [first, ref others @ ..] => format!(" {first} + {}", others.len()),
@@ -208,7 +208,6 @@ impl<'a> Lowering<'a> {
             "layers": paths,
             "architecture": arch,
             "foreign_architectures": foreign,
-            "epoch": self.stack.epoch,
         });
         inputs.push(Placement { path: format!("{INPUTS}/root"), input: Input::Merged(unpacked) });
         inputs.push(Placement { path: format!("{INPUTS}/configure.json"), input: self.json(&spec) });
@@ -273,11 +272,11 @@ impl<'a> Lowering<'a> {
 mod tests {
     use super::*;
 
-    /// A pin for each word: `name`, or `name<wanted`.
+    /// A pin for each word: `name`, or `name<with`.
     #[track_caller]
     fn check(words: &str, expected: &str) {
         let pin = |word: &str| {
-            let (name, wanted) = word.split_once('<').unwrap_or((word, ""));
+            let (name, with) = word.split_once('<').unwrap_or((word, ""));
             Pin {
                 name: name.to_owned(),
                 version: "1".to_owned(),
@@ -286,7 +285,7 @@ mod tests {
                 filename: String::new(),
                 size: 1,
                 sha256: String::new(),
-                wanted: (!wanted.is_empty()).then(|| wanted.to_owned()),
+                with: (!with.is_empty()).then(|| with.to_owned()),
             }
         };
         let pins: Vec<Pin> = words.split_whitespace().map(pin).collect();
