@@ -6,7 +6,10 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt as _};
 use std::path::Path;
 use std::thread;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+use rustix::fs::{
+    AtFlags, CWD, IFlags, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, ioctl_getflags,
+    ioctl_setflags,
+};
 
 use crate::store::Doing as _;
 use crate::{Digest, Hasher, StoreError};
@@ -28,6 +31,21 @@ pub(crate) fn modified(stat: &Stat) -> Stamp {
 
 pub(crate) fn changed(stat: &Stat) -> Stamp {
     (stat.st_ctime, stat.st_ctime_nsec as i64)
+}
+
+/// Asks for the directories that are made in `directory` to lie in different parts of the disk.
+///
+/// ext4 puts what is made into the part of the disk where its directory is, and for some minutes does not use the
+/// inodes again that were freed there, but looks at each of them anew for every file. Where thousands of files are made
+/// and removed in one part, that is most of what making a file takes.
+pub(crate) fn spread(directory: &Path) {
+    let spread = || {
+        let directory = File::open(directory)?;
+        ioctl_setflags(&directory, ioctl_getflags(&directory)? | IFlags::TOPDIR)?;
+        io::Result::Ok(())
+    };
+    // Other file systems do not know this, and need not.
+    let _as_it_was = spread();
 }
 
 /// The modification time fixed, the access time now: how a blob says that it was just used.

@@ -7,12 +7,20 @@ use crate::graph::Graph;
 use crate::history::History;
 use crate::needs::Needs;
 
+/// What a step that never ran is taken to need when it is decided which one comes first: then the one that most others
+/// wait for does.
+const UNKNOWN: Duration = Duration::from_secs(1);
+/// And a merge.
+const MERGE: Duration = Duration::from_millis(1);
+
 /// Expectations for every needed node. Made at the first step that has to run: when nothing has to, nobody
 /// asks.
 pub(crate) struct Estimates {
     usage: Vec<Option<Usage>>,
     /// The time from the start of a node to the end of the build when nothing has to wait.
     path: Vec<Duration>,
+    /// The same, with [`UNKNOWN`] for each step that never ran.
+    urgency: Vec<Duration>,
     /// The nodes, longest path first.
     by_path: Vec<u32>,
     /// Every node of `by_path` before this one is running or done.
@@ -34,6 +42,7 @@ impl Estimates {
         let mut estimates = Estimates {
             usage: vec![None; n_nodes],
             path: vec![Duration::ZERO; n_nodes],
+            urgency: vec![Duration::ZERO; n_nodes],
             by_path: needs.order.clone(),
             n_behind: 0,
             left: vec![false; n_nodes],
@@ -41,15 +50,20 @@ impl Estimates {
             n_unknown: 0,
         };
         for &node in needs.order.iter().rev() {
-            let after =
-                needs.dependents(node).iter().map(|dependent| estimates.path[*dependent as usize]).max();
-            let mut path = after.unwrap_or_default();
+            let after = |of: &[Duration]| {
+                needs.dependents(node).iter().map(|dependent| of[*dependent as usize]).max().unwrap_or_default()
+            };
+            let (mut path, mut urgency) = (after(&estimates.path), after(&estimates.urgency));
             let node_idx = node as usize;
             if is_left(node) {
                 estimates.left[node_idx] = true;
+                if needs.step(node).is_none() {
+                    urgency = urgency.saturating_add(MERGE);
+                }
                 if let Some(step) = needs.step(node) {
                     let usage = history.expected(&graph.step(step).label);
                     estimates.usage[node_idx] = usage;
+                    urgency = urgency.saturating_add(usage.map_or(UNKNOWN, |usage| usage.wall));
                     match usage {
                         Some(usage) => {
                             path = path.saturating_add(usage.wall);
@@ -60,6 +74,7 @@ impl Estimates {
                 }
             }
             estimates.path[node_idx] = path;
+            estimates.urgency[node_idx] = urgency;
         }
         estimates.by_path.sort_by_key(|node| std::cmp::Reverse(estimates.path[*node as usize]));
         estimates
@@ -70,9 +85,9 @@ impl Estimates {
         self.usage[node as usize]
     }
 
-    /// Returns the time from the start of the node to the end of the build.
-    pub(crate) fn path(&self, node: u32) -> Duration {
-        self.path[node as usize]
+    /// Returns how much there is to do from the start of the node to the end of the build, one thing after the other.
+    pub(crate) fn urgency(&self, node: u32) -> Duration {
+        self.urgency[node as usize]
     }
 
     /// Returns how many steps that never ran are left.

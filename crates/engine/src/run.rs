@@ -382,7 +382,7 @@ impl<'a> Build<'a, '_> {
                 None => self.queue.memory_share(),
             },
         };
-        self.queue.push(Waiting { priority: estimates.path(node), node: Reverse(node), memory, action });
+        self.queue.push(Waiting { priority: estimates.urgency(node), node: Reverse(node), memory, action });
     }
 
     fn start(&mut self, waiting: Waiting) {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 
 use crate::StoreError;
-use crate::files::{Stamp, modified};
+use crate::files::{Stamp, modified, spread};
 use crate::remove::remove_tree;
 use crate::store::Doing as _;
 
@@ -45,6 +45,7 @@ impl Lease {
             let name = path.file_name().unwrap_or_default();
             let scratch = root.join("scratch").join(name);
             fs::create_dir(&scratch).doing(|| format!("make directory `{}`", scratch.display()))?;
+            spread(&scratch);
             return Ok(Lease { _file: file, path, start: modified(&stat), scratch });
         }
     }

@@ -28,7 +28,7 @@ use std::time::Duration;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags, Timestamps};
 
-use crate::files::{Stamp, TOUCHED, modified};
+use crate::files::{Stamp, TOUCHED, modified, spread};
 use crate::store::Doing as _;
 use crate::{Digest, Store, StoreError};
 use bundle::Bundles;
@@ -187,6 +187,9 @@ impl Store for LocalStore {
 fn make_layout(root: &Path) -> Result<(), StoreError> {
     for name in ["blobs", "trees", "records", "roots", "leases", "scratch", "trash"] {
         make_directories(&root.join(name))?;
+    }
+    for name in ["blobs", "scratch"] {
+        spread(&root.join(name));
     }
     for shard in 0..=255_u8 {
         make_directories(&root.join("blobs").join(format!("{shard:02x}")))?;
