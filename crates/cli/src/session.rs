@@ -228,9 +228,8 @@ impl<'a> Session<'a> {
             StepOutcome::Hit { action, .. } | StepOutcome::Ran { action, .. } => Some(*action),
             _ => None,
         });
-        let actions: Vec<Digest> = actions.collect();
         let name = self.bundle_name(&prepared.goals);
-        built.cache.save_bundle(&name, &actions).map_err(Failure::machine)
+        built.cache.save_bundle(&name, actions).map_err(Failure::machine)
     }
 
     /// Returns the name under which it is kept what the goals came to, with these knobs.

@@ -51,7 +51,12 @@ impl Estimates {
         };
         for &node in needs.order.iter().rev() {
             let after = |of: &[Duration]| {
-                needs.dependents(node).iter().map(|dependent| of[*dependent as usize]).max().unwrap_or_default()
+                needs
+                    .dependents(node)
+                    .iter()
+                    .map(|dependent| of[*dependent as usize])
+                    .max()
+                    .unwrap_or_default()
             };
             let (mut path, mut urgency) = (after(&estimates.path), after(&estimates.urgency));
             let node_idx = node as usize;

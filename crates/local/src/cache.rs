@@ -46,7 +46,7 @@ impl<'s> LocalActionCache<'s> {
     /// Saves the shortcuts that were used or learnt, and what was asked of the store since
     /// [`LocalStore::open_bundle`], unless the bundle that was opened had all of it. Until something else is
     /// saved under that name, no collection takes any of it, nor the results of `actions`.
-    pub fn save_bundle(&self, name: &str, actions: &[Digest]) -> Result<(), StoreError> {
+    pub fn save_bundle(&self, name: &str, actions: impl Iterator<Item = Digest>) -> Result<(), StoreError> {
         let learnt = std::mem::take(&mut *self.learnt.lock().unwrap_or_else(PoisonError::into_inner));
         if learnt.is_empty() && self.store.bundle_sufficed() {
             return Ok(());
@@ -68,7 +68,7 @@ impl<'s> LocalActionCache<'s> {
                 LocalActionCache::reference(&action),
             ],
         });
-        let references: Vec<Reference> = actions.iter().map(LocalActionCache::reference).collect();
+        let references: Vec<Reference> = actions.map(|action| LocalActionCache::reference(&action)).collect();
         self.store.save_bundle(name, notes.collect(), &references)
     }
 

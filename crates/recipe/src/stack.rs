@@ -57,8 +57,9 @@ table! {
         version: String = "0",
         /// The targets that `build` makes when none is named; none here means all.
         default: Vec<Spanned<TargetName>>,
-        /// The time stamp, in seconds since 1970, of everything that is made: `SOURCE_DATE_EPOCH` of the
-        /// steps, the times in images. The default is the start of 2020.
+        /// The time stamp, in seconds since 1970, of everything that the project makes: `SOURCE_DATE_EPOCH` of the
+        /// steps, the times in images. What packages bring and their scripts make is as old as the packages. The
+        /// default is the start of 2020.
         epoch: Spanned<i64> = 1577836800,
         /// The version of this file's format.
         format: Spanned<i64> = 1,

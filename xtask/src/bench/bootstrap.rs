@@ -16,7 +16,7 @@ const WARM: f64 = 1.0 / 10.0;
 /// How much memory all processes of a run may have at once.
 const MEMORY: u64 = 300_000_000;
 /// The start of 2020, as projects have it unless they say otherwise.
-const EPOCH: u64 = 1_577_836_800;
+pub(super) const EPOCH: u64 = 1_577_836_800;
 /// How mmdebstrap reaches packages that are files of this machine.
 const HOOKS: &str = "/usr/share/mmdebstrap/hooks/file-mirror-automount";
 
@@ -81,13 +81,14 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
             return Err(format!("not the same work: {n_packages} packages here, {theirs} from mmdebstrap"));
         }
     }
-    let ours = [(cold_row, COLD), (warm_row, WARM), (shared_row, WARM)].into_iter().filter_map(|(row, goal)| {
-        let row = row?.goal(Goal::Ratio(goal)).memory(MEMORY);
-        Some(match &peer {
-            Some(peer) => row.against(peer),
-            None => row,
-        })
-    });
+    let ours =
+        [(cold_row, COLD), (warm_row, WARM), (shared_row, WARM)].into_iter().filter_map(|(row, goal)| {
+            let row = row?.goal(Goal::Ratio(goal)).memory(MEMORY);
+            Some(match &peer {
+                Some(peer) => row.against(peer),
+                None => row,
+            })
+        });
     let mut rows: Vec<Row> = ours.collect();
     rows.extend(peer);
     // What the runs left is large and of no use to the next ones.
@@ -124,7 +125,7 @@ fn forget(store: &Path, actions: &[String]) -> Result<(), String> {
     remove(&records.join("bundles-1"))
 }
 
-fn write_project(directory: &Path, epoch: u64) -> Result<(), String> {
+pub(super) fn write_project(directory: &Path, epoch: u64) -> Result<(), String> {
     let text = format!(
         "[stack]\nname  = \"minbase\"\nepoch = {epoch}\n\n\
          [target.root]\nkind   = \"rootfs\"\nbase   = \"minbase\"\ndistro = \"debian:bookworm\"\n"

@@ -3,6 +3,7 @@
 //! What the figures mean and which are to be reached is in `docs/src/design/performance.md`.
 
 mod bootstrap;
+mod download;
 mod environment;
 mod graph;
 mod harness;
@@ -26,6 +27,7 @@ type Benchmark = (&'static str, usize, fn(&Context, usize) -> Result<Report, Str
 const BENCHMARKS: &[Benchmark] = &[
     ("noop", 20, noop::run),
     ("bootstrap", 5, bootstrap::run),
+    ("download", 5, download::run),
     ("unpack", 1, harness::unpack),
     ("add-package", 5, environment::add_package),
     ("graph", 10, graph::run),
@@ -244,7 +246,7 @@ mod tests {
         check(
             &["nop"],
             Err(
-                "there is no benchmark `nop`, only noop, bootstrap, unpack, add-package, graph, sandbox, ext4, cpio, store, stage, solve, lock",
+                "there is no benchmark `nop`, only noop, bootstrap, download, unpack, add-package, graph, sandbox, ext4, cpio, store, stage, solve, lock",
             ),
         );
     }

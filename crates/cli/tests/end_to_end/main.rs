@@ -12,6 +12,7 @@ mod git;
 mod harness;
 mod mirrors;
 mod reproducible;
+mod rootless;
 mod told;
 mod verify;
 mod wrong_input;

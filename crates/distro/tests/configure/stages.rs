@@ -28,7 +28,8 @@ fn only_new_packages_are_configured() {
     assert_eq!(above.changes(), ["file    0644 0:0 1700000000 etc/order size=54"]);
     let status = above.read("var/lib/dpkg/status");
     let installed = |name: &str| {
-        let mut stanzas = status.split("\n\n").filter(|stanza| stanza.contains(&format!("Package: {name}\n")));
+        let mut stanzas =
+            status.split("\n\n").filter(|stanza| stanza.contains(&format!("Package: {name}\n")));
         stanzas.next().is_some_and(|stanza| stanza.contains("Status: install ok installed\n"))
     };
     assert!(installed("dpkg") && installed("alpha") && installed("beta"), "{status}");
