@@ -19,7 +19,7 @@ pub use directory::{Directory, DirectoryError, Node};
 pub use files::FIXED_MTIME;
 pub use ignore::Ignore;
 pub use local::{
-    Freed, ImportMode, Imported, Keep, LocalStore, Note, Noted, Record, Reference, Root, Scrubbed,
+    Freed, ImportMode, Imported, Keep, LocalStore, Note, Noted, Record, Reference, Root, Scrubbed, Texts,
 };
 pub use proto::DigestMessage;
 pub use remove::remove_tree;

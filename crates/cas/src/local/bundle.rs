@@ -45,6 +45,9 @@ pub struct Note {
     pub references: Vec<Reference>,
 }
 
+/// Notes of an opened bundle: their keys and texts, sorted by key.
+pub type Texts<'s> = Vec<(Digest, &'s [u8])>;
+
 /// A [`LocalStore`] as [`LocalStore::noted`] gives it: what is asked of it will be in the next bundle.
 ///
 /// Meant for what every build asks for. What a build asks for only because something has to run is better
@@ -160,9 +163,9 @@ impl LocalStore {
         opened.tables.notes.text(row)
     }
 
-    /// Returns the keys and texts of the notes in the opened bundle, sorted by key, those that
-    /// [`LocalStore::note`] returned apart from those that nobody asked for.
-    pub fn notes(&self) -> (Vec<(Digest, &[u8])>, Vec<(Digest, &[u8])>) {
+    /// Returns the notes in the opened bundle, those that [`LocalStore::note`] returned apart from those that nobody
+    /// asked for.
+    pub fn notes(&self) -> (Texts<'_>, Texts<'_>) {
         let Some(opened) = self.bundles.believed() else { return Default::default() };
         let notes = &opened.tables.notes;
         let of_row = |row| Some((row, (notes.key(row), notes.text(row)?)));

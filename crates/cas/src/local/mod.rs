@@ -34,7 +34,7 @@ use crate::{Digest, Store, StoreError};
 use bundle::Bundles;
 use lease::Lease;
 
-pub use bundle::{Note, Noted};
+pub use bundle::{Note, Noted, Texts};
 pub use gc::{Freed, Keep};
 pub(crate) use import::{Found, Skeleton, read_link, utf8_name};
 pub use import::{ImportMode, Imported};

@@ -56,7 +56,13 @@ const STAGE_SIZE: usize = 16;
 /// Divides the packages of a set into stages, each of which is configured on top of those before it: what is essential,
 /// which all others have, too; the rest of the base; then what was asked for, in order. Where a stage ends depends on nothing after it, so one
 /// more package at the end of a recipe's list leaves all stages but the last as they were.
+///
+/// Every script may use what is essential without saying so. Where that is not the base, but among what was asked for,
+/// there is only one stage.
 fn stages<'a>(pins: &[&'a Pin]) -> Vec<Vec<&'a Pin>> {
+    if pins.first().is_some_and(|first| first.with.is_some()) {
+        return vec![pins.to_vec()];
+    }
     let mut stages: Vec<Vec<&Pin>> = Vec::new();
     for pin in pins {
         match stages.last_mut() {
@@ -300,6 +306,7 @@ mod tests {
         check("", "");
         check("a b c", "3");
         check("a<a b<c c<c", "3 a + 1");
+        check(&format!("{}{}", many(20, "gcc"), many(20, "make")), "40 gcc + 1");
         let base = "a b c ";
         check(&format!("{base}{}", many(40, "gcc")), "3, 40 gcc");
         let more = format!("{base}{}{}{}", many(10, "gcc"), many(10, "make"), many(2, "bc"));
