@@ -9,9 +9,10 @@ use std::process::Command;
 use std::{env, fs};
 
 /// Each tool and the package that has it.
-const TOOLS: &[(&str, &str)] = &[("mkimg", "mkimg"), ("pkgroot", "distro"), ("runvm", "vm")];
+const TOOLS: &[(&str, &str)] =
+    &[("kbuild", "kernel"), ("mkimg", "mkimg"), ("pkgroot", "distro"), ("runvm", "vm")];
 /// The crates whose change changes a tool.
-const CRATES: &[&str] = &["distro", "layer", "mkimg", "quilt", "sandbox", "vm"];
+const CRATES: &[&str] = &["distro", "fdt", "kconfig", "kernel", "layer", "mkimg", "quilt", "sandbox", "vm"];
 
 fn main() {
     let workspace = Path::new(&variable("CARGO_MANIFEST_DIR"))

@@ -265,6 +265,7 @@ fn lock() -> Lock {
         filename: text("pool/main/d/demo/demo_1.0-1_amd64.deb"),
         size: 345,
         sha256: text(SHA256),
+        with: Some(text("minbase")),
     };
     let set = LockedSet { request: text(SHA256), releases: vec![release()], pins: vec![pin] };
     let file =

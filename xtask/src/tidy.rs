@@ -9,18 +9,24 @@ use std::process::Command;
 const ARROWS: &[(&str, &[&str])] = &[
     ("cas", &[]),
     ("layer", &[]),
+    ("fdt", &[]),
+    ("kconfig", &[]),
     ("sandbox", &[]),
     ("vm", &[]),
-    ("mkimg", &["layer"]),
+    ("mkimg", &["fdt", "layer"]),
     ("quilt", &["layer"]),
+    ("kernel", &["kconfig", "layer", "quilt"]),
     ("distro", &["layer", "quilt", "sandbox"]),
     ("engine", &["cas"]),
     ("local", &["cas", "engine", "sandbox"]),
-    ("recipe", &["cas", "engine", "mkimg", "vm"]),
+    ("recipe", &["cas", "engine", "fdt", "kernel", "mkimg", "vm"]),
     ("testkit", &["cas", "engine"]),
     (
         "bootwright",
-        &["cas", "layer", "quilt", "sandbox", "vm", "mkimg", "distro", "engine", "local", "recipe"],
+        &[
+            "cas", "fdt", "kconfig", "kernel", "layer", "quilt", "sandbox", "vm", "mkimg", "distro",
+            "engine", "local", "recipe",
+        ],
     ),
     ("xtask", &[]),
 ];

@@ -6,6 +6,7 @@ use cas::{Digest, Store, StoreError};
 
 /// Each tool and its executable, linked statically.
 const TOOLS: &[(&str, &[u8])] = &[
+    ("kbuild", include_bytes!(concat!(env!("OUT_DIR"), "/kbuild"))),
     ("mkimg", include_bytes!(concat!(env!("OUT_DIR"), "/mkimg"))),
     ("pkgroot", include_bytes!(concat!(env!("OUT_DIR"), "/pkgroot"))),
     ("runvm", include_bytes!(concat!(env!("OUT_DIR"), "/runvm"))),

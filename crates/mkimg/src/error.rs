@@ -34,6 +34,23 @@ pub enum Error {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// A file that is no device tree.
+    #[error("`{path}` is not a device tree that can be used")]
+    DeviceTreeRead {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: fdt::ReadError,
+    },
+    /// An edit that does not fit the device tree.
+    #[error("could not edit the device tree")]
+    DeviceTreeEdit(#[source] fdt::EditError),
+    /// A device tree that has no form as a blob.
+    #[error("could not write the device tree")]
+    DeviceTreeWrite(#[source] fdt::WriteError),
+    /// A device tree that nobody could make sense of.
+    #[error("the device tree is wrong:\n{}", .0.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n"))]
+    DeviceTree(Vec<String>),
     /// The layers do not make a tree.
     #[error("could not merge the layers")]
     Tree(#[from] TreeError),

@@ -7,6 +7,7 @@
 mod accounts;
 mod compress;
 pub mod cpio;
+mod device_tree;
 mod dump;
 mod error;
 pub mod ext4;

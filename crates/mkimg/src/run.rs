@@ -8,7 +8,7 @@ use crate::cpio::{Archive, Selection};
 use crate::error::Error;
 use crate::files::Directory;
 use crate::spec::{InitramfsSpec, ModulesSpec, Spec};
-use crate::{cpio, extract, filesystem, modules, overlay, unpack};
+use crate::{cpio, device_tree, extract, filesystem, modules, overlay, unpack};
 
 /// Reads the specification in the file `path`.
 pub fn read_spec(path: &Path) -> Result<Spec, Error> {
@@ -28,6 +28,7 @@ pub fn run(spec: &Spec, directory: &Path) -> Result<(), Error> {
         Spec::Extract(spec) => extract::write(spec, &directory),
         Spec::Modules(spec) => write_modules(spec, &directory),
         Spec::Ext4(spec) => filesystem::write(spec, &directory),
+        Spec::DeviceTree(spec) => device_tree::write(spec, &directory),
     }
 }
 

@@ -23,6 +23,40 @@ pub enum Spec {
     Modules(ModulesSpec),
     /// Writes an ext4 image of merged layers.
     Ext4(Ext4Spec),
+    /// Writes a device tree.
+    DeviceTree(DeviceTreeSpec),
+}
+
+/// A device tree: one that is there, or an empty one, with edits.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceTreeSpec {
+    /// Where the blob goes.
+    pub output: String,
+    /// Where its source goes, for people.
+    pub source_output: String,
+    /// The blob to start from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// What is changed, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<fdt::Edit>,
+    /// Short names that references in edits may use for nodes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: fdt::Labels,
+    /// The ramdisk that the tree tells the kernel of, once all is edited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ramdisk: Option<RamdiskSpec>,
+}
+
+/// A ramdisk in memory.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RamdiskSpec {
+    /// The file, of which only the size matters.
+    pub file: String,
+    /// The address of its first byte.
+    pub address: u64,
 }
 
 /// Layers merged, then directories laid over them, then entries, then accounts: one canonical layer.

@@ -5,7 +5,9 @@
 //! was fetched into an [`engine::Graph`]. Resolving packages, fetching and running are left to others.
 
 mod check;
+mod device_tree;
 mod git;
+mod kernel;
 mod knobs;
 mod lock;
 mod lower;
@@ -16,6 +18,7 @@ mod place;
 mod problem;
 mod project;
 mod reader;
+mod region;
 mod scalar;
 mod schema;
 mod stack;
@@ -23,15 +26,18 @@ pub mod suggest;
 mod target;
 mod value;
 
+pub use device_tree::{Dtb, NodePath, PropertyName, PropertyPart, PropertyValue, RegionRef};
 pub use git::{GitAddress, GitRev};
+pub use kernel::{ConfigPart, Kernel, Symbol, SymbolValue, Toolchain};
 pub use knobs::Settings;
 pub use lock::{Lock, LockedFile, LockedRelease, LockedSet, LockedSource, Pin};
 pub use lower::{Imported, Lowered, MachineOutput, Resolved, TargetOutput, lower};
-pub use machine::{Accel, Disk, DiskAccess, DiskFormat, End, Machine, Talk, Test};
+pub use machine::{Accel, Disk, DiskAccess, DiskBus, DiskFormat, End, Machine, Talk, Test};
 pub use needs::{Goal, Needs, PackageRequest, PackageSet, needs};
 pub use place::{Place, SourceFile, Spanned};
 pub use problem::Problem;
 pub use project::{FILE_NAME, LoadError, Stack, fuzz, load, parse, parse_with};
+pub use region::{Address, Region, RegionContent, RegionRules};
 pub use scalar::{
     Arch, Distro, EnvRef, GuestPath, KnobName, MachineRef, Mode, Name, OutputPath, PackageName, ProjectPath,
     Sha256, Size, SourceRef, TargetName, TargetRef, TimeSpan, Url, Uuid,
@@ -42,5 +48,5 @@ pub use stack::{
 };
 pub use target::{
     Applet, Command, Compression, Content, DirectoryEntry, Extract, FileEntry, Filesystem, FilesystemType,
-    Group, Initramfs, Kernel, Modules, Rootfs, Run, Target, User,
+    Group, Initramfs, KernelPackage, Modules, Rootfs, Run, Target, User,
 };

@@ -1,10 +1,13 @@
 //! Virtual machines and what is expected of them.
 
+use std::collections::BTreeMap;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::Spanned;
 use crate::reader::{Read, Reader, table, words};
-use crate::scalar::{Arch, EnvRef, MachineRef, Size, TargetRef, TimeSpan};
+use crate::region::Region;
+use crate::scalar::{Arch, EnvRef, MachineRef, Name, Size, TargetRef, TimeSpan};
 use crate::value::{Kind, Value};
 
 table! {
@@ -24,12 +27,28 @@ table! {
         initrd: Option<Spanned<TargetRef>>,
         /// The command line of that kernel.
         cmdline: String = "",
+        /// A device tree for that kernel in place of QEMU's own.
+        dtb: Option<Spanned<TargetRef>>,
+        /// What lies where in memory, by name, when nothing is left to QEMU: images that are loaded at addresses, reserved
+        /// memory, device windows. What overlaps or does not fit is an error with a drawing of the map.
+        regions: BTreeMap<Name, Spanned<Region>>,
+        /// Whether the guest may itself be a hypervisor (arm64).
+        virtualization: bool = false,
         /// The disks, in the order in which the guest finds them.
         disks: Vec<Spanned<Disk>>,
         /// What executes the guest's instructions.
         accel: Accel = "auto",
         /// Further QEMU arguments, verbatim and last.
         arguments: Vec<String>,
+    }
+}
+
+impl Machine {
+    /// Returns every file that the machine loads or has as a disk.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Spanned<TargetRef>> {
+        let loaded = self.kernel.iter().chain(&self.initrd).chain(&self.dtb);
+        let regions = self.regions.values().filter_map(|region| region.content.file());
+        loaded.chain(regions).chain(self.disks.iter().map(|disk| &disk.target))
     }
 }
 
@@ -54,6 +73,8 @@ table! {
         format: DiskFormat = "raw",
         /// What becomes of the guest's writes. The image itself is never changed.
         access: DiskAccess = "snapshot",
+        /// Where the guest finds it.
+        bus: DiskBus = "pci",
     }
 }
 
@@ -64,6 +85,16 @@ words! {
         Raw = "raw",
         /// QEMU's copy-on-write format.
         Qcow2 = "qcow2",
+    }
+}
+
+words! {
+    /// Where a guest finds a disk.
+    pub enum DiskBus("bus") {
+        /// On PCI.
+        Pci = "pci",
+        /// At an address, as the device tree says: for kernels without PCI.
+        Mmio = "mmio",
     }
 }
 

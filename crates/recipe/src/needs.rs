@@ -6,6 +6,7 @@ use cas::Digest;
 use serde::Serialize;
 
 use crate::check::references;
+use crate::kernel::ConfigPart;
 use crate::lock::Pin;
 use crate::scalar::{Arch, Distro, Name, PackageName, ProjectPath, Url};
 use crate::stack::{Base, Environment, Source};
@@ -135,16 +136,22 @@ pub(crate) fn closure<'a>(stack: &'a Stack, goals: &[Goal]) -> Closure<'a> {
     for name in &closure.machines {
         let machine = &stack.machines[*name];
         closure.environments.insert(&machine.env);
-        targets.extend(machine.kernel.iter().chain(&machine.initrd).map(|file| &file.target));
-        targets.extend(machine.disks.iter().map(|disk| &disk.target.target));
+        targets.extend(machine.files().map(|file| &file.target));
     }
     let mut done = BTreeSet::new();
     for target in targets {
         add_target(stack, target, &mut done, &mut closure.targets);
     }
     for name in &closure.targets {
-        if let Target::Command(command) = &stack.targets[*name].value {
-            closure.environments.insert(&command.env);
+        match &stack.targets[*name].value {
+            Target::Command(command) => _ = closure.environments.insert(&command.env),
+            Target::Kernel(kernel) => _ = closure.environments.insert(&kernel.env),
+            Target::Dtb(dtb) => {
+                closure
+                    .environments
+                    .extend(dtb.machine.iter().map(|machine| &*stack.machines[machine.as_str()].env.value));
+            }
+            _ => {}
         }
     }
     closure
@@ -164,7 +171,7 @@ fn add_target<'a>(
             order.push(name);
         } else if done.insert(name) {
             path.push((name, true));
-            let mut needed = references(&stack.targets[name]);
+            let mut needed = references(&stack.targets[name], &stack.machines);
             needed.reverse();
             path.extend(needed.into_iter().map(|(name, _)| (name, false)));
         }
@@ -190,8 +197,18 @@ pub fn needs(stack: &Stack, goals: &[Goal]) -> Needs {
         match &target.value {
             Target::Command(command) => {
                 for source in &command.sources {
-                    let source: &Name = source;
-                    needs.sources.insert(source.clone(), with_distro(stack, stack.sources[source].clone()));
+                    add_source(stack, source, &mut needs);
+                }
+            }
+            Target::Kernel(kernel) => {
+                add_source(stack, &kernel.source, &mut needs);
+                if let Some(patches) = &kernel.patches {
+                    needs.paths.insert(patches.value.clone(), patches.place.clone());
+                }
+                for part in &kernel.config {
+                    if let ConfigPart::Fragment(path) = &part.value {
+                        needs.paths.insert(path.clone(), part.place.clone());
+                    }
                 }
             }
             Target::Rootfs(rootfs) => {
@@ -203,10 +220,14 @@ pub fn needs(stack: &Stack, goals: &[Goal]) -> Needs {
             Target::Initramfs(initramfs) => {
                 add_files(initramfs.files.values().chain([&initramfs.init]), &mut needs)
             }
-            Target::Filesystem(_) | Target::Kernel(_) | Target::Extract(_) => {}
+            Target::Filesystem(_) | Target::KernelPackage(_) | Target::Extract(_) | Target::Dtb(_) => {}
         }
     }
     needs
+}
+
+fn add_source(stack: &Stack, source: &Name, needs: &mut Needs) {
+    needs.sources.insert(source.clone(), with_distro(stack, stack.sources[source].clone()));
 }
 
 /// Returns the source with the distribution that it leaves out: the one that all environments have.
@@ -308,7 +329,7 @@ fn target_request(target: &Target) -> Option<(PackageRequest, Option<&'static [&
             let archive = archive!(initramfs, initramfs.distro.as_ref()?);
             Some((PackageRequest { relations: false, ..archive.request(&initramfs.packages) }, None))
         }
-        Target::Kernel(kernel) => {
+        Target::KernelPackage(kernel) => {
             let archive = archive!(kernel, &kernel.distro);
             Some((archive.request([&kernel.package]), Some(KERNEL_PACKAGES)))
         }
@@ -316,6 +337,10 @@ fn target_request(target: &Target) -> Option<(PackageRequest, Option<&'static [&
             let archive = archive!(extract, &extract.distro);
             Some((PackageRequest { relations: false, ..archive.request(&extract.packages) }, None))
         }
-        Target::Initramfs(_) | Target::Command(_) | Target::Filesystem(_) => None,
+        Target::Initramfs(_)
+        | Target::Command(_)
+        | Target::Filesystem(_)
+        | Target::Kernel(_)
+        | Target::Dtb(_) => None,
     }
 }

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::Spanned;
+use crate::device_tree::Dtb;
+use crate::kernel::Kernel;
 use crate::reader::{Read, Reader, kinds, table, words};
 use crate::scalar::{
     Arch, Distro, EnvRef, GuestPath, Mode, Name, OutputPath, PackageName, ProjectPath, Size, SourceRef,
@@ -25,10 +27,14 @@ kinds! {
         Initramfs(Initramfs) = "initramfs",
         /// A file-system image.
         Filesystem(Filesystem) = "filesystem",
-        /// A kernel, out of a distribution's package.
+        /// A kernel, built from its source.
         Kernel(Kernel) = "kernel",
+        /// A kernel, out of a distribution's package.
+        KernelPackage(KernelPackage) = "kernel-package",
         /// Files out of packages.
         Extract(Extract) = "extract",
+        /// A device tree.
+        Dtb(Dtb) = "dtb",
     }
 }
 
@@ -307,7 +313,7 @@ table! {
 table! {
     /// Kernel modules for an initramfs, with a `modules.dep` so that `modprobe` finds what each needs.
     pub struct Modules {
-        /// The kernel: a target of that kind.
+        /// The kernel: a target of kind `kernel` or `kernel-package`.
         kernel: Spanned<TargetName>,
         /// The modules by name, as `modprobe` takes them. What they need comes with them.
         names: Vec<Spanned<String>>,
@@ -378,7 +384,7 @@ words! {
 
 table! {
     /// A kernel, out of a distribution's package. Leaves `vmlinuz` and `config`.
-    pub struct Kernel {
+    pub struct KernelPackage {
         /// The distribution: `debian:bookworm`.
         distro: Spanned<Distro>,
         /// The package, which may be one that only depends on the newest kernel: `linux-image-amd64`.

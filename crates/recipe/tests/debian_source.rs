@@ -75,7 +75,8 @@ files = [
 fn lowered(change: impl Fn(String) -> String) -> Result<Lowered, Vec<String>> {
     let stack = stack(RECIPE);
     let lock = lock(&stack, change).unwrap();
-    let tools = ["mkimg", "pkgroot", "runvm"].map(|tool| (tool.to_owned(), Digest::of(tool.as_bytes())));
+    let tools =
+        ["kbuild", "mkimg", "pkgroot", "runvm"].map(|tool| (tool.to_owned(), Digest::of(tool.as_bytes())));
     let resolved = Resolved { tools: tools.into(), ..Resolved::default() };
     lower(&stack, &lock, &resolved, &goals(&stack))
         .map_err(|problems| problems.iter().map(|problem| problem.to_string()).collect())

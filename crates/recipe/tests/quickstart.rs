@@ -58,7 +58,8 @@ fn lock(stack: &Stack, goals: &[Goal]) -> Lock {
 }
 
 fn resolved() -> Resolved {
-    let tools = ["mkimg", "pkgroot", "runvm"].map(|tool| (tool.to_owned(), Digest::of(tool.as_bytes())));
+    let tools =
+        ["kbuild", "mkimg", "pkgroot", "runvm"].map(|tool| (tool.to_owned(), Digest::of(tool.as_bytes())));
     Resolved { tools: tools.into(), ..Resolved::default() }
 }
 

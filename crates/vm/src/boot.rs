@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use crate::accelerator;
 use crate::console::Console;
 use crate::host::{Host, Verdict};
+use crate::layout::{self, LayoutError};
+use crate::map::Map;
 use crate::process::{Event, Qemu, StartError};
 use crate::qemu::{self, Engine};
 use crate::qmp::{Monitor, Stop};
@@ -35,6 +37,9 @@ pub enum BootError {
         /// Why it does not.
         reason: String,
     },
+    /// The regions of the machine cannot lie where they shall.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
     /// QEMU could not be started.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -97,19 +102,20 @@ pub fn run(
     logs: &Path,
     notice: &mut dyn FnMut(&str),
 ) -> Result<Success, BootError> {
-    let choice = accelerator::choose(boot.machine.accelerator, boot.machine.arch, host)
+    let map = layout::load(&boot.machine)?;
+    let choice = accelerator::choose(boot.machine.demand(), boot.machine.arch, host)
         .map_err(|reason| BootError::NoKvm { reason })?;
     if let Some(reason) = &choice.reason {
         notice(&format!("the guest runs on TCG: {reason}"));
     }
-    match attempt(boot, host, choice.engine, logs)? {
+    match attempt(boot, &map, host, choice.engine, logs)? {
         Attempt::Done => Ok(Success { engine: choice.engine }),
         Attempt::Failed { gave_up: true, .. }
             if choice.engine == Engine::Kvm && boot.machine.accelerator == Accelerator::Auto =>
         {
             host.note(&Verdict::Unusable(GAVE_UP.to_owned()));
             notice(&format!("{GAVE_UP}: trying once more on TCG"));
-            match attempt(boot, host, Engine::Tcg, logs)? {
+            match attempt(boot, &map, host, Engine::Tcg, logs)? {
                 Attempt::Done => Ok(Success { engine: Engine::Tcg }),
                 Attempt::Failed { failure, .. } => Err(BootError::Unexpected(failure)),
             }
@@ -141,19 +147,21 @@ enum End {
 }
 
 #[allow(clippy::disallowed_methods, reason = "a boot has a timeout")]
-fn attempt(boot: &Boot, host: &Host, engine: Engine, logs: &Path) -> Result<Attempt, BootError> {
+fn attempt(boot: &Boot, map: &Map, host: &Host, engine: Engine, logs: &Path) -> Result<Attempt, BootError> {
     let io = |doing| move |source| BootError::Io { doing, source };
     let sockets = tempfile::tempdir().map_err(io("make a directory for the QMP socket"))?;
     let socket = sockets.path().join("qmp");
     let stderr_path = logs.join("qemu.log");
     let log = File::create(logs.join("console.log")).map_err(io("create `console.log`"))?;
-    let arguments = qemu::arguments(
-        &boot.machine,
-        engine,
-        &qemu::Console::Program { qmp_socket: socket.to_string_lossy().into_owned() },
-    );
+    let console = qemu::Console::Program { qmp_socket: socket.to_string_lossy().into_owned() };
+    let arguments = layout::arguments(&boot.machine, map, sockets.path(), engine, &console)
+        .map_err(io("write the bare kernel"))?;
     let (mut qemu, events) = Qemu::start(&host.program(boot.machine.arch), &arguments, &stderr_path)?;
-    let monitor = Monitor::connect(&socket);
+    let monitor = if qemu::is_held(&boot.machine, &console) {
+        Monitor::connect_and_continue(&socket)
+    } else {
+        Monitor::connect(&socket)
+    };
 
     let mut talk = Conversation { boot, next: 0, console: Console::default(), log, logged: 0 };
     let timeout = Duration::from_secs(boot.timeout_seconds);
@@ -204,7 +212,7 @@ fn attempt(boot: &Boot, host: &Host, engine: Engine, logs: &Path) -> Result<Atte
         }),
         End::Closed => {
             let status = wait_or_kill(&mut qemu).map_err(io("wait for QEMU"))?;
-            let stop = monitor.stop();
+            let stop = if status.success() { monitor.last_stop() } else { monitor.stop() };
             match (talk.waiting_for(), &stop) {
                 _ if !status.success() => Some(format!("QEMU failed: {status}")),
                 (Some(text), stop) => {

@@ -7,9 +7,15 @@
 pub mod accelerator;
 pub mod boot;
 pub mod console;
+pub mod device_tree;
 pub mod host;
+pub mod image;
+pub mod layout;
+pub mod map;
+pub mod number;
 pub mod process;
 pub mod qemu;
 pub mod qmp;
 pub mod spec;
+mod suggest;
 pub mod terminal;

@@ -1,6 +1,15 @@
 //! The QEMU command line of a machine: a pure function.
 
-use crate::spec::{Arch, Disk, DiskAccess, DiskFormat, Machine};
+mod loader;
+
+pub use loader::{bare_kernel, needs_bare_kernel};
+
+use crate::map::Map;
+use crate::spec::{Arch, Disk, DiskAccess, DiskBus, DiskFormat, Gdb, Listen, Machine};
+use loader::Loading;
+
+/// The name that [`arguments`] gives the file with a [`bare_kernel`].
+pub const BARE_KERNEL: &str = "bare.elf";
 
 /// What executes the guest's instructions, once that is decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +45,61 @@ pub fn program(arch: Arch) -> &'static str {
 }
 
 /// Returns the arguments that make QEMU be `machine`. The guest sees the same devices with either engine.
+///
+/// Regions that are placed by a rule have words in place of their addresses, which are known only when their
+/// files are there: QEMU takes what [`arguments_with_map`] returns.
 pub fn arguments(machine: &Machine, engine: Engine, console: &Console) -> Vec<String> {
+    build(machine, &board(machine), engine, console, &Loading::without_map(machine))
+}
+
+/// Returns the arguments that make QEMU be `machine`, whose regions lie as in `map`. If
+/// [`needs_bare_kernel`], there must be a [`bare_kernel`] in the file of that name.
+pub fn arguments_with_map(
+    machine: &Machine,
+    map: &Map,
+    bare_kernel: &str,
+    engine: Engine,
+    console: &Console,
+) -> Vec<String> {
+    build(machine, &board(machine), engine, console, &Loading::new(machine, map, bare_kernel))
+}
+
+/// Returns the arguments with which QEMU writes the device tree of `machine` to `file` and ends. It has the
+/// same devices, but needs none of the files of disks and regions, one of which may be made from what is
+/// written.
+pub fn device_tree_arguments(
+    machine: &Machine,
+    engine: Engine,
+    console: &Console,
+    file: &str,
+) -> Vec<String> {
+    let mut machine = machine.clone();
+    for disk in &mut machine.disks {
+        disk.file = "null-co://".to_owned();
+        disk.format = DiskFormat::Raw;
+    }
+    (machine.regions, machine.dtb, machine.gdb) = (Vec::new(), None, None);
+    let mut board = board(&machine);
+    // Otherwise QEMU puts seeds into the tree that differ each time.
+    match machine.arch {
+        Arch::Arm64 => board.push_str(",dtb-randomness=off"),
+        Arch::X86_64 | Arch::Riscv64 => machine.arguments.extend(["-seed", "0"].map(str::to_owned)),
+    }
+    board.push_str(&format!(",dumpdtb={}", escape(file)));
+    build(&machine, &board, engine, console, &Loading::default())
+}
+
+fn build(
+    machine: &Machine,
+    board: &str,
+    engine: Engine,
+    console: &Console,
+    loading: &Loading,
+) -> Vec<String> {
     let mut arguments = Vec::new();
     let mut push = |words: &[&str]| arguments.extend(words.iter().map(|word| (*word).to_owned()));
     push(&["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
-    push(&["-machine", board(machine.arch)]);
+    push(&["-machine", board]);
     match engine {
         Engine::Kvm => push(&["-accel", "kvm", "-cpu", "host"]),
         Engine::Tcg => push(&["-accel", "tcg", "-cpu", "max"]),
@@ -65,7 +124,11 @@ pub fn arguments(machine: &Machine, engine: Engine, console: &Console) -> Vec<St
     push(&["-device", "virtio-rng-pci"]);
     for (disk_idx, disk) in machine.disks.iter().enumerate() {
         push(&["-drive", &drive(disk_idx, disk)]);
-        push(&["-device", &format!("virtio-blk-pci,drive=disk{disk_idx}")]);
+        let device = match disk.bus {
+            DiskBus::Pci => "virtio-blk-pci",
+            DiskBus::Mmio => "virtio-blk-device",
+        };
+        push(&["-device", &format!("{device},drive=disk{disk_idx}")]);
     }
     if let Some(kernel) = &machine.kernel {
         push(&["-kernel", kernel]);
@@ -76,15 +139,48 @@ pub fn arguments(machine: &Machine, engine: Engine, console: &Console) -> Vec<St
             push(&["-append", &machine.cmdline]);
         }
     }
+    if let Some(dtb) = &machine.dtb {
+        push(&["-dtb", dtb]);
+    }
+    for words in &loading.arguments {
+        push(&words.each_ref().map(String::as_str));
+    }
+    if let Some(Gdb { listen, .. }) = &machine.gdb {
+        push(&["-gdb", &gdb(listen)]);
+    }
+    if waits_for_debugger(machine) || is_held(machine, console) {
+        push(&["-S"]);
+    }
     arguments.extend(machine.arguments.iter().cloned());
     arguments
 }
 
-fn board(arch: Arch) -> &'static str {
-    match arch {
+/// Returns whether QEMU lets the guest start only when it is told to over QMP.
+///
+/// A guest without firmware may be through before QMP is listened to, and then nobody knows how it ended.
+pub fn is_held(machine: &Machine, console: &Console) -> bool {
+    let is_watched = matches!(console, Console::Program { .. });
+    is_watched && !machine.regions.is_empty() && !waits_for_debugger(machine)
+}
+
+fn waits_for_debugger(machine: &Machine) -> bool {
+    machine.gdb.as_ref().is_some_and(|gdb| gdb.wait)
+}
+
+fn board(machine: &Machine) -> String {
+    let board = match machine.arch {
         Arch::X86_64 => "q35",
+        Arch::Arm64 if machine.virtualization => "virt,gic-version=3,virtualization=on",
         Arch::Arm64 => "virt,gic-version=3",
         Arch::Riscv64 => "virt",
+    };
+    board.to_owned()
+}
+
+fn gdb(listen: &Listen) -> String {
+    match listen {
+        Listen::Unix(path) => format!("unix:{},server=on,wait=off", escape(path)),
+        Listen::Tcp(port) => format!("tcp:127.0.0.1:{port}"),
     }
 }
 
@@ -108,8 +204,6 @@ fn escape(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::Accelerator;
-
     fn machine() -> Machine {
         Machine {
             arch: Arch::X86_64,
@@ -122,9 +216,10 @@ mod tests {
                 file: "in/a,b.img".into(),
                 format: DiskFormat::Raw,
                 access: DiskAccess::Snapshot,
+                bus: DiskBus::Pci,
             }],
-            accelerator: Accelerator::Auto,
             arguments: vec!["-device".into(), "i6300esb".into()],
+            ..Machine::default()
         }
     }
 
@@ -152,5 +247,45 @@ mod tests {
         assert!(alone.contains("stdio,id=console,mux=on,signal=off"), "{alone}");
         assert!(!alone.contains("-qmp"), "{alone}");
         assert!(shown(Some("/tmp/q")).contains(" -qmp unix:/tmp/q,"));
+    }
+
+    #[test]
+    fn a_hypervisor_with_a_debugger_and_a_device_tree() {
+        let machine = Machine {
+            arch: Arch::Arm64,
+            virtualization: true,
+            kernel: Some("in/hv".into()),
+            dtb: Some("in/dtb".into()),
+            gdb: Some(Gdb { listen: Listen::Unix("a,b".into()), wait: true }),
+            ..Machine::default()
+        };
+        let console = Console::Terminal { qmp_socket: None };
+        let shown = arguments(&machine, Engine::Tcg, &console).join(" ");
+        assert!(shown.contains(" -machine virt,gic-version=3,virtualization=on -accel"), "{shown}");
+        let end = " -kernel in/hv -dtb in/dtb -gdb unix:a,,b,server=on,wait=off -S";
+        assert!(shown.ends_with(end), "{shown}");
+        let machine =
+            Machine { gdb: Some(Gdb { listen: Listen::Tcp(1234), wait: false }), ..Machine::default() };
+        let shown = arguments(&machine, Engine::Tcg, &console).join(" ");
+        assert!(shown.ends_with(" -gdb tcp:127.0.0.1:1234"), "{shown}");
+    }
+
+    #[test]
+    fn the_device_tree_is_of_the_same_machine_without_its_files() {
+        let of = |arch| {
+            let machine = Machine { arch, ..machine() };
+            let console = Console::Program { qmp_socket: "/tmp/q".into() };
+            device_tree_arguments(&machine, Engine::Tcg, &console, "out/a,b").join(" ")
+        };
+        let arm = of(Arch::Arm64);
+        assert!(
+            arm.contains("-machine virt,gic-version=3,dtb-randomness=off,dumpdtb=out/a,,b -accel"),
+            "{arm}"
+        );
+        assert!(arm.contains("file=null-co://,format=raw,snapshot=on -device virtio-blk-pci"), "{arm}");
+        assert!(arm.ends_with("-append console=ttyS0 -device i6300esb"), "{arm}");
+        let riscv = of(Arch::Riscv64);
+        assert!(riscv.contains("-machine virt,dumpdtb=out/a,,b -accel"), "{riscv}");
+        assert!(riscv.ends_with(" -seed 0"), "{riscv}");
     }
 }

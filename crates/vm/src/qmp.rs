@@ -3,9 +3,9 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
@@ -28,8 +28,18 @@ pub enum Stop {
 /// Listens to a machine's events on a thread of its own.
 #[derive(Clone, Debug, Default)]
 pub struct Monitor {
-    stop: Arc<Mutex<Option<Stop>>>,
+    heard: Arc<Mutex<Heard>>,
 }
+
+#[derive(Debug, Default)]
+struct Heard {
+    stop: Option<Stop>,
+    /// Nothing more will be heard.
+    is_over: bool,
+}
+
+/// How long the last event may be on its way after QEMU has ended.
+const LAST_EVENT: Duration = Duration::from_secs(1);
 
 #[derive(Deserialize)]
 struct Message {
@@ -65,19 +75,47 @@ struct Data {
 impl Monitor {
     /// Connects to the socket once QEMU has made it. Without a connection there is simply no reason to tell.
     pub fn connect(socket: &Path) -> Monitor {
+        Monitor::start(socket, &[r#"{"execute":"qmp_capabilities"}"#])
+    }
+
+    /// Does the same, and then lets the guest of a QEMU start that was started with `-S`: so nothing that it
+    /// does is missed, however soon it is done.
+    pub fn connect_and_continue(socket: &Path) -> Monitor {
+        Monitor::start(socket, &[r#"{"execute":"qmp_capabilities"}"#, r#"{"execute":"cont"}"#])
+    }
+
+    fn start(socket: &Path, commands: &[&str]) -> Monitor {
         let monitor = Monitor::default();
-        let (socket, stop) = (socket.to_owned(), Arc::clone(&monitor.stop));
-        thread::spawn(move || listen(socket, &stop));
+        let (socket, heard) = (socket.to_owned(), Arc::clone(&monitor.heard));
+        let commands = commands.iter().map(|command| format!("{command}\n")).collect();
+        thread::spawn(move || {
+            listen(socket, commands, &heard);
+            lock(&heard).is_over = true;
+        });
         monitor
     }
 
     /// Returns why the machine stopped, if it said so. The first reason is the cause of all others.
     pub fn stop(&self) -> Option<Stop> {
-        self.stop.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.heard).stop.clone()
+    }
+
+    /// Returns the same once QEMU has ended: waits a moment for what it said last.
+    #[allow(clippy::disallowed_methods, reason = "it waits")]
+    pub fn last_stop(&self) -> Option<Stop> {
+        let start = Instant::now();
+        while !lock(&self.heard).is_over && start.elapsed() < LAST_EVENT {
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.stop()
     }
 }
 
-fn listen(socket: PathBuf, stop: &Mutex<Option<Stop>>) {
+fn lock(heard: &Mutex<Heard>) -> MutexGuard<'_, Heard> {
+    heard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn listen(socket: PathBuf, commands: String, heard: &Mutex<Heard>) {
     let connected = (0..500).find_map(|_| {
         let stream = UnixStream::connect(&socket).ok();
         if stream.is_none() {
@@ -86,7 +124,7 @@ fn listen(socket: PathBuf, stop: &Mutex<Option<Stop>>) {
         stream
     });
     let Some(mut stream) = connected else { return };
-    if stream.write_all(b"{\"execute\":\"qmp_capabilities\"}\n").is_err() {
+    if stream.write_all(commands.as_bytes()).is_err() {
         return;
     }
     let Ok(lines) = stream.try_clone() else { return };
@@ -94,7 +132,7 @@ fn listen(socket: PathBuf, stop: &Mutex<Option<Stop>>) {
         let Ok(line) = line else { return };
         match told(&line) {
             Told::Stopped(reason) => {
-                stop.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+                lock(heard).stop.get_or_insert(reason);
             }
             Told::Paused => {
                 if stream.write_all(b"{\"execute\":\"query-status\"}\n").is_err() {
@@ -121,7 +159,27 @@ fn told(line: &str) -> Told {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener;
+
     use super::*;
+
+    #[test]
+    fn a_guest_is_let_start_and_its_last_word_is_heard() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("qmp");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let monitor = Monitor::connect_and_continue(&socket);
+        let (mut qemu, _) = listener.accept().unwrap();
+        let mut commands = BufReader::new(qemu.try_clone().unwrap()).lines().map(Result::unwrap);
+        assert_eq!(commands.next().unwrap(), r#"{"execute":"qmp_capabilities"}"#);
+        assert_eq!(commands.next().unwrap(), r#"{"execute":"cont"}"#);
+        thread::spawn(move || {
+            thread::sleep(Duration::from_millis(50));
+            qemu.write_all(b"{\"event\":\"SHUTDOWN\",\"data\":{\"reason\":\"guest-shutdown\"}}\n").unwrap();
+        });
+        drop(commands);
+        assert_eq!(monitor.last_stop(), Some(Stop::PoweredOff));
+    }
 
     #[test]
     fn events_tell_reasons() {

@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+mod region;
+
+pub use region::{AddressRange, Content, Entry, Place, Region};
+
 /// A boot to try: a machine and the conversation on its serial console.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,6 +75,71 @@ pub struct Machine {
     /// Further QEMU arguments, verbatim and last.
     #[serde(default)]
     pub arguments: Vec<String>,
+    /// Whether the guest may itself be a hypervisor: the processors have EL2 (arm64 only).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub virtualization: bool,
+    /// A device tree to give to the kernel in place of QEMU's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dtb: Option<String>,
+    /// What lies where in memory, beside what QEMU itself puts there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<Region>,
+    /// Where a debugger can connect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gdb: Option<Gdb>,
+}
+
+/// One x86 processor with 512 MiB of memory and nothing to execute.
+impl Default for Machine {
+    fn default() -> Machine {
+        Machine {
+            arch: Arch::X86_64,
+            cpus: 1,
+            memory_mib: 512,
+            kernel: None,
+            initrd: None,
+            cmdline: String::new(),
+            disks: Vec::new(),
+            accelerator: Accelerator::Auto,
+            arguments: Vec::new(),
+            virtualization: false,
+            dtb: None,
+            regions: Vec::new(),
+            gdb: None,
+        }
+    }
+}
+
+impl Machine {
+    /// Returns what may execute the guest: a hypervisor runs on TCG unless KVM is insisted on, since hardly
+    /// any KVM can give a guest EL2.
+    pub fn demand(&self) -> Accelerator {
+        match self.accelerator {
+            Accelerator::Auto if self.virtualization => Accelerator::Tcg,
+            accelerator => accelerator,
+        }
+    }
+}
+
+/// QEMU's stub for the debugger GDB.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gdb {
+    /// Where it listens.
+    pub listen: Listen,
+    /// Whether the guest does not start until the debugger lets it.
+    #[serde(default)]
+    pub wait: bool,
+}
+
+/// Where a debugger connects to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Listen {
+    /// A socket at this path.
+    Unix(String),
+    /// A TCP port of 127.0.0.1: whoever can connect owns the guest.
+    Tcp(u16),
 }
 
 /// An instruction set, by the name that Linux gives it.
@@ -99,6 +168,26 @@ pub struct Disk {
     /// What the guest may do to it.
     #[serde(default)]
     pub access: DiskAccess,
+    /// Where the guest finds it.
+    #[serde(default, skip_serializing_if = "DiskBus::is_pci")]
+    pub bus: DiskBus,
+}
+
+/// Where a guest finds a virtio device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskBus {
+    /// On PCI.
+    #[default]
+    Pci,
+    /// At an address, as the device tree says: for kernels without PCI.
+    Mmio,
+}
+
+impl DiskBus {
+    fn is_pci(&self) -> bool {
+        *self == DiskBus::Pci
+    }
 }
 
 /// The format of a disk image.
@@ -134,4 +223,49 @@ pub enum Accelerator {
     Kvm,
     /// QEMU's own translator.
     Tcg,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = r#"{"arch":"arm64","cpus":1,"memory_mib":64,"kernel":null,"initrd":null,"cmdline":"","disks":[],"accelerator":"auto","arguments":[]}"#;
+
+    #[test]
+    fn a_machine_without_regions_is_written_as_ever() {
+        let machine: Machine = serde_json::from_str(OLD).unwrap();
+        assert_eq!(machine, Machine { arch: Arch::Arm64, memory_mib: 64, ..Machine::default() });
+        assert_eq!(serde_json::to_string(&machine).unwrap(), OLD);
+    }
+
+    #[test]
+    fn regions_are_read_and_written() {
+        let text = r#"{"arch":"arm64","cpus":2,"memory_mib":1024,"kernel":null,"initrd":null,"cmdline":"","disks":[],"accelerator":"tcg","arguments":[],"virtualization":true,"dtb":"in/dtb","regions":[{"name":"hv","content":{"elf":"in/hv.elf"},"entry":{"offset":"0x00000000"}},{"name":"guest","content":{"reserved":"0x20000000"},"place":{"at":"0x48000000"}},{"name":"linux","content":{"linux-image":"in/Image"},"place":{"after":"hv"},"inside":"guest","within":{"start":"0x48000000","end":"0x50000000"},"align":"0x00200000","max":"0x04000000"}],"gdb":{"listen":{"tcp":1234},"wait":true}}"#;
+        let machine: Machine = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&machine).unwrap(), text);
+        assert_eq!(machine.regions[0].entry, Some(Entry::default()));
+        assert_eq!(machine.regions[1].content, Content::Reserved(512 << 20));
+    }
+
+    #[test]
+    fn addresses_may_be_numbers_or_text_and_nothing_else() {
+        let region = |content: &str| {
+            serde_json::from_str::<Region>(&format!(r#"{{"name":"a","content":{{"reserved":{content}}}}}"#))
+        };
+        assert_eq!(region("4096").unwrap().content, region("\"4K\"").unwrap().content);
+        for wrong in ["-1", "1.5", "\"4 K\"", "null", "[]"] {
+            let error = region(wrong).unwrap_err().to_string();
+            assert!(error.contains("expected a number, or a text such as"), "{error}");
+        }
+        assert!(serde_json::from_str::<Entry>(r#"{"ofset":1}"#).is_err());
+    }
+
+    #[test]
+    fn a_hypervisor_is_not_tried_on_kvm() {
+        let demand =
+            |accelerator| Machine { accelerator, virtualization: true, ..Machine::default() }.demand();
+        assert_eq!(demand(Accelerator::Auto), Accelerator::Tcg);
+        assert_eq!(demand(Accelerator::Kvm), Accelerator::Kvm);
+        assert_eq!(Machine::default().demand(), Accelerator::Auto);
+    }
 }

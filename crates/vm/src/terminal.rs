@@ -8,8 +8,10 @@ use std::time::Duration;
 use crate::accelerator;
 use crate::boot::{BootError, GAVE_UP};
 use crate::host::{Host, Verdict};
+use crate::layout;
+use crate::map::Map;
 use crate::process::StartError;
-use crate::qemu::{self, Console, Engine};
+use crate::qemu::{Console, Engine};
 use crate::qmp::{Monitor, Stop};
 use crate::spec::{Accelerator, Machine};
 
@@ -21,33 +23,39 @@ const INTERVAL: Duration = Duration::from_millis(20);
 /// `notice` is told what [`crate::boot::run`] tells. A guest that KVM gives up on is started again on TCG, once
 /// and only if the machine leaves the choice.
 pub fn run(machine: &Machine, host: &Host, notice: &mut dyn FnMut(&str)) -> Result<ExitStatus, BootError> {
-    let choice = accelerator::choose(machine.accelerator, machine.arch, host)
+    let map = layout::load(machine)?;
+    let choice = accelerator::choose(machine.demand(), machine.arch, host)
         .map_err(|reason| BootError::NoKvm { reason })?;
     if let Some(reason) = choice.reason {
         notice(&format!("the guest runs on TCG: {reason}"));
     }
-    match attempt(machine, host, choice.engine)? {
+    match attempt(machine, &map, host, choice.engine)? {
         Some(status) => Ok(status),
         None => {
             host.note(&Verdict::Unusable(GAVE_UP.to_owned()));
             notice(&format!("{GAVE_UP}: starting it again on TCG"));
-            let again = attempt(machine, host, Engine::Tcg)?;
+            let again = attempt(machine, &map, host, Engine::Tcg)?;
             Ok(again.expect("only KVM gives up"))
         }
     }
 }
 
 /// Returns how QEMU ended; `None` when KVM gave up and another engine may do.
-fn attempt(machine: &Machine, host: &Host, engine: Engine) -> Result<Option<ExitStatus>, BootError> {
+fn attempt(
+    machine: &Machine,
+    map: &Map,
+    host: &Host,
+    engine: Engine,
+) -> Result<Option<ExitStatus>, BootError> {
     let io = |doing| move |source: io::Error| BootError::Io { doing, source };
     let sockets = tempfile::tempdir().map_err(io("make a directory for the QMP socket"))?;
     let socket = sockets.path().join("qmp");
     let console = Console::Terminal { qmp_socket: Some(socket.to_string_lossy().into_owned()) };
+    let arguments = layout::arguments(machine, map, sockets.path(), engine, &console)
+        .map_err(io("write the bare kernel"))?;
     let program = host.program(machine.arch);
-    let mut child = Command::new(&program)
-        .args(qemu::arguments(machine, engine, &console))
-        .spawn()
-        .map_err(|source| StartError::new(&program, source))?;
+    let mut child =
+        Command::new(&program).args(arguments).spawn().map_err(|source| StartError::new(&program, source))?;
     let monitor = Monitor::connect(&socket);
     let may_give_up = engine == Engine::Kvm && machine.accelerator == Accelerator::Auto;
     loop {

@@ -50,17 +50,7 @@ impl World {
 
     /// Boots a guest that is to say hello, and returns what executed it and what was noticed.
     fn boot(&self, accelerator: Accelerator) -> (Result<Engine, BootError>, Vec<String>) {
-        let machine = Machine {
-            arch: ARCH,
-            cpus: 1,
-            memory_mib: 64,
-            kernel: None,
-            initrd: None,
-            cmdline: String::new(),
-            disks: Vec::new(),
-            accelerator,
-            arguments: Vec::new(),
-        };
+        let machine = Machine { arch: ARCH, memory_mib: 64, accelerator, ..Machine::default() };
         let boot = Boot {
             machine,
             script: vec![Talk::Expect("hello".to_owned())],

@@ -13,6 +13,7 @@ mod harness;
 mod mirrors;
 mod reproducible;
 mod rootless;
+mod stacks;
 mod told;
 mod verify;
 mod wrong_input;

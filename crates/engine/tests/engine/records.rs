@@ -96,8 +96,8 @@ fn trace_has_a_box_for_every_run() {
     let boxes: Vec<&serde_json::Value> =
         trace["traceEvents"].as_array().unwrap().iter().filter(|event| event["ph"] == "X").collect();
     let names: Vec<&str> = boxes.iter().map(|event| event["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["ran \"it\"", "fails"]);
-    assert_eq!(boxes[1]["args"]["exit_code"], 2);
+    assert_eq!(names, ["fails", "ran \"it\""]);
+    assert_eq!(boxes[0]["args"]["exit_code"], 2);
     assert!(boxes.iter().all(|event| event["dur"].as_u64().unwrap() > 0));
 }
 

@@ -158,6 +158,18 @@ fn longest_way_to_the_end_goes_first() {
     assert!(estimates.is_sorted_by(|earlier, later| earlier >= later), "{estimates:?}");
 }
 
+#[test]
+fn what_others_wait_for_goes_first_when_nothing_is_known() {
+    let world = TestWorld::default();
+    let mut graph = Graph::default();
+    let alone = graph.add_step(step("alone", &["const", "1"], vec![]));
+    let first = graph.add_step(step("first", &["const", "2"], vec![]));
+    let last = graph.add_step(step("last", &["list"], vec![at("in", output(first, ""))]));
+    let executor = world.executor();
+    world.build_with(&graph, &[alone, last], &executor).unwrap();
+    assert_eq!(executor.take_ran(), ["first", "last", "alone"]);
+}
+
 fn left_seconds(event: &Event) -> Option<u64> {
     let EventKind::Estimated { left, .. } = event.kind else { return None };
     Some(left.as_millis().div_ceil(1000) as u64)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::scalar::Name;
 use crate::stack::Recipe;
 use crate::target::{Content, FileEntry, Target};
-use crate::{Place, Problem, Spanned};
+use crate::{Machine, Place, Problem, Spanned};
 
 /// Reports environments and targets that need themselves, each cycle once.
 pub(super) fn check(recipe: &Recipe, problems: &mut Vec<Problem>) {
@@ -14,7 +14,10 @@ pub(super) fn check(recipe: &Recipe, problems: &mut Vec<Problem>) {
         .iter()
         .map(|(name, env)| (name, env.extends.iter().map(|parent| (&***parent, &parent.place)).collect()))
         .collect();
-    let targets: Edges<'_> = recipe.target.iter().map(|(name, target)| (name, references(target))).collect();
+    let targets: Edges<'_> = {
+        let needed = |target| references(target, &recipe.machine);
+        recipe.target.iter().map(|(name, target)| (name, needed(target))).collect()
+    };
     for (noun, verb, edges) in [("environment", "extend", environments), ("target", "need", targets)] {
         for cycle in find_cycles(&edges) {
             let names: Vec<String> = cycle.iter().map(|(name, _)| format!("`{name}`")).collect();
@@ -32,8 +35,11 @@ pub(super) fn check(recipe: &Recipe, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Returns the targets that `target` needs, and where it says so.
-pub(crate) fn references(target: &Target) -> Vec<(&Name, &Place)> {
+/// Returns the targets that `target` needs, and where it says so; what a device tree needs, `machines` have.
+pub(crate) fn references<'a>(
+    target: &'a Target,
+    machines: &'a BTreeMap<Name, Spanned<Machine>>,
+) -> Vec<(&'a Name, &'a Place)> {
     fn files<'a>(files: impl Iterator<Item = &'a Spanned<FileEntry>>) -> Vec<(&'a Name, &'a Place)> {
         files
             .filter_map(|file| match &file.content {
@@ -57,7 +63,16 @@ pub(crate) fn references(target: &Target) -> Vec<(&Name, &Place)> {
             layers.chain(kernel).chain(contents).collect()
         }
         Target::Filesystem(filesystem) => vec![(&**filesystem.rootfs, &filesystem.rootfs.place)],
-        Target::Kernel(_) | Target::Extract(_) => Vec::new(),
+        Target::Dtb(dtb) => {
+            let base = dtb.base.iter().map(|base| (&base.target, &base.place));
+            let initrd = dtb.initrd.iter().filter_map(|initrd| {
+                let machine = machines.get(initrd.machine.as_str())?;
+                let file = machine.regions.get(initrd.region.as_str())?.content.file()?;
+                Some((&file.target, &initrd.region.place))
+            });
+            base.chain(initrd).collect()
+        }
+        Target::Kernel(_) | Target::KernelPackage(_) | Target::Extract(_) => Vec::new(),
     }
 }
 

@@ -1,16 +1,18 @@
 //! What the types cannot say: references lead somewhere, nothing needs itself, numbers make sense together.
 
 mod cycles;
+mod machines;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use cycles::references;
 
-use crate::scalar::{Distro, Name, OutputPath, PackageName, TargetName, TargetRef};
+use crate::kernel::{Kernel, Symbol};
+use crate::scalar::{Arch, Distro, Name, OutputPath, PackageName, TargetName, TargetRef};
 use crate::stack::{Environment, Recipe, Source};
 use crate::target::{Command, Content, FileEntry, Initramfs, Rootfs};
 use crate::value::Table;
-use crate::{Machine, Place, Problem, Spanned, Talk, Target, Test, suggest};
+use crate::{Place, Problem, Spanned, Target, suggest};
 
 /// The names that each section has, also those of entries that could not be read: to report a reference to
 /// one of them would be to report its mistake twice.
@@ -69,7 +71,14 @@ pub(crate) fn leaves<'a>(name: &Name, target: &'a Target) -> Leaves<'a> {
         Target::Filesystem(filesystem) => {
             Leaves::Files(vec![format!("{name}.{}", filesystem.r#type.as_str())])
         }
-        Target::Kernel(_) => Leaves::Files(["vmlinuz", "config"].map(str::to_owned).to_vec()),
+        Target::Kernel(kernel) => {
+            let image = if kernel.arch.value == Arch::Amd64 { "bzImage" } else { "Image" };
+            let mut files = vec![image, "vmlinux", "System.map", "config", "defconfig", "modules.tar"];
+            files.extend(kernel.dtbs.then_some("dtbs"));
+            Leaves::Files(files.into_iter().map(str::to_owned).collect())
+        }
+        Target::Dtb(_) => Leaves::Files(vec![format!("{name}.dtb"), format!("{name}.dts")]),
+        Target::KernelPackage(_) => Leaves::Files(["vmlinuz", "config"].map(str::to_owned).to_vec()),
         Target::Extract(extract) => {
             Leaves::Files(extract.files.keys().map(|path| path.as_str().to_owned()).collect())
         }
@@ -263,7 +272,9 @@ impl Checker<'_> {
                     );
                 }
             }
-            Target::Kernel(_) => {}
+            Target::Kernel(kernel) => self.kernel(kernel),
+            Target::KernelPackage(_) => {}
+            Target::Dtb(dtb) => self.device_tree(dtb),
             Target::Extract(extract) => {
                 self.package_names(&extract.packages);
                 for (what, empty) in
@@ -276,6 +287,22 @@ impl Checker<'_> {
                         ));
                     }
                 }
+            }
+        }
+    }
+
+    /// Reports rules that contradict each other: no configuration could keep both.
+    fn kernel(&mut self, kernel: &Kernel) {
+        let required = kernel.require.iter().map(|(symbol, value)| (symbol, value.as_config(), &value.place));
+        let modules = kernel.modules.iter().map(|symbol| (&symbol.value, "m", &symbol.place));
+        let forbidden = kernel.forbid.iter().map(|symbol| (&symbol.value, "n", &symbol.place));
+        let mut seen: BTreeMap<&Symbol, (&str, &Place)> = BTreeMap::new();
+        for (symbol, value, place) in required.chain(modules).chain(forbidden) {
+            if let Some((earlier, first)) = seen.insert(symbol, (value, place))
+                && earlier != value
+            {
+                let message = format!("`{}` must be {earlier} and {value} at once", symbol.as_str());
+                self.report(Problem::at(place, message).related(first, "asked for here"));
             }
         }
     }
@@ -408,12 +435,14 @@ impl Checker<'_> {
             self.content(file);
         }
         if let Some(modules) = &initramfs.modules {
-            self.reference_to_kind(&modules.kernel, "kernel");
-            if let Some(Target::Kernel(kernel)) =
-                self.recipe.target.get(modules.kernel.as_str()).map(|t| &t.value)
-                && kernel.arch.value != initramfs.arch.value
+            let of = self.recipe.target.get(modules.kernel.as_str()).map(|target| kernel_arch(target));
+            if matches!(of, Some(None)) {
+                self.reference_to_kind(&modules.kernel, "kernel");
+            }
+            if let Some(Some(arch)) = of
+                && arch.value != initramfs.arch.value
             {
-                let message = format!("modules of a kernel for {}", kernel.arch.as_str());
+                let message = format!("modules of a kernel for {}", arch.as_str());
                 self.report(
                     Problem::at(&modules.kernel.place, message)
                         .help(format!("the initramfs is for {}", initramfs.arch.as_str())),
@@ -452,70 +481,14 @@ impl Checker<'_> {
             self.one_file(reference, "a file's content");
         }
     }
+}
 
-    fn machine(&mut self, name: &Name, machine: &Spanned<Machine>) {
-        if machine.cpus.value == 0 {
-            self.report(Problem::at(&machine.cpus.place, format!("machine `{name}` has no processor")));
-        }
-        if !machine.memory.bytes().is_multiple_of(1 << 20) || machine.memory.bytes() == 0 {
-            self.report(
-                Problem::at(&machine.memory.place, "memory comes in whole MiB")
-                    .help("write it as in `512M` or `2G`"),
-            );
-        }
-        for file in machine.kernel.iter().chain(&machine.initrd) {
-            self.one_file(file, "what a machine loads");
-        }
-        for disk in &machine.disks {
-            self.one_file(&disk.target, "a disk image");
-        }
-        match &machine.kernel {
-            None => {
-                if let Some(initrd) = &machine.initrd {
-                    self.report(
-                        Problem::at(&initrd.place, "an initrd without a kernel")
-                            .help("give the machine a `kernel`, too"),
-                    );
-                }
-                if !machine.cmdline.is_empty() {
-                    self.report(
-                        Problem::at(&machine.place, "a kernel command line without a kernel")
-                            .help("give the machine a `kernel`, too"),
-                    );
-                }
-            }
-            Some(reference) => {
-                if let Some(Target::Kernel(kernel)) =
-                    self.recipe.target.get(&reference.target).map(|target| &target.value)
-                    && kernel.arch.value != machine.arch.value
-                {
-                    let message = format!(
-                        "machine `{name}` is {} and its kernel {}",
-                        machine.arch.as_str(),
-                        kernel.arch.as_str()
-                    );
-                    self.report(
-                        Problem::at(&reference.place, message).related(&kernel.arch.place, "of the kernel"),
-                    );
-                }
-            }
-        }
-    }
-
-    fn test(&mut self, test: &Spanned<Test>) {
-        for talk in &test.expect {
-            if let Talk::Expect(text) = &talk.value
-                && text.is_empty()
-            {
-                self.report(
-                    Problem::at(&talk.place, "an empty text is always there")
-                        .help("name what the console must show"),
-                );
-            }
-        }
-        if test.timeout.duration().is_zero() {
-            self.report(Problem::at(&test.timeout.place, "a test that may take no time cannot pass"));
-        }
+/// Returns for what a target that is a kernel was built.
+fn kernel_arch(target: &Target) -> Option<&Spanned<Arch>> {
+    match target {
+        Target::Kernel(kernel) => Some(&kernel.arch),
+        Target::KernelPackage(kernel) => Some(&kernel.arch),
+        _ => None,
     }
 }
 
@@ -526,6 +499,8 @@ fn kind_of(target: &Target) -> &'static str {
         Target::Initramfs(_) => "initramfs",
         Target::Filesystem(_) => "filesystem",
         Target::Kernel(_) => "kernel",
+        Target::KernelPackage(_) => "kernel-package",
+        Target::Dtb(_) => "dtb",
         Target::Extract(_) => "extract",
     }
 }

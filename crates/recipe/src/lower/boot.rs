@@ -6,7 +6,9 @@ use engine::{Input, Placement, Requirements, Step};
 use vm::spec;
 
 use super::{INPUTS, Lowering, MachineOutput};
-use crate::machine::{Accel, DiskAccess, DiskFormat, End, Machine, Talk};
+use crate::Spanned;
+use crate::machine::{Accel, DiskAccess, DiskBus, DiskFormat, End, Machine, Talk};
+use crate::region::{Address, Region, RegionContent};
 use crate::scalar::{Arch, Name, TargetRef};
 
 /// What a test's step may take beyond the test itself, to start and to write its logs.
@@ -93,14 +95,20 @@ impl Lowering<'_> {
                 DiskAccess::Snapshot => spec::DiskAccess::Snapshot,
                 DiskAccess::ReadOnly => spec::DiskAccess::ReadOnly,
             },
+            bus: match disk.bus {
+                DiskBus::Pci => spec::DiskBus::Pci,
+                DiskBus::Mmio => spec::DiskBus::Mmio,
+            },
         });
         let disks = disks.collect();
+        let dtb = machine.dtb.as_ref().map(|file| place(self, "dtb", file));
+        let regions = machine.regions.iter().map(|(name, region)| {
+            let file = region.content.file().map(|file| place(self, &format!("regions/{name}"), file));
+            region_spec(name, region, file.unwrap_or_default())
+        });
+        let regions = regions.collect();
         let spec = spec::Machine {
-            arch: match machine.arch.value {
-                Arch::Amd64 => spec::Arch::X86_64,
-                Arch::Arm64 => spec::Arch::Arm64,
-                Arch::Riscv64 => spec::Arch::Riscv64,
-            },
+            arch: arch(machine.arch.value),
             cpus: machine.cpus.value,
             memory_mib: machine.memory.bytes() >> 20,
             kernel,
@@ -113,7 +121,44 @@ impl Lowering<'_> {
                 Accel::Tcg => spec::Accelerator::Tcg,
             },
             arguments: machine.arguments.clone(),
+            virtualization: machine.virtualization,
+            dtb,
+            regions,
+            gdb: None,
         };
         (spec, inputs)
+    }
+}
+
+/// Returns the instruction set by the name that `runvm` knows.
+pub(super) fn arch(arch: Arch) -> spec::Arch {
+    match arch {
+        Arch::Amd64 => spec::Arch::X86_64,
+        Arch::Arm64 => spec::Arch::Arm64,
+        Arch::Riscv64 => spec::Arch::Riscv64,
+    }
+}
+
+fn region_spec(name: &Name, region: &Region, file: String) -> spec::Region {
+    let rules = &region.rules;
+    let number = |address: &Option<Spanned<Address>>| address.as_ref().map(|address| address.number());
+    let place = match (&rules.at, &rules.after) {
+        (Some(at), _) => spec::Place::At(at.number()),
+        (None, Some(after)) => spec::Place::After(after.to_string()),
+        (None, None) => spec::Place::Free,
+    };
+    let content = match &region.content {
+        RegionContent::Linux(_) => spec::Content::LinuxImage(file),
+        RegionContent::Raw(_) => spec::Content::Raw(file),
+        RegionContent::Elf(_) => spec::Content::Elf(file),
+        RegionContent::Reserve(size) => spec::Content::Reserved(size.number()),
+        RegionContent::Device(size) => spec::Content::Device(size.number()),
+    };
+    spec::Region {
+        inside: rules.inside.as_ref().map(|inside| inside.to_string()),
+        align: number(&rules.align),
+        max: number(&rules.max),
+        entry: rules.entry.then(|| spec::Entry { offset: rules.entry_offset.number() }),
+        ..spec::Region::new(name.as_str(), content, place)
     }
 }

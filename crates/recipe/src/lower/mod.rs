@@ -1,6 +1,8 @@
 //! From a stack, its lock and what was fetched to the graph of actions. Pure: the same in, the same out.
 
 mod boot;
+mod device_tree;
+mod kernel;
 mod packages;
 mod sources;
 mod targets;
@@ -112,7 +114,7 @@ fn command_environment(stack: &Stack) -> BTreeMap<String, String> {
 
 /// Returns the actions for `goals`, and where each goal is found among them.
 ///
-/// `resolved` must have what [`needs`] of the same goals lists, and the three tools. Fails with all that is
+/// `resolved` must have what [`needs`] of the same goals lists, and the tools. Fails with all that is
 /// not locked, or is not there, or is a file where a directory is needed.
 pub fn lower(
     stack: &Stack,
@@ -140,7 +142,7 @@ pub fn lower(
             _ => problems.push(Problem::at(&source.place, format!("source `{name}` was not fetched"))),
         }
     }
-    for tool in ["mkimg", "pkgroot", "runvm"] {
+    for tool in ["kbuild", "mkimg", "pkgroot", "runvm"] {
         if !resolved.tools.contains_key(tool) {
             problems.push(Problem::nowhere(format!("the tool `{tool}` is missing")));
         }

@@ -14,8 +14,8 @@ use crate::Spanned;
 use crate::check;
 use crate::scalar::{GuestPath, Name, Uuid};
 use crate::target::{
-    Command, Compression, Content, DirectoryEntry, Extract, FileEntry, Filesystem, Initramfs, Kernel,
-    Modules, Rootfs, Run, Target,
+    Command, Compression, Content, DirectoryEntry, Extract, FileEntry, Filesystem, Initramfs, Modules,
+    Rootfs, Run, Target,
 };
 
 /// Runs the script or program it is given and then looks for the outputs it was to leave.
@@ -77,7 +77,9 @@ impl<'a> Lowering<'a> {
             Target::Initramfs(initramfs) => self.initramfs(name, initramfs),
             Target::Filesystem(filesystem) => self.filesystem(name, filesystem),
             Target::Kernel(kernel) => self.kernel(name, kernel),
+            Target::KernelPackage(_) => self.kernel_package(name),
             Target::Extract(extract) => self.extract(name, extract),
+            Target::Dtb(dtb) => self.device_tree(name, dtb),
         };
         let output = TargetOutput { step, main: check::main_file(name, target) };
         self.lowered.targets.insert(name.clone(), output);
@@ -218,8 +220,17 @@ impl<'a> Lowering<'a> {
 
     /// Adds the step that makes a layer of kernel modules.
     fn modules(&mut self, name: &Name, modules: &Modules) -> StepId {
-        let pins = self.pins(&format!("target.{}", modules.kernel.as_str()));
-        let layers: Vec<Layer> = pins.iter().map(|pin| self.package_layer(pin)).collect();
+        let kernel = &modules.kernel.value;
+        let layers = match &self.stack.targets[kernel.as_str()].value {
+            Target::Kernel(_) => {
+                let input = Input::Output { step: self.output(kernel), path: "modules.tar".to_owned() };
+                vec![Layer { name: kernel.to_string(), input }]
+            }
+            _ => {
+                let pins = self.pins(&format!("target.{}", kernel.as_str()));
+                pins.iter().map(|pin| self.package_layer(pin)).collect()
+            }
+        };
         let (inputs, layers) = place_layers("layers", &layers);
         let names = modules.names.iter().map(|name| name.value.clone()).collect();
         let spec = Spec::Modules(ModulesSpec {
@@ -251,7 +262,7 @@ impl<'a> Lowering<'a> {
         self.image(name.to_string(), &spec, inputs)
     }
 
-    fn kernel(&mut self, name: &Name, _: &Kernel) -> StepId {
+    fn kernel_package(&mut self, name: &Name) -> StepId {
         // `vmlinuz` on most architectures, `vmlinux` on some; the rest of the name is the release.
         let files = [("boot/vmlinu*-*", "vmlinuz"), ("boot/config-*", "config")];
         self.extracted(name, files.map(|(path, output)| (path.to_owned(), output.to_owned())).to_vec())
@@ -274,7 +285,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Adds a step that runs `mkimg`.
-    fn image(&mut self, label: String, spec: &Spec, mut inputs: Vec<Placement>) -> StepId {
+    pub(super) fn image(&mut self, label: String, spec: &Spec, mut inputs: Vec<Placement>) -> StepId {
         inputs.push(Placement { path: format!("{INPUTS}/spec.json"), input: self.json(spec) });
         self.tool_step(label, &["mkimg", "in/spec.json"], inputs, Requirements::default())
     }

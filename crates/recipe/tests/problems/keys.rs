@@ -149,7 +149,7 @@ error: `target.disk` has no `rootfs`
 4 | [target.disk]
   |         ^^^^
 
-error: `target.tool` has no `kind`: it is `command`, `rootfs`, `initramfs`, `filesystem`, `kernel` or `extract`
+error: `target.tool` has no `kind`: it is `command`, `rootfs`, `initramfs`, `filesystem`, `kernel`, `kernel-package`, `extract` or `dtb`
  --> bootwright.toml:7:9
   |
 7 | [target.tool]

@@ -154,7 +154,7 @@ name = "demo"
 distro = "debian:bookworm"
 
 [target.kernel]
-kind    = "kernel"
+kind    = "kernel-package"
 distro  = "debian:bookworm"
 package = "linux-image-arm64"
 arch    = "arm64"
@@ -201,7 +201,7 @@ error: machine `a` is amd64 and its kernel arm64
 22 | kernel = "kernel"
    |          ^^^^^^^^
 
-error: a disk image is one file, and target `tool` leaves several or undeclared ones
+error: what a machine loads or has as a disk is one file, and target `tool` leaves several or undeclared ones
   --> bootwright.toml:23:22
    |
 23 | disks  = [{ target = "tool" }, { target = "tool/x", format = "vdi" }]
@@ -309,7 +309,7 @@ fn modules_of_another_architecture() {
 name = "demo"
 
 [target.kernel]
-kind    = "kernel"
+kind    = "kernel-package"
 distro  = "debian:bookworm"
 package = "linux-image-amd64"
 

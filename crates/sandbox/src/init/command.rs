@@ -146,6 +146,22 @@ fn become_user(sandbox: &Sandbox) -> Result<(), Failure> {
     }
 }
 
+/// Executes the program at `path`. Returns why that failed.
+///
+/// A program that was just put there may still be open for writing in a process that is about to execute another one:
+/// whoever wrote it has closed it, but a thread beside it made that process meanwhile. So this is not the end of it.
+fn start(path: &CString, arguments: &[CString], environment: &[CString]) -> io::Error {
+    const N_ATTEMPTS: u32 = 9;
+    for attempt in 0..N_ATTEMPTS {
+        let error = sys::execute(path, arguments, environment);
+        if error.raw_os_error() != Some(libc::ETXTBSY) {
+            return error;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1 << attempt));
+    }
+    sys::execute(path, arguments, environment)
+}
+
 /// Executes the program, looked up as a shell would. Returns why that failed.
 fn execute(sandbox: &Sandbox) -> io::Error {
     let strings = |strings: Vec<String>| strings.into_iter().map(CString::new).collect::<Result<Vec<_>, _>>();
@@ -157,7 +173,7 @@ fn execute(sandbox: &Sandbox) -> io::Error {
         return Errno::NOENT.into();
     };
     if program.contains('/') {
-        return sys::execute(&arguments[0], &arguments, &environment);
+        return start(&arguments[0], &arguments, &environment);
     }
     let path = sandbox.environment.iter().find(|(name, _)| name == "PATH");
     let path = path.map_or(DEFAULT_PATH, |(_, path)| path);
@@ -165,7 +181,7 @@ fn execute(sandbox: &Sandbox) -> io::Error {
     for directory in path.split(':') {
         let candidate = if directory.is_empty() { program.clone() } else { format!("{directory}/{program}") };
         let Ok(candidate) = CString::new(candidate) else { continue };
-        let error = sys::execute(&candidate, &arguments, &environment);
+        let error = start(&candidate, &arguments, &environment);
         if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) {
             found.get_or_insert(error);
         }

@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("the_guards_death_leaves_nothing", the_guards_death_leaves_nothing),
     ("waiting_has_a_limit", waiting_has_a_limit),
     ("many_at_once", many_at_once),
+    ("a_program_that_is_still_being_written", a_program_that_is_still_being_written),
 ];
 
 /// A command that ignores whatever can be ignored, and has children that do.
@@ -35,6 +36,17 @@ fn await_ready(world: &World) {
         assert!(Instant::now() < deadline, "the command never got ready");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+fn a_program_that_is_still_being_written() {
+    let world = World::new(User::Build, &["/etc/program"]);
+    let program = world.scratch.path().join("lower/etc/program");
+    std::fs::copy("/bin/true", &program).unwrap();
+    let writer = std::fs::File::options().append(true).open(&program).unwrap();
+    let mut child = world.spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(60));
+    drop(writer);
+    assert_eq!(child.wait().unwrap().exit, Exit::Code(0));
 }
 
 fn daemons_end_with_the_command() {

@@ -6,10 +6,12 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
+use serde::de::DeserializeOwned;
 use vm::boot::{self, BootError};
+use vm::device_tree::DeviceTreeError;
 use vm::host::Host;
 use vm::qemu::{self, Console, Engine};
-use vm::{accelerator, spec, terminal};
+use vm::{accelerator, device_tree, layout, spec, terminal};
 
 /// Where the machine's owner may have put a file for what is found out about KVM, relative to where steps start.
 const NOTE: &str = "host/kvm";
@@ -17,6 +19,8 @@ const NOTE: &str = "host/kvm";
 const USAGE: &str = "usage: runvm boot SPEC.json LOGS    boot, hold the conversation, leave logs in LOGS
        runvm console SPEC.json      boot with this terminal as the serial console; Ctrl-a x leaves
        runvm arguments SPEC.json    print the QEMU command line
+       runvm map SPEC.json DIR      write the address map to DIR/map.json and, as a drawing, DIR/map.txt
+       runvm dumpdtb SPEC.json FILE write the device tree of the machine
        runvm probe                  print what executes guests of this machine's own architecture";
 
 fn main() -> ExitCode {
@@ -24,8 +28,12 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["boot", spec, logs] => read(spec).and_then(|boot| run(&boot, Path::new(logs))),
-        ["console", spec] => read(spec).and_then(|boot| console(&boot.machine)),
-        ["arguments", spec] => read(spec).map(|boot| print_arguments(&boot.machine)),
+        ["console", spec] => read_machine(spec).and_then(|machine| console(&machine)),
+        ["arguments", spec] => read_machine(spec).and_then(|machine| print_arguments(&machine)),
+        ["map", spec, directory] => {
+            read_machine(spec).and_then(|machine| write_map(&machine, Path::new(directory)))
+        }
+        ["dumpdtb", spec, file] => read_machine(spec).and_then(|machine| dump(&machine, Path::new(file))),
         ["probe"] => {
             probe();
             Ok(())
@@ -53,16 +61,32 @@ fn main() -> ExitCode {
 type Failed = (u8, Box<dyn Error>);
 
 fn read(path: &str) -> Result<spec::Boot, Failed> {
-    let text =
-        fs::read_to_string(path).map_err(|error| (1, format!("could not read `{path}`: {error}").into()))?;
-    serde_json::from_str(&text).map_err(|error| (1, format!("`{path}` is not a boot: {error}").into()))
+    parse(path, &read_text(path)?, "boot")
+}
+
+/// Reads a machine, or that of a boot.
+fn read_machine(path: &str) -> Result<spec::Machine, Failed> {
+    let text = read_text(path)?;
+    let value: serde_json::Value = parse(path, &text, "machine")?;
+    if value.get("machine").is_some() {
+        return parse(path, &text, "boot").map(|boot: spec::Boot| boot.machine);
+    }
+    parse(path, &text, "machine")
+}
+
+fn read_text(path: &str) -> Result<String, Failed> {
+    fs::read_to_string(path).map_err(|error| (1, format!("could not read `{path}`: {error}").into()))
+}
+
+fn parse<T: DeserializeOwned>(path: &str, text: &str, what: &str) -> Result<T, Failed> {
+    serde_json::from_str(text).map_err(|error| (1, format!("`{path}` is not a {what}: {error}").into()))
 }
 
 fn run(boot: &spec::Boot, logs: &Path) -> Result<(), Failed> {
     let done = boot::run(boot, &Host::new(Path::new(NOTE)), logs, &mut |text| eprintln!("note: {text}"));
     match done {
         Ok(_) => Ok(()),
-        Err(error @ BootError::Unexpected(_)) => Err((1, error.into())),
+        Err(error @ (BootError::Unexpected(_) | BootError::Layout(_))) => Err((1, error.into())),
         Err(error) => Err((3, error.into())),
     }
 }
@@ -73,16 +97,42 @@ fn console(machine: &spec::Machine) -> Result<(), Failed> {
     match ended {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err((1, format!("QEMU failed: {status}").into())),
+        Err(error @ BootError::Layout(_)) => Err((1, error.into())),
         Err(error) => Err((3, error.into())),
     }
 }
 
-fn print_arguments(machine: &spec::Machine) {
+fn print_arguments(machine: &spec::Machine) -> Result<(), Failed> {
+    let map = layout::load(machine).map_err(|error| (1, error.into()))?;
     println!("{}", qemu::program(machine.arch));
     let console = Console::Terminal { qmp_socket: None };
-    for argument in qemu::arguments(machine, Engine::Tcg, &console) {
+    for argument in qemu::arguments_with_map(machine, &map, qemu::BARE_KERNEL, Engine::Tcg, &console) {
         println!("{argument}");
     }
+    if qemu::needs_bare_kernel(machine, &map) {
+        eprintln!("note: `{}` is an empty ELF file, which `boot` and `console` make", qemu::BARE_KERNEL);
+    }
+    Ok(())
+}
+
+fn write_map(machine: &spec::Machine, directory: &Path) -> Result<(), Failed> {
+    let map = layout::load(machine).map_err(|error| (1, error.into()))?;
+    fs::create_dir_all(directory)
+        .map_err(|error| (3, format!("could not make `{}`: {error}", directory.display()).into()))?;
+    for (name, text) in [("map.json", map.to_json()), ("map.txt", map.draw())] {
+        let path = directory.join(name);
+        fs::write(&path, text)
+            .map_err(|error| (3, format!("could not write `{}`: {error}", path.display()).into()))?;
+    }
+    Ok(())
+}
+
+fn dump(machine: &spec::Machine, file: &Path) -> Result<(), Failed> {
+    let dumped = device_tree::dump(machine, &Host::new(Path::new(NOTE)), file);
+    dumped.map_err(|error| match error {
+        DeviceTreeError::None | DeviceTreeError::Failed { .. } => (1, error.into()),
+        DeviceTreeError::Start(_) | DeviceTreeError::Io { .. } => (3, error.into()),
+    })
 }
 
 fn probe() {

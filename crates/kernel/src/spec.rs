@@ -1,0 +1,165 @@
+//! What `kbuild` is asked to do, as plain data. Relative paths are relative to the working directory.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// An instruction set, by Debian's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arch {
+    /// 64-bit x86.
+    Amd64,
+    /// 64-bit ARM.
+    Arm64,
+    /// 64-bit RISC-V.
+    Riscv64,
+}
+
+impl Arch {
+    /// Returns what `ARCH` is for the kernel's Makefile.
+    pub fn linux(self) -> &'static str {
+        match self {
+            Arch::Amd64 => "x86_64",
+            Arch::Arm64 => "arm64",
+            Arch::Riscv64 => "riscv",
+        }
+    }
+
+    /// Returns the name of its directory in the kernel's `arch`.
+    pub fn directory(self) -> &'static str {
+        match self {
+            Arch::Amd64 => "x86",
+            Arch::Arm64 => "arm64",
+            Arch::Riscv64 => "riscv",
+        }
+    }
+
+    /// Returns the name of the image that boot loaders take.
+    pub fn image(self) -> &'static str {
+        match self {
+            Arch::Amd64 => "bzImage",
+            Arch::Arm64 | Arch::Riscv64 => "Image",
+        }
+    }
+
+    /// Returns the prefix of the programs that compile for it, as in `aarch64-linux-gnu-`.
+    pub fn tools_prefix(self) -> &'static str {
+        match self {
+            Arch::Amd64 => "x86_64-linux-gnu-",
+            Arch::Arm64 => "aarch64-linux-gnu-",
+            Arch::Riscv64 => "riscv64-linux-gnu-",
+        }
+    }
+
+    /// Returns the name of Debian's package with the compiler for it.
+    pub fn compiler_package(self) -> &'static str {
+        match self {
+            Arch::Amd64 => "gcc-x86-64-linux-gnu",
+            Arch::Arm64 => "gcc-aarch64-linux-gnu",
+            Arch::Riscv64 => "gcc-riscv64-linux-gnu",
+        }
+    }
+
+    /// Returns what the programs of this process are for; nothing if no kernel can be built for it.
+    pub fn of_this_program() -> Option<Arch> {
+        match std::env::consts::ARCH {
+            "x86_64" => Some(Arch::Amd64),
+            "aarch64" => Some(Arch::Arm64),
+            "riscv64" => Some(Arch::Riscv64),
+            _ => None,
+        }
+    }
+}
+
+/// Who compiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Toolchain {
+    /// GCC and the GNU binutils.
+    Gcc,
+    /// Clang and LLVM's tools (`LLVM=1`).
+    Clang,
+}
+
+/// The tree and for what it is compiled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Linux {
+    /// The source, which is only read.
+    pub source: PathBuf,
+    /// The instruction set.
+    pub arch: Arch,
+    /// Who compiles.
+    pub toolchain: Toolchain,
+}
+
+/// `kbuild patch`: leaves in `out/tree` what laid over the source is the patched source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PatchSpec {
+    /// The source, which is only read.
+    pub source: PathBuf,
+    /// A directory with a file `series` and the patches that it lists.
+    pub patches: PathBuf,
+    /// How many lines at either end of a hunk's context need not be there.
+    pub fuzz: usize,
+}
+
+/// `kbuild config`: leaves `out/config` and `out/defconfig`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigSpec {
+    /// The kernel.
+    pub linux: Linux,
+    /// What the configuration is made of, in order.
+    pub parts: Vec<Part>,
+}
+
+/// A part of a configuration. Of what several say, the last one counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Part {
+    /// A target of the kernel's Makefile that makes a configuration or adds to one: `defconfig`, `kvm_guest.config`.
+    Target(String),
+    /// A file of lines as a configuration has them.
+    Fragment(PathBuf),
+    /// Such lines.
+    Lines(Vec<String>),
+}
+
+/// `kbuild contract`: fails unless a configuration keeps the rules; leaves an empty `out/kept`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContractSpec {
+    /// The kernel.
+    pub linux: Linux,
+    /// The configuration.
+    pub config: PathBuf,
+    /// What must hold.
+    pub rules: Vec<Rule>,
+}
+
+/// Something that must hold of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// The symbol, without `CONFIG_`.
+    pub symbol: String,
+    /// Its value as a configuration has it: `y`, `m`, `n`, a number, a string in quotes.
+    pub value: String,
+    /// Where it is said, for people.
+    pub place: String,
+}
+
+/// `kbuild build`: leaves the image, `vmlinux`, `System.map`, `config`, `defconfig`, `modules.tar` and `dtbs`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BuildSpec {
+    /// The kernel.
+    pub linux: Linux,
+    /// The directory with `config` and `defconfig`, as `kbuild config` left it.
+    pub config: PathBuf,
+    /// Whether device trees are built.
+    pub dtbs: bool,
+}

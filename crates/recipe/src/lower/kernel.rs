@@ -1,0 +1,149 @@
+//! Kernels as steps: patch, configure, check, compile.
+
+use std::collections::BTreeMap;
+
+use engine::{Input, Placement, Requirements, Step, StepId};
+use kernel::spec::{self, BuildSpec, ConfigSpec, ContractSpec, Linux, Part, PatchSpec, Rule};
+
+use super::{INPUTS, Lowering, SOURCES, timeout};
+use crate::kernel::{ConfigPart, Kernel, Symbol, SymbolValue, Toolchain};
+use crate::scalar::{Arch, Name};
+use crate::{Place, Spanned};
+
+/// Where steps find the source: its path reaches what is compiled, so it has the same name in every project.
+const SOURCE: &str = "linux";
+
+impl Lowering<'_> {
+    /// Returns the step that compiles a kernel.
+    pub(super) fn kernel(&mut self, name: &Name, kernel: &Kernel) -> StepId {
+        let source = self.kernel_source(name, kernel);
+        let linux = Linux {
+            source: format!("src/{SOURCE}").into(),
+            arch: match kernel.arch.value {
+                Arch::Amd64 => spec::Arch::Amd64,
+                Arch::Arm64 => spec::Arch::Arm64,
+                Arch::Riscv64 => spec::Arch::Riscv64,
+            },
+            toolchain: match kernel.toolchain {
+                Toolchain::Gcc => spec::Toolchain::Gcc,
+                Toolchain::Clang => spec::Toolchain::Clang,
+            },
+        };
+        let source = Placement { path: format!("{SOURCES}/{SOURCE}"), input: source };
+
+        let mut inputs = vec![source.clone()];
+        let mut parts = Vec::new();
+        for part in &kernel.config {
+            parts.push(match &part.value {
+                ConfigPart::Target(target) => Part::Target(target.clone()),
+                ConfigPart::Symbols(symbols) => Part::Lines(lines(symbols)),
+                ConfigPart::Fragment(path) => {
+                    let at = format!("fragments/{}", inputs.len());
+                    let path = Spanned { value: path.clone(), place: part.place.clone() };
+                    let (input, _) = self.project_file(&path);
+                    inputs.push(Placement { path: format!("{INPUTS}/{at}"), input });
+                    Part::Fragment(format!("in/{at}").into())
+                }
+            });
+        }
+        let spec = ConfigSpec { linux: linux.clone(), parts };
+        let config = self.in_environment(
+            kernel,
+            format!("{name}/config"),
+            "config",
+            &spec,
+            inputs,
+            Requirements::default(),
+        );
+        let config_at = |path: &str, output: &str| {
+            let input = Input::Output { step: config, path: output.to_owned() };
+            Placement { path: format!("{INPUTS}/{path}"), input }
+        };
+
+        let contract =
+            ContractSpec { linux: linux.clone(), config: "in/config".into(), rules: rules(kernel) };
+        let inputs = vec![
+            source.clone(),
+            config_at("config", "config"),
+            Placement { path: format!("{INPUTS}/contract.json"), input: self.json(&contract) },
+        ];
+        let arguments = ["kbuild", "contract", "in/contract.json"];
+        let contract =
+            self.tool_step(format!("{name}/contract"), &arguments, inputs, Requirements::default());
+
+        let spec = BuildSpec { linux, config: "in/config".into(), dtbs: kernel.dtbs };
+        let kept = Input::Output { step: contract, path: String::new() };
+        let inputs = vec![
+            source,
+            config_at("config", ""),
+            // Nothing is in it. Without it nothing is compiled.
+            Placement { path: format!("{INPUTS}/contract"), input: kept },
+        ];
+        let limit = timeout(kernel.timeout.map(|timeout| timeout.duration()));
+        self.in_environment(kernel, name.to_string(), "build", &spec, inputs, limit)
+    }
+
+    /// Returns the source of a kernel with its patches.
+    fn kernel_source(&mut self, name: &Name, kernel: &Kernel) -> Input {
+        let source = self.source(&kernel.source);
+        let Some(patches) = &kernel.patches else { return source };
+        let spec = PatchSpec {
+            source: format!("src/{SOURCE}").into(),
+            patches: "in/patches".into(),
+            fuzz: kernel.fuzz as usize,
+        };
+        let patches = self.project_directory(patches);
+        let inputs = vec![
+            Placement { path: format!("{SOURCES}/{SOURCE}"), input: source.clone() },
+            Placement { path: format!("{INPUTS}/patches"), input: patches },
+            Placement { path: format!("{INPUTS}/patch.json"), input: self.json(&spec) },
+        ];
+        let arguments = ["kbuild", "patch", "in/patch.json"];
+        let step = self.tool_step(format!("{name}/patch"), &arguments, inputs, Requirements::default());
+        let patched = Input::Output { step, path: "tree".to_owned() };
+        let parts = [source, patched].map(|input| Placement { path: String::new(), input });
+        Input::Merged(self.lowered.graph.add_merge(parts.into()))
+    }
+
+    /// Adds a step that runs `kbuild` in the environment of a kernel.
+    fn in_environment(
+        &mut self,
+        kernel: &Kernel,
+        label: String,
+        command: &str,
+        spec: &impl serde::Serialize,
+        inputs: Vec<Placement>,
+        requirements: Requirements,
+    ) -> StepId {
+        let environment = self.lowered.environments[kernel.env.as_str()];
+        let mut all =
+            vec![Placement { path: String::new(), input: Input::Merged(environment) }, self.tool("kbuild")];
+        all.extend(inputs);
+        all.push(Placement { path: format!("{INPUTS}/{command}.json"), input: self.json(spec) });
+        let arguments = ["tools/kbuild".to_owned(), command.to_owned(), format!("in/{command}.json")];
+        let environment = self.environment.clone();
+        self.step(Step { label, arguments: arguments.into(), environment, inputs: all, requirements })
+    }
+}
+
+/// Returns the symbols as a `.config` has them.
+fn lines(symbols: &BTreeMap<Symbol, Spanned<SymbolValue>>) -> Vec<String> {
+    let line = |(symbol, value): (&Symbol, &Spanned<SymbolValue>)| match value.as_config() {
+        "n" => format!("# CONFIG_{} is not set", symbol.as_str()),
+        value => format!("CONFIG_{}={value}", symbol.as_str()),
+    };
+    symbols.iter().map(line).collect()
+}
+
+/// Returns what must hold of the configuration.
+fn rules(kernel: &Kernel) -> Vec<Rule> {
+    let rule = |symbol: &Symbol, value: &str, place: &Place| Rule {
+        symbol: symbol.as_str().to_owned(),
+        value: value.to_owned(),
+        place: format!("{}:{}", place.file().name, place.line_and_column().0),
+    };
+    let required = kernel.require.iter().map(|(symbol, value)| rule(symbol, value.as_config(), &value.place));
+    let modules = kernel.modules.iter().map(|symbol| rule(symbol, "m", &symbol.place));
+    let forbidden = kernel.forbid.iter().map(|symbol| rule(symbol, "n", &symbol.place));
+    required.chain(modules).chain(forbidden).collect()
+}

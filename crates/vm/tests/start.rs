@@ -1,0 +1,141 @@
+//! What QEMU is started with, and what is told when it does not start: with a program in place of QEMU.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on fails, and may measure"
+)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use vm::boot::{self, BootError};
+use vm::device_tree;
+use vm::host::Host;
+use vm::spec::{Accelerator, Arch, Boot, Content, Ending, Entry, Machine, Place, Region, Talk};
+
+struct World {
+    directory: tempfile::TempDir,
+    host: Host,
+}
+
+impl World {
+    /// A machine whose QEMU leaves its arguments in the file `arguments`, one a line, and does `script`.
+    fn new(script: &str) -> World {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let log = format!("for word; do echo \"$word\"; done > {}", path("arguments").display());
+        fs::write(path("qemu"), format!("#!/bin/sh\n{log}\n{script}\n")).unwrap();
+        fs::set_permissions(path("qemu"), fs::Permissions::from_mode(0o755)).unwrap();
+        let host = Host { kvm: path("kvm"), note: path("note"), qemu: Some(path("qemu")) };
+        World { directory, host }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn machine(&self) -> Machine {
+        Machine {
+            arch: Arch::Arm64,
+            accelerator: Accelerator::Tcg,
+            virtualization: true,
+            ..Machine::default()
+        }
+    }
+
+    fn with_hypervisor(&self, memory_mib: u64) -> Machine {
+        fs::write(self.path("hv"), [0; 100]).unwrap();
+        let file = self.path("hv").to_string_lossy().into_owned();
+        let mut region = Region::new("hv", Content::Raw(file), Place::At(0x4000_0000));
+        region.entry = Some(Entry::default());
+        let guest = Region::new("guest", Content::Reserved(512 << 20), Place::At(0x4800_0000));
+        Machine { regions: vec![region, guest], memory_mib, ..self.machine() }
+    }
+
+    fn boot(&self, machine: Machine) -> Result<(), BootError> {
+        let script = vec![Talk::Expect("hello".to_owned())];
+        let boot = Boot { machine, script, forbid: Vec::new(), ending: Ending::Running, timeout_seconds: 60 };
+        boot::run(&boot, &self.host, self.directory.path(), &mut |_| {}).map(|_| ())
+    }
+}
+
+#[test]
+fn qemu_that_dies_at_once_is_heard() {
+    let world = World::new("echo 'qemu: no such board' >&2; exit 1");
+    let error = world.boot(world.machine()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "QEMU failed: exit status: 1\n  the console is empty\n  qemu: qemu: no such board"
+    );
+}
+
+#[test]
+fn a_guest_that_panics_fails_at_once() {
+    let world = World::new("echo 'Kernel panic - not syncing: no init'; exec sleep 60");
+    let start = Instant::now();
+    let error = world.boot(world.machine()).unwrap_err();
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+    assert!(error.to_string().starts_with("the console shows `Kernel panic - not syncing`"), "{error}");
+}
+
+#[test]
+fn regions_are_given_to_qemu_where_they_lie() {
+    // Sees the file that QEMU is given as the kernel while it is there.
+    let world = World::new(
+        "cat \"$(dirname \"$0\")\"/hv > /dev/null && while [ $# -gt 0 ]; do
+  if [ \"$1\" = -kernel ]; then head -c 4 \"$2\" | tail -c 3; echo hello; exec sleep 60; fi; shift; done",
+    );
+    world.boot(world.with_hypervisor(1024)).unwrap();
+    let arguments = fs::read_to_string(world.path("arguments")).unwrap();
+    let hv = world.path("hv");
+    let loader = format!(
+        "\n-device\nloader,file={},addr=0x40000000,force-raw=on\n-device\nloader,addr=0x40000000,cpu-num=0\n",
+        hv.display()
+    );
+    assert!(arguments.contains(&loader), "{arguments}");
+    assert!(arguments.contains("virt,gic-version=3,virtualization=on\n"), "{arguments}");
+    let console = fs::read_to_string(world.path("console.log")).unwrap();
+    assert_eq!(console, "ELFhello\n");
+}
+
+#[test]
+fn qemu_is_not_started_when_the_map_is_wrong() {
+    let world = World::new("exit 1");
+    let error = world.boot(world.with_hypervisor(512)).unwrap_err();
+    assert!(matches!(error, BootError::Layout(_)));
+    let text = error.to_string();
+    assert!(text.contains("past the end of RAM at 0x60000000: 128 MiB are missing"), "{text}");
+    assert!(text.contains("(PAST THE END)"), "{text}");
+    assert!(!world.path("arguments").exists());
+}
+
+/// Dumps the device tree of a machine with a QEMU that does `script`, and compares what is told, or
+/// `written`.
+#[track_caller]
+fn check_dump(arch: Arch, script: &str, expected: &str) {
+    let world = World::new(&format!("cd \"$(dirname \"$0\")\"\n{script}"));
+    let file = world.path("dtb");
+    fs::write(&file, "from before").unwrap();
+    let machine = Machine { arch, ..world.with_hypervisor(1024) };
+    let told = match device_tree::dump(&machine, &world.host, &file) {
+        Ok(()) => "written".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn a_device_tree_is_dumped_or_it_is_told_why_not() {
+    check_dump(Arch::Arm64, r"printf '\320\015\376\355' > dtb", "written");
+    check_dump(
+        Arch::Arm64,
+        "echo 'qemu: no dtb' >&2; exit 1",
+        "could not get the device tree of the machine: QEMU failed: exit status: 1\n  qemu: qemu: no dtb",
+    );
+    let other = "could not get the device tree of the machine: QEMU wrote something else";
+    check_dump(Arch::Riscv64, "exit 0", other);
+    check_dump(Arch::Riscv64, "echo text > dtb", other);
+    check_dump(Arch::X86_64, "exit 0", "an x86 machine has no device tree");
+}
