@@ -167,7 +167,8 @@ fn what_others_wait_for_goes_first_when_nothing_is_known() {
     let last = graph.add_step(step("last", &["list"], vec![at("in", output(first, ""))]));
     let executor = world.executor();
     world.build_with(&graph, &[alone, last], &executor).unwrap();
-    assert_eq!(executor.take_ran(), ["first", "last", "alone"]);
+    // What is left then takes as long either way.
+    assert_eq!(executor.take_ran(), ["first", "alone", "last"]);
 }
 
 fn left_seconds(event: &Event) -> Option<u64> {
