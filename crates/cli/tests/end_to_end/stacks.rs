@@ -1,6 +1,6 @@
 //! The systems of real users, built and booted.
 
-use crate::harness::Project;
+use crate::harness::{Project, unique};
 
 #[test]
 fn an_arm64_guest_is_built_from_source_and_boots() {
@@ -12,7 +12,7 @@ fn an_arm64_guest_is_built_from_source_and_boots() {
 
     // A line of the fragment that changes nothing of the configuration compiles nothing.
     let fragment = project.read("kernel/guest.config");
-    project.write("kernel/guest.config", &format!("# another comment\n{fragment}"));
+    project.write("kernel/guest.config", &format!("# {}\n{fragment}", unique()));
     let ran = project.succeed(&["test"]);
     assert!(ran.stderr.contains("kernel/config") && !ran.stderr.contains("] kernel "), "{}", ran.stderr);
     let explained = project.succeed(&["explain", "kernel/config"]);
