@@ -254,4 +254,13 @@ fn after_the_machine_died_a_bundle_of_something_torn_is_opened_no_more() {
     let store = opened(root.path());
     assert_eq!(store.note(&result.key), None);
     assert!(!store.contains(&result.log).unwrap());
+    // What is saved anew is nothing to complain of, though the other one is still kept for who has it open.
+    drop(store);
+    let store = opened(root.path());
+    let again = Result::write(&store, "second");
+    again.ask(&store);
+    store.save_bundle(NAME, vec![again.note("known")], &[]).unwrap();
+    drop(store);
+    assert_eq!(open(root.path()).scrub().unwrap().n_broken_records, 0);
+    assert!(opened(root.path()).note(&again.key).is_some());
 }

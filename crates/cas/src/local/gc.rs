@@ -218,6 +218,11 @@ impl RecordFile {
         self.references.iter().any(|reference| matches!(reference, Reference::Record { .. }))
     }
 
+    /// Returns whether it was a bundle and is opened no more.
+    fn is_void(&self, store: &LocalStore) -> bool {
+        self.path.starts_with(store.root().join("records").join(bundle::VOID))
+    }
+
     /// Returns whether it is worth nothing once no root has it any more.
     fn is_bundle(&self, store: &LocalStore) -> bool {
         let records = store.root().join("records");
@@ -269,6 +274,10 @@ impl<'a> Marker<'a> {
         let mut n_broken = 0;
         for record in records {
             if self.keep(&record.references) {
+                continue;
+            }
+            if record.is_void(self.store) {
+                // Nobody opens it any more. Whoever has it open keeps what is left of it.
                 continue;
             }
             if record.is_bundle(self.store) {
