@@ -50,6 +50,17 @@ table! {
     }
 }
 
+impl Kernel {
+    /// Returns the instruction set as the tool that builds it knows it.
+    pub(crate) fn built_for(&self) -> ::kernel::spec::Arch {
+        match self.arch.value {
+            Arch::Amd64 => ::kernel::spec::Arch::Amd64,
+            Arch::Arm64 => ::kernel::spec::Arch::Arm64,
+            Arch::Riscv64 => ::kernel::spec::Arch::Riscv64,
+        }
+    }
+}
+
 words! {
     /// Who compiles.
     pub enum Toolchain("toolchain") {

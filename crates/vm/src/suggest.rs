@@ -4,7 +4,7 @@
 pub(crate) fn help(wrong: &str, known: &[&str]) -> String {
     let near = known
         .iter()
-        .map(|name| (distance(&wrong.to_lowercase(), &name.to_lowercase()), *name))
+        .map(|name| (strsim::levenshtein(&wrong.to_lowercase(), &name.to_lowercase()), *name))
         .filter(|(distance, name)| *distance <= wrong.len().max(name.len()).div_ceil(3).min(4))
         .min_by_key(|(distance, _)| *distance);
     match near {
@@ -15,21 +15,6 @@ pub(crate) fn help(wrong: &str, known: &[&str]) -> String {
             format!("known regions: {}", list.join(", "))
         }
     }
-}
-
-/// Returns how many insertions, removals and replacements of bytes lead from `left` to `right`.
-fn distance(left: &str, right: &str) -> usize {
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (left_idx, left_byte) in left.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = left_idx + 1;
-        for (right_idx, right_byte) in right.bytes().enumerate() {
-            let replaced = diagonal + usize::from(left_byte != right_byte);
-            diagonal = row[right_idx + 1];
-            row[right_idx + 1] = replaced.min(diagonal + 1).min(row[right_idx] + 1);
-        }
-    }
-    row[right.len()]
 }
 
 #[cfg(test)]
@@ -44,6 +29,5 @@ mod tests {
         }
         assert_eq!(help("zebra", &known), "known regions: `hypervisor`, `linux`, `initrd`");
         assert_eq!(help("", &[]), "there is no other region");
-        assert_eq!(distance("kitten", "sitting"), 3);
     }
 }

@@ -178,8 +178,10 @@ fn make_mirror(project: &Path, mirror: &Path) -> Result<usize, String> {
         fs::read_to_string(&path).map_err(|error| format!("could not read `{}`: {error}", path.display()))?;
     let lock: toml::Table =
         text.parse().map_err(|error| format!("could not understand `{}`: {error}", path.display()))?;
-    let mut digests = Vec::new();
-    find_digests(&toml::Value::Table(lock), &mut digests);
+    let lock = toml::Value::Table(lock);
+    let packages = packages_in(&lock);
+    let digests = packages.iter().filter_map(|package| package.get("sha256").and_then(toml::Value::as_str));
+    let digests: Vec<&str> = digests.collect();
     let mut index = String::new();
     for digest in &digests {
         let name = format!("{digest}.deb");
@@ -204,18 +206,13 @@ fn make_mirror(project: &Path, mirror: &Path) -> Result<usize, String> {
     Ok(digests.len())
 }
 
-/// Collects what the tables of packages in a lock have as `sha256`.
-fn find_digests(value: &toml::Value, digests: &mut Vec<String>) {
-    match value {
-        toml::Value::Table(table) => {
-            let digest = table.get("sha256").and_then(toml::Value::as_str);
-            if let (Some(digest), true) = (digest, table.contains_key("filename")) {
-                digests.push(digest.to_owned());
-            }
-            table.values().for_each(|value| find_digests(value, digests));
-        }
-        toml::Value::Array(values) => values.iter().for_each(|value| find_digests(value, digests)),
-        _ => {}
+/// Returns the tables of packages in a lock, wherever they are.
+pub(super) fn packages_in(lock: &toml::Value) -> Vec<&toml::Table> {
+    match lock {
+        toml::Value::Table(table) if table.contains_key("filename") => vec![table],
+        toml::Value::Table(table) => table.values().flat_map(packages_in).collect(),
+        toml::Value::Array(values) => values.iter().flat_map(packages_in).collect(),
+        _ => Vec::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::bootstrap::{EPOCH, bootwright, write_project};
+use super::bootstrap::{EPOCH, bootwright, packages_in, write_project};
 use super::measure::{Case, Task, in_turns};
 use super::report::{Goal, Report, Row};
 use super::{Context, command, make_directory, missing, remove};
@@ -53,25 +53,11 @@ fn packages(lock: &Path) -> Result<Vec<String>, String> {
     let failed = |error: &dyn std::fmt::Display| format!("could not read `{}`: {error}", lock.display());
     let text = std::fs::read_to_string(lock).map_err(|error| failed(&error))?;
     let table: toml::Table = text.parse().map_err(|error| failed(&error))?;
-    let mut packages = Vec::new();
-    find(&toml::Value::Table(table), &mut packages);
-    Ok(packages)
-}
-
-fn find(value: &toml::Value, packages: &mut Vec<String>) {
-    match value {
-        toml::Value::Table(table) => {
-            let text = |key: &str| table.get(key).and_then(toml::Value::as_str);
-            if let (Some(name), Some(arch), Some(version), Some(_)) =
-                (text("name"), text("arch"), text("version"), text("filename"))
-            {
-                packages.push(format!("{name}:{arch}={version}"));
-            }
-            table.values().for_each(|value| find(value, packages));
-        }
-        toml::Value::Array(values) => values.iter().for_each(|value| find(value, packages)),
-        _ => {}
-    }
+    let name = |package: &toml::Table| {
+        let text = |key: &str| package.get(key).and_then(toml::Value::as_str);
+        Some(format!("{}:{}={}", text("name")?, text("arch")?, text("version")?))
+    };
+    Ok(packages_in(&toml::Value::Table(table)).into_iter().filter_map(name).collect())
 }
 
 #[cfg(test)]

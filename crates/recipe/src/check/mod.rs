@@ -72,8 +72,14 @@ pub(crate) fn leaves<'a>(name: &Name, target: &'a Target) -> Leaves<'a> {
             Leaves::Files(vec![format!("{name}.{}", filesystem.r#type.as_str())])
         }
         Target::Kernel(kernel) => {
-            let image = if kernel.arch.value == Arch::Amd64 { "bzImage" } else { "Image" };
-            let mut files = vec![image, "vmlinux", "System.map", "config", "defconfig", "modules.tar"];
+            let mut files = vec![
+                kernel.built_for().image(),
+                "vmlinux",
+                "System.map",
+                "config",
+                "defconfig",
+                "modules.tar",
+            ];
             files.extend(kernel.dtbs.then_some("dtbs"));
             Leaves::Files(files.into_iter().map(str::to_owned).collect())
         }

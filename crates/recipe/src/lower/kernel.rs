@@ -7,7 +7,7 @@ use kernel::spec::{self, BuildSpec, ConfigSpec, ContractSpec, Linux, Part, Patch
 
 use super::{INPUTS, Lowering, SOURCES, timeout};
 use crate::kernel::{ConfigPart, Kernel, Symbol, SymbolValue, Toolchain};
-use crate::scalar::{Arch, Name};
+use crate::scalar::Name;
 use crate::{Place, Spanned};
 
 /// Where steps find the source: its path reaches what is compiled, so it has the same name in every project.
@@ -19,11 +19,7 @@ impl Lowering<'_> {
         let source = self.kernel_source(name, kernel);
         let linux = Linux {
             source: format!("src/{SOURCE}").into(),
-            arch: match kernel.arch.value {
-                Arch::Amd64 => spec::Arch::Amd64,
-                Arch::Arm64 => spec::Arch::Arm64,
-                Arch::Riscv64 => spec::Arch::Riscv64,
-            },
+            arch: kernel.built_for(),
             toolchain: match kernel.toolchain {
                 Toolchain::Gcc => spec::Toolchain::Gcc,
                 Toolchain::Clang => spec::Toolchain::Clang,
