@@ -50,6 +50,9 @@ pub(crate) struct Global {
     /// After a failure go on with what does not depend on it
     #[arg(short = 'k', long, global = true)]
     pub(crate) keep_going: bool,
+    /// Compile again only what changed, with the objects of the last such build: the results are marked as tainted
+    #[arg(long, global = true)]
+    pub(crate) incremental: bool,
     /// Set a knob of the project
     #[arg(long = "set", value_name = "KNOB=VALUE", value_parser = knob, global = true)]
     pub(crate) knobs: Vec<(String, String)>,

@@ -23,12 +23,22 @@ pub(crate) struct Artifact {
     pub(crate) size: u64,
 }
 
-/// Puts the tree `output` at `directory` unless it is there already, and returns its files.
+/// The file that says of a target's files that they are not to be given to others.
+const TAINTED: &str = "TAINTED";
+/// What it says.
+const WHY_TAINTED: &str = "\
+Made with --incremental: what was left of earlier builds may be in it. For work on it only, not to be signed or published.
+Build without --incremental for files that depend on their sources alone.
+";
+
+/// Puts the tree `output` at `directory` unless it is there already, and returns its files. A note beside them says
+/// whether they are tainted.
 ///
 /// When it fails, what was there before still is.
 pub(crate) fn export(
     store: &LocalStore,
     output: &Digest,
+    is_tainted: bool,
     directory: &Path,
     stats: &mut StatCache,
 ) -> Result<Vec<Artifact>, Failure> {
@@ -39,6 +49,10 @@ pub(crate) fn export(
     let sums = store.noted().write(sums.as_bytes()).map_err(Failure::store)?;
     let mut tree = store.read_directory(output).map_err(Failure::store)?;
     tree.entries.insert(SUMS.to_owned(), Node::File { digest: sums, executable: false });
+    if is_tainted {
+        let digest = store.noted().write(WHY_TAINTED.as_bytes()).map_err(Failure::store)?;
+        tree.entries.insert(TAINTED.to_owned(), Node::File { digest, executable: false });
+    }
     let tree = store.noted().write(&tree.encode()).map_err(Failure::store)?;
     if let Some(parent) = directory.parent() {
         fs::create_dir_all(parent).map_err(io(format!("make `{}`", parent.display())))?;

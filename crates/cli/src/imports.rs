@@ -30,14 +30,15 @@ pub(crate) fn import(
 ) -> Result<(Paths, Sources), Failure> {
     let mut paths = BTreeMap::new();
     for (path, place) in &needs.paths {
-        if let Some(imported) = one(root, path, place, store, stats)? {
+        if let Some(imported) = one(root, path, Links::Inside, place, store, stats)? {
             paths.insert(path.clone(), imported);
         }
     }
     let mut sources = BTreeMap::new();
     for (name, source) in &needs.sources {
         if let Source::Path(source) = &source.value
-            && let Some(imported) = one(root, &source.path, &source.path.place, store, stats)?
+            && let Some(imported) =
+                one(root, &source.path, Links::Anywhere, &source.path.place, store, stats)?
         {
             sources.insert(name.clone(), imported);
         }
@@ -45,17 +46,26 @@ pub(crate) fn import(
     Ok((paths, sources))
 }
 
+/// Where a path may lead that is a link.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Links {
+    /// Into the project only: what is outside is easily forgotten when the project is given to others.
+    Inside,
+    /// Wherever somebody has the tree that they work on.
+    Anywhere,
+}
+
 fn one(
     root: &Path,
     path: &ProjectPath,
+    links: Links,
     place: &Place,
     store: &LocalStore,
     stats: &mut StatCache,
 ) -> Result<Option<Imported>, Failure> {
     let full = root.join(path.as_str());
     let Ok(metadata) = fs::metadata(&full) else { return Ok(None) };
-    // A link that leads out of the project would make the result depend on what is not in it.
-    let outside = full.canonicalize().is_ok_and(|full| !full.starts_with(root));
+    let outside = links == Links::Inside && full.canonicalize().is_ok_and(|full| !full.starts_with(root));
     if outside {
         let problem = Problem::at(place, format!("`{}` leads out of the project", path.as_str()))
             .help("put the files into the project, or name them as a `url` or `git` source");

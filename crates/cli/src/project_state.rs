@@ -51,6 +51,22 @@ impl ProjectState {
         self.directory.join("events.jsonl")
     }
 
+    /// Returns where steps of any project keep directories.
+    pub(crate) fn all_kept(caches: &Path) -> Result<Vec<PathBuf>, Failure> {
+        let projects = caches.join("projects");
+        let failed = || io(format!("read `{}`", projects.display()));
+        let entries = match fs::read_dir(&projects) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(failed())?,
+        };
+        entries.map(|entry| Ok(entry.map_err(failed())?.path().join("kept"))).collect()
+    }
+
+    /// Returns where steps keep directories from run to run.
+    pub(crate) fn kept(&self) -> PathBuf {
+        self.directory.join("kept")
+    }
+
     fn history_file(&self) -> HistoryFile {
         HistoryFile::new(&self.directory.join("history.jsonl"))
     }

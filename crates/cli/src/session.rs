@@ -11,7 +11,7 @@ use std::time::Duration;
 use cas::{Digest, Store as _};
 use engine::{ActionCache as _, Known, Options, Outcome, StepId, StepOutcome, World};
 use local::{Console, Interactive, LocalActionCache};
-use recipe::{Goal, Lowered, Resolved, Stack};
+use recipe::{Goal, Lowered, Resolved, Reuse, Stack};
 
 use crate::args::Global;
 use crate::builder::{Builder, executor_failure, machine_failure};
@@ -101,7 +101,8 @@ impl<'a> Session<'a> {
         sources.extend(fetch::sources(self, &needs, &lock)?);
         let tools = tools::provide(&store.noted()).map_err(Failure::machine)?;
         let resolved = Resolved { sources, paths, tools };
-        let lowered = recipe::lower(&self.stack, &lock, &resolved, goals)
+        let reuse = if self.global.incremental { Reuse::Kept } else { Reuse::Nothing };
+        let lowered = recipe::lower(&self.stack, &lock, &resolved, goals, reuse)
             .map_err(|problems| tell(&problems, self.ui))?;
         for blob in &lowered.blobs {
             let digest = store.write(blob).map_err(Failure::machine)?;
@@ -211,7 +212,7 @@ impl<'a> Session<'a> {
         let known = Known { store: &self.caches.store, cache: &cache, history: &history };
         let assembled = engine::assemble(graph, step, &known).map_err(Failure::machine)?;
         let request = assembled.request(graph.step(step));
-        let executor = self.caches.executor(NonZeroUsize::MIN)?;
+        let executor = self.caches.executor(NonZeroUsize::MIN, None)?;
         self.ui.clear();
         let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
         let console = Console { input: input.as_fd(), output: output.as_fd(), error: error.as_fd() };
@@ -235,7 +236,8 @@ impl<'a> Session<'a> {
     /// Returns the name under which it is kept what the goals came to, with these knobs.
     fn bundle_name(&self, goals: &[Goal]) -> String {
         let knobs: BTreeMap<_, _> = self.global.knobs.iter().cloned().collect();
-        format!("{} {goals:?} {knobs:?}", self.root.display()).replace('\n', " ")
+        let mode = if self.global.incremental { " incremental" } else { "" };
+        format!("{} {goals:?} {knobs:?}{mode}", self.root.display()).replace('\n', " ")
     }
 
     /// Returns the labels of the steps that `name` may mean, the likeliest first.

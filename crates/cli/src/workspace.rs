@@ -107,9 +107,13 @@ impl Caches {
         KvmNote::in_directory(&self.root.join("host"))
     }
 
-    /// Returns what runs steps on this machine, `jobs` at once.
-    pub(crate) fn executor(&self, jobs: NonZeroUsize) -> Result<LocalExecutor<'_>, Failure> {
-        self.executor_with(jobs, KEPT_FAILURES, sandbox::Variation::default())
+    /// Returns what runs steps on this machine, `jobs` at once, which keep directories in `kept`.
+    pub(crate) fn executor(
+        &self,
+        jobs: NonZeroUsize,
+        kept: Option<PathBuf>,
+    ) -> Result<LocalExecutor<'_>, Failure> {
+        self.executor_with(jobs, KEPT_FAILURES, kept, sandbox::Variation::default())
     }
 
     /// Returns what runs steps with a variation, and keeps none of their sandboxes.
@@ -118,19 +122,20 @@ impl Caches {
         jobs: NonZeroUsize,
         variation: sandbox::Variation,
     ) -> Result<LocalExecutor<'_>, Failure> {
-        self.executor_with(jobs, 0, variation)
+        self.executor_with(jobs, 0, None, variation)
     }
 
     fn executor_with(
         &self,
         n_jobs: NonZeroUsize,
         n_failed: usize,
+        kept: Option<PathBuf>,
         variation: sandbox::Variation,
     ) -> Result<LocalExecutor<'_>, Failure> {
         let init = std::env::current_exe().map_err(io("find the program that is running"))?;
         let failed = self.root.join("failed");
         let kvm_note = self.kvm_note();
-        let options = local::Options { init, failed, n_failed, n_jobs, kvm_note, variation };
+        let options = local::Options { init, failed, n_failed, n_jobs, kept, kvm_note, variation };
         LocalExecutor::new(&self.store, options).map_err(Failure::machine)
     }
 }

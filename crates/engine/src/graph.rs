@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use cas::Digest;
 
+use crate::needs::Needs;
+
 /// The directory, relative to the input root, in which every step starts.
 pub const WORKING_DIRECTORY: &str = "build";
 /// The directory, relative to [`WORKING_DIRECTORY`], that holds what a step made when it ends.
@@ -88,8 +90,20 @@ pub struct Requirements {
     pub root: bool,
     /// Give it `/dev/kvm` when this machine has a usable one.
     pub kvm: bool,
+    /// Directories that it finds as its last run left them.
+    pub kept: Vec<Kept>,
     /// Kill it after this long.
     pub timeout: Option<Duration>,
+}
+
+/// A directory that a step keeps from run to run, such as one of object files. What the step makes then depends on
+/// more than its inputs, and is only as good as the decision what of it may be used again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its name, which no other directory of the project has: one that a file can have.
+    pub name: String,
+    /// The absolute path at which the step finds it, empty at first.
+    pub at: String,
 }
 
 impl Graph {
@@ -121,6 +135,16 @@ impl Graph {
                 Input::Tree(_) | Input::File { .. } => {}
             }
         }
+    }
+
+    /// Says whether what `step` makes depends on a directory that was kept from earlier runs, its own or that of a
+    /// step which it needs.
+    pub fn is_tainted(&self, step: StepId) -> bool {
+        let needed = Needs::of(self, &[step]).order;
+        needed
+            .iter()
+            .filter_map(|node| self.steps.get(*node as usize))
+            .any(|step| !step.requirements.kept.is_empty())
     }
 
     /// Returns the step.

@@ -1,5 +1,7 @@
 //! From a step whose inputs are known to its action, and from the parts of a merge to theirs.
 
+use std::borrow::Cow;
+
 use cas::{Digest, Directory, Node};
 
 use crate::action::{Command, encode_action, encode_command};
@@ -87,7 +89,7 @@ impl<'a> Keys<'a> {
             writer.texts(step.arguments.iter().map(String::as_str));
             writer.texts(step.environment.iter().flat_map(|(name, value)| [name.as_str(), value]));
             let platform = platform_of(&step.requirements);
-            writer.texts(platform.into_iter().flat_map(|(name, value)| [name, value]));
+            writer.texts(platform.iter().flat_map(|(name, value)| [name.as_ref(), value]));
         }
         for placement in placements(self.graph, node) {
             writer.text(&placement.path);
@@ -156,6 +158,8 @@ impl<'a> Keys<'a> {
         parts.pop();
         let input_root = input_root?;
         let platform = platform_of(&step.requirements);
+        let platform: Vec<(&str, &str)> =
+            platform.iter().map(|(name, value)| (name.as_ref(), *value)).collect();
         let environment = step.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let command =
             self.blobs.push(|buffer| encode_command(buffer, &step.arguments, environment, &platform));
@@ -191,13 +195,22 @@ pub(crate) fn command_of(step: &Step) -> Command {
     Command {
         arguments: step.arguments.clone(),
         environment: step.environment.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-        platform: platform.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        platform: platform.into_iter().map(|(name, value)| (name.into_owned(), value.to_owned())).collect(),
     }
 }
 
-fn platform_of(requirements: &Requirements) -> Vec<(&'static str, &'static str)> {
-    let properties = [("kvm", requirements.kvm), ("root", requirements.root)];
-    properties.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| (name, "true")).collect()
+/// Returns the requirements as properties, sorted by name.
+fn platform_of(requirements: &Requirements) -> Vec<(Cow<'static, str>, &str)> {
+    let mut properties: Vec<(Cow<'static, str>, &str)> = requirements
+        .kept
+        .iter()
+        .map(|kept| (format!("kept:{}", kept.name).into(), kept.at.as_str()))
+        .collect();
+    properties.sort();
+    let flags = [("kvm", requirements.kvm), ("root", requirements.root)];
+    let flags = flags.into_iter().filter(|(_, is_set)| *is_set);
+    properties.extend(flags.map(|(name, _)| (Cow::Borrowed(name), "true")));
+    properties
 }
 
 /// Returns the parts as executors are given them.

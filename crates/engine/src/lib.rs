@@ -34,7 +34,7 @@ pub use events::{EVENT_VERSION, End, Event, EventKind, EventLogError, parse_even
 pub use executor::{ActionCache, CacheError, Execution, Executor, ExecutorError, Placed, Request};
 pub use explain::{Explanation, explain};
 pub use graph::{
-    Graph, Input, MergeId, OUTPUT_DIRECTORY, Placement, Requirements, Step, StepId, WORKING_DIRECTORY,
+    Graph, Input, Kept, MergeId, OUTPUT_DIRECTORY, Placement, Requirements, Step, StepId, WORKING_DIRECTORY,
 };
 pub use history::{History, Run};
 pub use key::InputError;

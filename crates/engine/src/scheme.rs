@@ -80,7 +80,7 @@ fn sample() -> Result<Digest, InputError> {
         at("a/file", Input::File { digest: trees.file, executable: true }),
         at("build/in/linked", Input::Output { step: made, path: "link/file".to_owned() }),
     ];
-    let requirements = Requirements { root: true, kvm: true, timeout: None };
+    let requirements = Requirements { root: true, kvm: true, ..Requirements::default() };
     let reader = graph.add_step(step(reads, requirements));
 
     let mut keys = Keys::new(&graph, Trees::new(&store));

@@ -8,15 +8,36 @@ use kconfig::Values;
 use crate::Error;
 use crate::make::{Make, is_in_path};
 use crate::modules;
+use crate::objects::Objects;
 use crate::spec::BuildSpec;
 
 /// Builds the kernel and leaves in the directory `out` its image, `vmlinux`, `System.map`, `config`, `defconfig`, the
 /// modules as the layer `modules.tar`, and the device trees in `dtbs` if they are asked for.
-pub fn build(spec: &BuildSpec, out: &Path) -> Result<(), Error> {
-    let make = Make::new(&spec.linux)?;
+/// With objects that were kept, `say` is told which files of the source changed since.
+pub fn build(spec: &BuildSpec, out: &Path, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
+    let mut make = Make::new(&spec.linux)?;
+    let kept = match &spec.kept {
+        Some(kept) => Some(Objects::open(make.objects(), &spec.linux.source, &kept.made_for, say)?),
+        None => None,
+    };
+    if spec.kept.as_ref().is_some_and(|kept| kept.ccache) {
+        make = make.with_ccache()?;
+    }
+    let result = compile(spec, &make, out);
+    if let Some(kept) = kept {
+        kept.close(result.is_ok())?;
+    }
+    result
+}
+
+fn compile(spec: &BuildSpec, make: &Make<'_>, out: &Path) -> Result<(), Error> {
     let config = spec.config.join("config");
     let text = fs::read_to_string(&config).map_err(Error::io("read", &config))?;
-    fs::write(make.object(".config"), &text).map_err(Error::io("write", &make.object(".config")))?;
+    let place = make.object(".config");
+    // One that is newer than what was made for it is taken for another one.
+    if fs::read_to_string(&place).ok().as_ref() != Some(&text) {
+        fs::write(&place, &text).map_err(Error::io("write", &place))?;
+    }
     let has_modules = Values::parse(&text).get("MODULES") == Some("y");
     if has_modules && !is_in_path("depmod") && !Path::new("/sbin/depmod").exists() {
         return Err(Error::NoProgram { program: "depmod".to_owned(), package: "kmod" });
@@ -41,6 +62,9 @@ pub fn build(spec: &BuildSpec, out: &Path) -> Result<(), Error> {
         fs::copy(&from, out.join(name)).map_err(Error::io("copy", &from))?;
     }
     let installed = make.object("installed");
+    if installed.exists() {
+        fs::remove_dir_all(&installed).map_err(Error::io("remove", &installed))?;
+    }
     fs::create_dir_all(&installed).map_err(Error::io("make", &installed))?;
     if has_modules {
         let below = installed.join("usr");

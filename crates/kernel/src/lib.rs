@@ -1,7 +1,7 @@
 //! Builds Linux: patches, configures and compiles it, and keeps what was promised of its configuration.
 //!
 //! Each of these is a step of its own, done by the tool `kbuild`: `patch` leaves only the files that a series of
-//! patches changes, `config` a configuration, `contract` nothing but its word that the configuration is what was
+//! patches changes, `select` only those on which a configuration depends, `config` a configuration, `contract` nothing but its word that the configuration is what was
 //! asked for, and `build` the kernel. So a kernel is compiled again only when its source or its configuration changed.
 //!
 //! Everything that is compiled runs through the kernel's own Makefiles (`Documentation/kbuild/kbuild.rst`), with all
@@ -13,7 +13,9 @@ mod contract;
 mod error;
 mod make;
 mod modules;
+mod objects;
 mod patch;
+mod select;
 pub mod spec;
 
 pub use build::build;
@@ -21,3 +23,4 @@ pub use config::configure;
 pub use contract::check;
 pub use error::Error;
 pub use patch::patch;
+pub use select::select;

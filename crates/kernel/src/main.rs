@@ -10,11 +10,12 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use kernel::{Error, build, check, configure, patch};
+use kernel::{Error, build, check, configure, patch, select};
 use serde::de::DeserializeOwned;
 
 const USAGE: &str = "\
 usage: kbuild patch SPEC.json       apply a series of patches
+       kbuild select SPEC.json      leave only what a configuration depends on
        kbuild config SPEC.json      make a configuration
        kbuild contract SPEC.json    check a configuration
        kbuild build SPEC.json       compile a kernel";
@@ -24,11 +25,13 @@ fn main() -> ExitCode {
         std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let out = Path::new("out");
+    let mut say = |line: &str| eprintln!("{line}");
     let result = match arguments[..] {
-        ["patch", spec] => read(spec).and_then(|spec| patch(&spec, out, &mut |line| eprintln!("{line}"))),
+        ["patch", spec] => read(spec).and_then(|spec| patch(&spec, out, &mut say)),
+        ["select", spec] => read(spec).and_then(|spec| select(&spec, out)),
         ["config", spec] => read(spec).and_then(|spec| configure(&spec, out)),
         ["contract", spec] => read(spec).and_then(|spec| check(&spec, out)),
-        ["build", spec] => read(spec).and_then(|spec| build(&spec, out)),
+        ["build", spec] => read(spec).and_then(|spec| build(&spec, out, &mut say)),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

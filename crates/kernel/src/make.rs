@@ -4,10 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::Error;
-use crate::spec::{Arch, Linux, Toolchain};
-
-/// Where object files go: on a disk, and at the same place in every sandbox.
-const OBJECTS: &str = "/tmp/linux";
+use crate::spec::{Arch, CCACHE, Linux, OBJECTS, Toolchain};
 
 /// Programs that every kernel needs, and Debian's packages that have them.
 const PROGRAMS: &[(&str, &str)] =
@@ -17,6 +14,7 @@ const PROGRAMS: &[(&str, &str)] =
 pub(crate) struct Make<'a> {
     linux: &'a Linux,
     objects: PathBuf,
+    ccache: bool,
 }
 
 impl<'a> Make<'a> {
@@ -42,7 +40,21 @@ impl<'a> Make<'a> {
         }
         let objects = PathBuf::from(OBJECTS);
         std::fs::create_dir_all(&objects).map_err(Error::io("make", &objects))?;
-        Ok(Make { linux, objects })
+        Ok(Make { linux, objects, ccache: false })
+    }
+
+    /// Has `ccache` compile.
+    pub(crate) fn with_ccache(mut self) -> Result<Make<'a>, Error> {
+        if !is_in_path("ccache") {
+            return Err(Error::NoProgram { program: "ccache".to_owned(), package: "ccache" });
+        }
+        self.ccache = true;
+        Ok(self)
+    }
+
+    /// Returns the directory of everything that is made.
+    pub(crate) fn objects(&self) -> &Path {
+        &self.objects
     }
 
     /// Returns the path of something that is made.
@@ -69,6 +81,13 @@ impl<'a> Make<'a> {
             Toolchain::Gcc => arguments.push(format!("CROSS_COMPILE={}", prefix(arch))),
             Toolchain::Clang => arguments.push("LLVM=1".to_owned()),
         }
+        if self.ccache {
+            let (cc, host) = match self.linux.toolchain {
+                Toolchain::Gcc => (format!("{}gcc", prefix(arch)), "gcc"),
+                Toolchain::Clang => ("clang".to_owned(), "clang"),
+            };
+            arguments.extend([format!("CC=ccache {cc}"), format!("HOSTCC=ccache {host}")]);
+        }
         arguments.extend(variables.iter().map(|(name, value)| format!("{name}={}", value.display())));
         arguments.extend(targets.iter().map(|target| (*target).to_owned()));
         let mut command = Command::new("make");
@@ -76,6 +95,8 @@ impl<'a> Make<'a> {
         // Documentation/kbuild/reproducible-builds.rst: what else would be of this moment and this machine.
         command.env("KBUILD_BUILD_TIMESTAMP", timestamp()).env("KBUILD_BUILD_VERSION", "1");
         command.env("KBUILD_BUILD_USER", "bootwright").env("KBUILD_BUILD_HOST", "bootwright");
+        // The compiler's files have the same time in every version.
+        command.env("CCACHE_DIR", CCACHE).env("CCACHE_COMPILERCHECK", "content");
         let program = Path::new("make");
         let status = command.status().map_err(Error::io("run", program))?;
         if status.success() {

@@ -106,6 +106,14 @@ pub struct PatchSpec {
     pub fuzz: usize,
 }
 
+/// `kbuild select`: leaves in `out/tree` what of a source its configuration depends on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SelectSpec {
+    /// The source, which is only read.
+    pub source: PathBuf,
+}
+
 /// `kbuild config`: leaves `out/config` and `out/defconfig`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -162,4 +170,22 @@ pub struct BuildSpec {
     pub config: PathBuf,
     /// Whether device trees are built.
     pub dtbs: bool,
+    /// What is used again of the last build, if anything may be.
+    pub kept: Option<Kept>,
 }
+
+/// What a build finds of the last one: the objects, where they are always put.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kept {
+    /// What the objects depend on beside the source and the configuration, such as the compiler. Objects that were
+    /// made for anything else are not used.
+    pub made_for: String,
+    /// Whether `ccache` compiles, with its files in [`CCACHE`].
+    pub ccache: bool,
+}
+
+/// Where objects go: on a disk, and at the same place in every sandbox.
+pub const OBJECTS: &str = "/tmp/linux";
+/// Where `ccache` finds its files.
+pub const CCACHE: &str = "/tmp/ccache";

@@ -19,6 +19,7 @@ use sandbox::{
 use crate::Jobserver;
 use crate::environment::{environment_of, output_directory, working_directory};
 use crate::failed::Failed;
+use crate::kept::{Lent, lend};
 use crate::kvm::{KvmNote, NOTE_IN_STEP};
 use crate::log::{HEAD, LogWriter, TAIL};
 use crate::near::Checkouts;
@@ -38,6 +39,8 @@ pub struct Options {
     pub n_jobs: NonZeroUsize,
     /// What is not as in the sandboxes of other executors.
     pub variation: Variation,
+    /// Where steps keep the directories that they find as their last run left them. Without it these are empty.
+    pub kept: Option<PathBuf>,
     /// What is known of KVM on this machine. Without it every step finds out anew.
     pub kvm_note: Option<KvmNote>,
 }
@@ -238,7 +241,12 @@ impl Executor for LocalExecutor<'_> {
         let makeflags = ("MAKEFLAGS".to_owned(), self.jobserver.makeflags());
         let environment = environment_of(request.command, &[makeflags]);
         let arguments = request.command.arguments.clone();
-        let sandbox = self.describe(&staged, run.path(), request.requirements, arguments, environment)?;
+        let mut sandbox = self.describe(&staged, run.path(), request.requirements, arguments, environment)?;
+        let lent = match &self.options.kept {
+            Some(directory) => lend(directory, &request.requirements.kept, cancel)?,
+            None => Vec::new(),
+        };
+        sandbox.mounts.extend(lent.iter().map(Lent::mount));
 
         let log_path = run.path().join("log");
         let write_log = |error| disk(format!("write the log of `{}`", request.label), error);
@@ -286,7 +294,7 @@ impl Executor for LocalExecutor<'_> {
 }
 
 /// Makes the directory unless it is there, with the mode `mode` whatever the umask is.
-fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
+pub(crate) fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
     match fs::create_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),

@@ -52,7 +52,8 @@ impl Failed {
     }
 
     pub(crate) fn requirements(&self) -> Requirements {
-        Requirements { root: self.root, kvm: self.kvm, timeout: None }
+        // What was kept belongs to the next run of the step.
+        Requirements { root: self.root, kvm: self.kvm, ..Requirements::default() }
     }
 }
 

@@ -1,5 +1,5 @@
-//! Trees that are little more than others: an environment with one more package is checked out as what is new in it,
-//! over the checkout of the one before.
+//! Trees that are little more than others: an environment with one more package, or a source with another version of a
+//! file, is checked out as what is new in it, over the checkout of the one before.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,7 +11,7 @@ const KIND: &str = "checkouts";
 /// How many trees are remembered, those that were used last.
 const MAX_KNOWN: usize = 32;
 /// How many of them are compared with a new one.
-const MAX_COMPARED: usize = 8;
+const MAX_COMPARED: usize = 16;
 /// How many checkouts lie over each other at most. Each makes every file that is not found a little slower.
 const MAX_PARTS: usize = 8;
 /// A tree that has this many new entries and directories with such is better checked out as a whole.

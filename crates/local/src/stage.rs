@@ -74,7 +74,9 @@ pub(crate) fn stage(
             Node::Directory { digest } if !is_small(store, digest)? => {
                 let mut tree = Tree::default();
                 tree.insert(&placed.path, placed.node.clone());
-                layers.push(Layer::Shared(tree.write(store)?));
+                // A source with one more change is checked out as that change.
+                let parts = checkouts.parts(store, &tree.write(store)?)?;
+                layers.extend(parts.into_iter().map(Layer::Shared));
             }
             node => small.insert(&placed.path, node.clone()),
         }

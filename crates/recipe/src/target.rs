@@ -57,6 +57,9 @@ table! {
         outputs: Vec<Spanned<OutputPath>>,
         /// Further environment variables.
         environment: BTreeMap<String, Spanned<String>>,
+        /// Directories in which tools find what they left last time, such as `cargo`, each at `/build/cache/NAME`. They
+        /// are empty unless the build is an `--incremental` one.
+        caches: Vec<Spanned<Name>>,
         /// Whether it runs as root of its sandbox; it never is root of this machine.
         root: bool = false,
         /// How long it may take.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use cas::Digest;
 use engine::Input;
-use recipe::{Goal, Lock, Lowered, Resolved, Settings, Stack, lower, needs, parse};
+use recipe::{Goal, Lock, Lowered, Resolved, Reuse, Settings, Stack, lower, needs, parse};
 
 const RECIPE: &str = r#"
 [stack]
@@ -78,7 +78,7 @@ fn lowered(change: impl Fn(String) -> String) -> Result<Lowered, Vec<String>> {
     let tools =
         ["kbuild", "mkimg", "pkgroot", "runvm"].map(|tool| (tool.to_owned(), Digest::of(tool.as_bytes())));
     let resolved = Resolved { tools: tools.into(), ..Resolved::default() };
-    lower(&stack, &lock, &resolved, &goals(&stack))
+    lower(&stack, &lock, &resolved, &goals(&stack), Reuse::Nothing)
         .map_err(|problems| problems.iter().map(|problem| problem.to_string()).collect())
 }
 

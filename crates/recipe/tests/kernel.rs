@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use cas::Digest;
-use recipe::{Goal, Imported, Lock, LockedSet, Lowered, Pin, Resolved, Settings, Stack, lower, needs, parse};
+use recipe::{
+    Goal, Imported, Lock, LockedSet, Lowered, Pin, Resolved, Reuse, Settings, Stack, lower, needs, parse,
+};
 
 const STACK: &str = r#"
 [stack]
@@ -94,7 +96,7 @@ fn lowered(text: &str) -> Lowered {
         needs.paths.keys().map(|path| (path.clone(), if path.as_str() == "patches" { tree } else { file }));
     let sources = needs.sources.keys().map(|name| (name.clone(), tree));
     let resolved = Resolved { sources: sources.collect(), paths: paths.collect(), tools: tools.into() };
-    lower(&stack, &lock, &resolved, &goals).unwrap_or_else(|problems| panic!("{problems:?}"))
+    lower(&stack, &lock, &resolved, &goals, Reuse::Nothing).unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use cas::Digest;
 use engine::Input;
-use recipe::{Goal, Lock, LockedSet, Lowered, Pin, Resolved, Settings, Stack, lower, needs, parse};
+use recipe::{Goal, Lock, LockedSet, Lowered, Pin, Resolved, Reuse, Settings, Stack, lower, needs, parse};
 
 const RECIPE: &str = include_str!("../../../examples/quickstart/bootwright.toml");
 
@@ -65,7 +65,8 @@ fn resolved() -> Resolved {
 
 fn lowered(goals: &[Goal]) -> Lowered {
     let stack = stack();
-    lower(&stack, &lock(&stack, goals), &resolved(), goals).unwrap_or_else(|problems| panic!("{problems:?}"))
+    lower(&stack, &lock(&stack, goals), &resolved(), goals, Reuse::Nothing)
+        .unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 
 /// Draws each step: label, command, and where its inputs come from.
@@ -186,7 +187,7 @@ fn what_is_not_there_is_reported() {
     );
     let stack = stack.unwrap();
     let goals: Vec<Goal> = stack.targets.keys().cloned().map(Goal::Target).collect();
-    let problems = lower(&stack, &Lock::default(), &resolved(), &goals).unwrap_err();
+    let problems = lower(&stack, &Lock::default(), &resolved(), &goals, Reuse::Nothing).unwrap_err();
     let problems: Vec<String> = problems.iter().map(|problem| problem.message.clone()).collect();
     assert_eq!(problems, ["there is no `a` in the project", "there is no `skel` in the project"]);
 }

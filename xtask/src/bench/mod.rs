@@ -8,6 +8,7 @@ mod environment;
 mod graph;
 mod harness;
 mod images;
+mod kernel;
 mod measure;
 mod memory;
 mod noop;
@@ -38,6 +39,7 @@ const BENCHMARKS: &[Benchmark] = &[
     ("stage", 10, store::stage),
     ("solve", 3, solve::solve),
     ("lock", 5, solve::lock),
+    ("kernel", 1, kernel::run),
 ];
 
 /// What all benchmarks share.
@@ -246,7 +248,7 @@ mod tests {
         check(
             &["nop"],
             Err(
-                "there is no benchmark `nop`, only noop, bootstrap, download, unpack, add-package, graph, sandbox, ext4, cpio, store, stage, solve, lock",
+                "there is no benchmark `nop`, only noop, bootstrap, download, unpack, add-package, graph, sandbox, ext4, cpio, store, stage, solve, lock, kernel",
             ),
         );
     }

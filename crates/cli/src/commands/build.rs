@@ -26,17 +26,22 @@ pub(crate) fn run(global: &Global, ui: &Ui, targets: &Targets) -> Result<(), Fai
     let built = session.build(&prepared, &steps)?;
 
     let mut stats = session.state.exported_stats()?;
-    let mut reported = Vec::new();
+    let (mut reported, mut tainted) = (Vec::new(), Vec::new());
     for (name, step) in names.iter().zip(&steps) {
         let Some(result) = built.outcome.result(*step) else { continue };
         let directory = session.root.join(OUT).join(name.as_str());
-        let files = artifacts::export(&session.caches.store, &result.output, &directory, &mut stats)?;
+        let is_tainted = prepared.lowered.graph.is_tainted(*step);
+        let files =
+            artifacts::export(&session.caches.store, &result.output, is_tainted, &directory, &mut stats)?;
+        tainted.extend(is_tainted.then(|| format!("`{name}`")));
         if !global.json {
             for file in &files {
                 ui.print(&format!("{OUT}/{name}/{}  {}\n", file.path, bytes(file.size)));
             }
         }
-        reported.push(json!({ "target": name.as_str(), "directory": directory, "files": files }));
+        reported.push(
+            json!({ "target": name.as_str(), "directory": directory, "files": files, "tainted": is_tainted }),
+        );
     }
     stats.save().map_err(Failure::machine)?;
     session.keep(&prepared, &built)?;
@@ -49,6 +54,9 @@ pub(crate) fn run(global: &Global, ui: &Ui, targets: &Targets) -> Result<(), Fai
             "steps": { "ran": counts.ran, "remembered": counts.hits, "failed": counts.failed, "skipped": counts.skipped },
             "seconds": built.wall.as_secs_f64(),
         }));
+    }
+    if !tainted.is_empty() {
+        ui.note(&format!("made with --incremental, so not for others: {}", tainted.join(", ")));
     }
     // The process ends: that gives the memory of a large graph back faster than piece by piece.
     std::mem::forget((prepared, built.outcome));

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use local::fetch;
+use local::{SweptKept, fetch, sweep_kept};
 use serde_json::json;
 
 use crate::args::{Global, Keep};
 use crate::environment;
 use crate::failure::{Failure, io};
+use crate::project_state::ProjectState;
 use crate::ui::{Ui, bytes};
 use crate::workspace::Caches;
 
@@ -32,15 +33,21 @@ pub(crate) fn run(global: &Global, ui: &Ui, keep: Keep) -> Result<(), Failure> {
     let since = now.checked_sub(age).unwrap_or(UNIX_EPOCH);
     let swept = fetch::sweep_parts(&caches.parts(), since).map_err(Failure::machine)?;
     let indexes = sweep_indexes(&caches.indexes(), since)?;
-    let n_bytes = freed.bytes + swept.bytes + indexes.bytes;
+    let kept = sweep_all_kept(&caches, since)?;
+    let n_bytes = freed.bytes + swept.bytes + indexes.bytes + kept.bytes;
     if global.json {
         ui.print_json(&json!({
             "version": 1, "freed": n_bytes, "blobs": freed.n_blobs, "downloads": swept.n_parts,
-            "indexes": indexes.count,
+            "indexes": indexes.count, "kept": kept.n_directories,
         }));
     } else {
         let mut text = format!("freed {} in {} blobs", bytes(n_bytes), freed.n_blobs);
-        for (count, what) in [(swept.n_parts, "unfinished downloads"), (indexes.count, "package indexes")] {
+        let beside = [
+            (swept.n_parts, "unfinished downloads"),
+            (indexes.count, "package indexes"),
+            (kept.n_directories, "directories of --incremental builds"),
+        ];
+        for (count, what) in beside {
             if count > 0 {
                 text.push_str(&format!(", {count} {what}"));
             }
@@ -48,6 +55,18 @@ pub(crate) fn run(global: &Global, ui: &Ui, keep: Keep) -> Result<(), Failure> {
         ui.print(&format!("{text}\n"));
     }
     Ok(())
+}
+
+/// Removes what steps of any project keep from run to run and have not used since `since`.
+fn sweep_all_kept(caches: &Caches, since: SystemTime) -> Result<SweptKept, Failure> {
+    let mut all = SweptKept::default();
+    for kept in ProjectState::all_kept(&caches.root)? {
+        let failed = || format!("remove what steps keep in `{}`", kept.display());
+        let swept = sweep_kept(&kept, since).map_err(io(failed()))?;
+        all.n_directories += swept.n_directories;
+        all.bytes += swept.bytes;
+    }
+    Ok(all)
 }
 
 /// What was removed.

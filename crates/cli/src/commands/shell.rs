@@ -25,7 +25,7 @@ pub(crate) fn run(global: &Global, ui: &Ui, target: Option<&str>, command: &[Str
         }
         None => {
             let caches = Caches::open(global)?;
-            let executor = caches.executor(NonZeroUsize::MIN)?;
+            let executor = caches.executor(NonZeroUsize::MIN, None)?;
             let Some(failed) = executor.failed_sandboxes().map_err(executor_failure)?.into_iter().next()
             else {
                 return Err(Failure::project("no failed step's sandbox is kept")

@@ -149,8 +149,8 @@ impl Executor for Again<'_> {
         let Some(remembered) = remembered else {
             return Err(machine("find the result to compare with", Forgotten));
         };
-        // With traced system calls it takes longer.
-        let requirements = Requirements { timeout: None, ..request.requirements.clone() };
+        // With traced system calls it takes longer. Nothing was kept, so that whoever keeps something is found out.
+        let requirements = Requirements { timeout: None, kept: Vec::new(), ..request.requirements.clone() };
         let request = Request { requirements: &requirements, ..*request };
         let execution = self.executor.execute(&request, cancel)?;
         if let Some(how) = self.how(&remembered.output, &execution)? {

@@ -10,6 +10,7 @@ mod faults;
 mod formats;
 mod git;
 mod harness;
+mod incremental;
 mod mirrors;
 mod reproducible;
 mod rootless;

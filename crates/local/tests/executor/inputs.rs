@@ -3,7 +3,7 @@
 use std::fs;
 
 use cas::{Digest, Node, Store as _, StoreError};
-use engine::ExecutorError;
+use engine::{ExecutorError, Kept};
 
 use crate::harness::{Step, Test, World};
 
@@ -18,6 +18,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_missing_input_is_named", missing_input),
     ("outputs_become_blobs_without_copying", moved_outputs),
     ("a_step_finds_what_earlier_ones_noted_about_kvm", kvm_note),
+    ("a_step_finds_what_its_last_run_kept", kept_directory),
+    ("a_source_with_an_edit_is_checked_out_as_the_edit", near_sources),
 ];
 
 fn inputs_and_outputs() {
@@ -48,6 +50,44 @@ fn inputs_and_outputs() {
         assert!(execution.result.usage.wall.as_micros() > 0 && execution.result.usage.peak_memory > 0);
         assert_eq!(fs::read_dir(world.store.scratch()).unwrap().count(), 0, "the run left something");
     }
+}
+
+fn kept_directory() {
+    let world = World::new();
+    let executor = world.executor(2);
+    let mut step = Step::shell(&world, "cat /tmp/kept/said || true; echo $WORD >> /tmp/kept/said");
+    let said = |step: &Step| world.log(&step.run(&executor)).trim().replace('\n', " ");
+    let kept = |name: &str| Kept { name: name.to_owned(), at: "/tmp/kept".to_owned() };
+    step.requirements.kept = vec![kept("one")];
+    let word = |word: &str| vec![("WORD".to_owned(), word.to_owned())];
+    step.command.environment = word("first");
+    assert!(said(&step).contains("No such file"));
+    step.command.environment = word("second");
+    assert_eq!(said(&step), "first");
+    assert_eq!(said(&step), "first second");
+    step.requirements.kept = vec![kept("two")];
+    assert!(said(&step).contains("No such file"));
+    step.requirements.kept.clear();
+    step.command.arguments[2] = "mkdir /tmp/kept; ls /tmp/kept".to_owned();
+    assert_eq!(said(&step), "");
+}
+
+/// Files that did not change are the same inodes, of the same age, in both: so a step knows what did.
+fn near_sources() {
+    let world = World::new();
+    let executor = world.executor(2);
+    let names: Vec<String> = (0..300).map(|number| format!("d{}/f{number}", number % 7)).collect();
+    let mut files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), name.as_str())).collect();
+    let list = |files: &[(&str, &str)]| {
+        let step = Step::shell(&world, "find src -type f -printf '%p %i %s %Ts\\n' | sort");
+        world.log(&step.place("build/src/many", world.tree(files)).run(&executor))
+    };
+    let before = list(&files);
+    files[17].1 = "changed";
+    let after = list(&files);
+    let differing: Vec<&str> = before.lines().zip(after.lines()).filter(|(a, b)| a != b).map(|(a, _)| a).collect();
+    assert_eq!(differing.len(), 1, "{differing:?}");
+    assert!(differing[0].starts_with("src/many/d3/f17 "), "{differing:?}");
 }
 
 fn same_world() {

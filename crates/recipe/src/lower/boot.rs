@@ -64,9 +64,9 @@ impl Lowering<'_> {
             environment: self.environment.clone(),
             inputs,
             requirements: Requirements {
-                root: false,
                 kvm: machine.accel != Accel::Tcg,
                 timeout: Some(test.timeout.duration().saturating_add(GRACE)),
+                ..Requirements::default()
             },
         });
         self.lowered.tests.insert(name.clone(), step);

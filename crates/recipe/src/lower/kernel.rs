@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use engine::{Input, Placement, Requirements, Step, StepId};
-use kernel::spec::{self, BuildSpec, ConfigSpec, ContractSpec, Linux, Part, PatchSpec, Rule};
+use cas::Digest;
+use engine::{Input, Kept, Placement, Requirements, Step, StepId};
+use kernel::spec::{self, BuildSpec, ConfigSpec, ContractSpec, Linux, Part, PatchSpec, Rule, SelectSpec};
 
-use super::{INPUTS, Lowering, SOURCES, timeout};
+use super::{INPUTS, Lowering, Reuse, SOURCES, timeout};
 use crate::kernel::{ConfigPart, Kernel, Symbol, SymbolValue, Toolchain};
 use crate::scalar::Name;
 use crate::{Place, Spanned};
@@ -26,8 +27,9 @@ impl Lowering<'_> {
             },
         };
         let source = Placement { path: format!("{SOURCES}/{SOURCE}"), input: source };
+        let selected = self.selected(name, source.clone());
 
-        let mut inputs = vec![source.clone()];
+        let mut inputs = vec![selected.clone()];
         let mut parts = Vec::new();
         for part in &kernel.config {
             parts.push(match &part.value {
@@ -59,7 +61,7 @@ impl Lowering<'_> {
         let contract =
             ContractSpec { linux: linux.clone(), config: "in/config".into(), rules: rules(kernel) };
         let inputs = vec![
-            source.clone(),
+            selected,
             config_at("config", "config"),
             Placement { path: format!("{INPUTS}/contract.json"), input: self.json(&contract) },
         ];
@@ -67,7 +69,8 @@ impl Lowering<'_> {
         let contract =
             self.tool_step(format!("{name}/contract"), &arguments, inputs, Requirements::default());
 
-        let spec = BuildSpec { linux, config: "in/config".into(), dtbs: kernel.dtbs };
+        let kept = self.kept(kernel);
+        let spec = BuildSpec { linux, config: "in/config".into(), dtbs: kernel.dtbs, kept };
         let kept = Input::Output { step: contract, path: String::new() };
         let inputs = vec![
             source,
@@ -75,8 +78,39 @@ impl Lowering<'_> {
             // Nothing is in it. Without it nothing is compiled.
             Placement { path: format!("{INPUTS}/contract"), input: kept },
         ];
-        let limit = timeout(kernel.timeout.map(|timeout| timeout.duration()));
-        self.in_environment(kernel, name.to_string(), "build", &spec, inputs, limit)
+        let mut requirements = timeout(kernel.timeout.map(|timeout| timeout.duration()));
+        if let Some(kept) = &spec.kept {
+            requirements.kept.push(Kept { name: format!("{name}+objects"), at: spec::OBJECTS.to_owned() });
+            if kept.ccache {
+                requirements.kept.push(Kept { name: format!("{name}+ccache"), at: spec::CCACHE.to_owned() });
+            }
+        }
+        self.in_environment(kernel, name.to_string(), "build", &spec, inputs, requirements)
+    }
+
+    /// Returns what of a source its configuration depends on: when anything else changes, the steps that read it are
+    /// not run again.
+    fn selected(&mut self, name: &Name, source: Placement) -> Placement {
+        let path = source.path.clone();
+        let spec = SelectSpec { source: format!("src/{SOURCE}").into() };
+        let inputs =
+            vec![source, Placement { path: format!("{INPUTS}/select.json"), input: self.json(&spec) }];
+        let arguments = ["kbuild", "select", "in/select.json"];
+        let step = self.tool_step(format!("{name}/select"), &arguments, inputs, Requirements::default());
+        Placement { path, input: Input::Output { step, path: "tree".to_owned() } }
+    }
+
+    /// Returns what is used again of the last build, if anything shall be.
+    fn kept(&self, kernel: &Kernel) -> Option<spec::Kept> {
+        if self.reuse == Reuse::Nothing {
+            return None;
+        }
+        let pins = self.pins(&format!("env.{}", kernel.env.as_str()));
+        let compilers: Vec<&str> = pins.iter().map(|pin| pin.sha256.as_str()).collect();
+        Some(spec::Kept {
+            made_for: Digest::of(compilers.join("\n").as_bytes()).hex(),
+            ccache: pins.iter().any(|pin| pin.name == "ccache"),
+        })
     }
 
     /// Returns the source of a kernel with its patches.

@@ -33,6 +33,17 @@ pub struct Resolved {
     pub tools: BTreeMap<String, Digest>,
 }
 
+/// What steps may use of their last run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reuse {
+    /// Nothing: everything is made of its inputs alone.
+    #[default]
+    Nothing,
+    /// The directories that they keep ([`engine::Kept`]), such as those of objects: for people who change a file and
+    /// want to see what comes of it.
+    Kept,
+}
+
 /// Something that is in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Imported {
@@ -93,6 +104,7 @@ pub struct MachineOutput {
 const TOOLS: &str = "build/tools";
 const INPUTS: &str = "build/in";
 const SOURCES: &str = "build/src";
+const CACHES: &str = "build/cache";
 /// The output directory as a step sees it.
 const OUT: &str = "/build/out";
 
@@ -121,6 +133,7 @@ pub fn lower(
     lock: &Lock,
     resolved: &Resolved,
     goals: &[Goal],
+    reuse: Reuse,
 ) -> Result<Lowered, Vec<Problem>> {
     let needs = needs(stack, goals);
     let mut problems = lock.check(&needs);
@@ -155,6 +168,7 @@ pub fn lower(
         stack,
         lock,
         resolved,
+        reuse,
         needs: &needs,
         packages: Packages::default(),
         source_steps: sources::Steps::default(),
@@ -173,6 +187,7 @@ struct Lowering<'a> {
     stack: &'a Stack,
     lock: &'a Lock,
     resolved: &'a Resolved,
+    reuse: Reuse,
     needs: &'a Needs,
     packages: Packages,
     source_steps: sources::Steps,
@@ -232,6 +247,14 @@ impl<'a> Lowering<'a> {
             self.lowered.blobs.push(bytes);
         }
         Input::File { digest, executable: false }
+    }
+
+    /// Returns an empty directory as an input.
+    fn empty_directory(&mut self) -> Input {
+        match self.blob(cas::Directory::default().encode()) {
+            Input::File { digest, .. } => Input::Tree(digest),
+            other => other,
+        }
     }
 
     /// Adds a step that runs one of our tools, which need no environment.

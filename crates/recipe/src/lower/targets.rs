@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use engine::{Input, Placement, Requirements, Step, StepId};
+use engine::{Input, Kept, Placement, Requirements, Step, StepId};
 use mkimg::spec::{
     AccountsSpec, EntryPath, EntrySpec, Ext4Spec, ExtractSpec, ExtractedSpec, GroupSpec, InitramfsSpec,
     LayerSpec, ModulesSpec, NodeSpec, Spec, UserSpec,
 };
 
-use super::{INPUTS, Layer, Lowering, OUT, SOURCES, TargetOutput, place_layers, timeout};
+use super::{CACHES, INPUTS, Layer, Lowering, OUT, Reuse, SOURCES, TargetOutput, place_layers, timeout};
 use crate::Spanned;
 use crate::check;
 use crate::scalar::{GuestPath, Name, Uuid};
@@ -114,8 +114,21 @@ impl<'a> Lowering<'a> {
                 .extend(command.environment.iter().map(|(name, value)| (name.clone(), value.value.clone())));
         }
         debug_assert_eq!(environment["OUT"], OUT);
-        let requirements =
+        let mut requirements =
             Requirements { root: command.root, ..timeout(command.timeout.map(|timeout| timeout.duration())) };
+        for cache in &command.caches {
+            inputs.push(Placement {
+                path: format!("{CACHES}/{}", cache.as_str()),
+                input: self.empty_directory(),
+            });
+            if self.reuse == Reuse::Kept {
+                let kept = Kept {
+                    name: format!("{name}+{}", cache.as_str()),
+                    at: format!("/{CACHES}/{}", cache.as_str()),
+                };
+                requirements.kept.push(kept);
+            }
+        }
         self.step(Step { label: name.to_string(), arguments, environment, inputs, requirements })
     }
 
