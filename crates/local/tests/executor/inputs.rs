@@ -85,7 +85,8 @@ fn near_sources() {
     let before = list(&files);
     files[17].1 = "changed";
     let after = list(&files);
-    let differing: Vec<&str> = before.lines().zip(after.lines()).filter(|(a, b)| a != b).map(|(a, _)| a).collect();
+    let differing: Vec<&str> =
+        before.lines().zip(after.lines()).filter(|(a, b)| a != b).map(|(a, _)| a).collect();
     assert_eq!(differing.len(), 1, "{differing:?}");
     assert!(differing[0].starts_with("src/many/d3/f17 "), "{differing:?}");
 }
