@@ -126,6 +126,25 @@ pub(crate) enum Command {
         /// A target or a step's label
         target: String,
     },
+    /// Change the configuration of a kernel in its menus, or compare two
+    ///
+    /// The menus are those of the kernel itself (`make menuconfig`), in the target's environment. What was changed goes
+    /// into the last file that the target's `config` names. A COMMAND is run instead of the menus, where `.config` is.
+    #[command(after_help = "Examples:\n  bootwright config kernel         the kernel's menus\n  \
+                            bootwright config kernel -- source/scripts/config --enable KVM\n  \
+                            bootwright config --diff host guest     two kernels of the project\n  \
+                            bootwright config --diff /boot/config-6.1.0-9-amd64 guest")]
+    Config {
+        /// A kernel
+        #[arg(required_unless_present = "diff")]
+        target: Option<String>,
+        /// Print in which symbols two kernels or files differ; a file has a slash or a dot in its name
+        #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with_all = ["target", "command"])]
+        diff: Vec<String>,
+        /// What to run instead of the menus
+        #[arg(last = true, value_name = "COMMAND")]
+        command: Vec<String>,
+    },
     /// Enter the sandbox of a target as its step sees it
     #[command(
         after_help = "Examples:\n  bootwright shell kernel          inputs in place, before the step\n  \

@@ -161,20 +161,26 @@ fn fetch(session: &Session<'_>, origins: &Origins, digests: &BTreeSet<Digest>) -
     Downloader::new(session)?.files(origins.downloads(session, digests))
 }
 
+/// Sources that were fetched.
+#[derive(Debug, Default)]
+pub(crate) struct Fetched {
+    /// The sources, by name.
+    pub(crate) sources: BTreeMap<Name, Imported>,
+    /// When they were made, in seconds since 1970, as far as that is known.
+    pub(crate) dates: BTreeMap<Name, i64>,
+}
+
 /// Returns the sources of `needs` that are locked, downloaded where they are not here, archives unpacked.
-pub(crate) fn sources(
-    session: &Session<'_>,
-    needs: &Needs,
-    lock: &Lock,
-) -> Result<BTreeMap<Name, Imported>, Failure> {
-    let mut sources = BTreeMap::new();
+pub(crate) fn sources(session: &Session<'_>, needs: &Needs, lock: &Lock) -> Result<Fetched, Failure> {
+    let mut fetched = Fetched::default();
     for (name, source) in &needs.sources {
         if let (Source::Git(_), Some(LockedSource::Git { git, rev, commit, submodules, tree })) =
             (&source.value, lock.sources.get(name.as_str()))
         {
             let locked = git::Locked { git, rev, commit, submodules: *submodules, tree: *tree };
-            git::fetch(session, name.as_str(), &locked)?;
-            sources.insert(name.clone(), Imported::Tree(*tree));
+            let date = git::fetch(session, name.as_str(), &locked)?;
+            fetched.dates.insert(name.clone(), date);
+            fetched.sources.insert(name.clone(), Imported::Tree(*tree));
             continue;
         }
         let (Source::Url(wanted), Some(LockedSource::Url { url, sha256, size })) =
@@ -198,14 +204,16 @@ pub(crate) fn sources(
         };
         let imported = match unpack::archive_suffix(url) {
             Some(suffix) if wanted.unpack => {
-                Imported::Tree(unpack::archive(&session.caches.store, &digest, suffix, name.as_str(), get)?)
+                let unpacked = unpack::archive(&session.caches.store, &digest, suffix, name.as_str(), get)?;
+                fetched.dates.extend(unpacked.date.map(|date| (name.clone(), date)));
+                Imported::Tree(unpacked.tree)
             }
             _ => {
                 get()?;
                 Imported::File { digest, executable: false }
             }
         };
-        sources.insert(name.clone(), imported);
+        fetched.sources.insert(name.clone(), imported);
     }
-    Ok(sources)
+    Ok(fetched)
 }

@@ -9,14 +9,15 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use cas::{Digest, Store as _};
-use engine::{ActionCache as _, Known, Options, Outcome, StepId, StepOutcome, World};
-use local::{Console, Interactive, LocalActionCache};
+use engine::{ActionCache as _, ExecutorError, Known, Options, Outcome, Request, StepId, StepOutcome, World};
+use local::{Console, Interactive, LocalActionCache, LocalExecutor};
 use recipe::{Goal, Lowered, Resolved, Reuse, Stack};
 
 use crate::args::Global;
 use crate::builder::{Builder, executor_failure, machine_failure};
 use crate::environment::{self, Clock};
 use crate::failure::{Blame, Failure};
+use crate::fetch::Fetched;
 use crate::project_state::ProjectState;
 use crate::ui::Ui;
 use crate::verify::{Again, Finding};
@@ -98,9 +99,10 @@ impl<'a> Session<'a> {
         let mut stats = self.state.stats()?;
         let (paths, mut sources) = imports::import(&self.root, &needs, store, &mut stats)?;
         stats.save().map_err(Failure::machine)?;
-        sources.extend(fetch::sources(self, &needs, &lock)?);
+        let Fetched { sources: fetched, dates } = fetch::sources(self, &needs, &lock)?;
+        sources.extend(fetched);
         let tools = tools::provide(&store.noted()).map_err(Failure::machine)?;
-        let resolved = Resolved { sources, paths, tools };
+        let resolved = Resolved { sources, dates, paths, tools };
         let reuse = if self.global.incremental { Reuse::Kept } else { Reuse::Nothing };
         let lowered = recipe::lower(&self.stack, &lock, &resolved, goals, reuse)
             .map_err(|problems| tell(&problems, self.ui))?;
@@ -201,6 +203,30 @@ impl<'a> Session<'a> {
         step: StepId,
         what: Interactive<'_>,
     ) -> Result<i32, Failure> {
+        self.at_terminal(prepared, step, |executor, request, console| {
+            executor.enter(request, what, &environment::terminal(), console)
+        })
+    }
+
+    /// Builds what `step` reads, then runs its command with this terminal. Returns the exit code and the tree that it
+    /// left.
+    pub(crate) fn enter_for_output(
+        &self,
+        prepared: &Prepared,
+        step: StepId,
+    ) -> Result<(i32, Digest), Failure> {
+        let (code, output) = self.at_terminal(prepared, step, |executor, request, console| {
+            executor.enter_for_output(request, &environment::terminal(), console)
+        })?;
+        Ok((code, output.map_err(|reason| Failure::new(Blame::Build, reason))?))
+    }
+
+    fn at_terminal<T>(
+        &self,
+        prepared: &Prepared,
+        step: StepId,
+        run: impl FnOnce(&LocalExecutor<'_>, &Request<'_>, Console<'_>) -> Result<T, ExecutorError>,
+    ) -> Result<T, Failure> {
         let graph = &prepared.lowered.graph;
         let built = self.build(prepared, &graph.producers(step))?;
         let counts = built.outcome.counts();
@@ -216,7 +242,7 @@ impl<'a> Session<'a> {
         self.ui.clear();
         let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
         let console = Console { input: input.as_fd(), output: output.as_fd(), error: error.as_fd() };
-        executor.enter(&request, what, &environment::terminal(), console).map_err(executor_failure)
+        run(&executor, &request, console).map_err(executor_failure)
     }
 
     /// Protects the results from collection until the next build of the same goals, which finds them at once.

@@ -18,7 +18,7 @@ use tempfile::NamedTempFile;
 use crate::failure::Failure;
 
 /// The kind of records that say what an archive unpacks to. Its number is raised when that changes.
-const RECORDS: &str = "unpacked-1";
+const RECORDS: &str = "unpacked-2";
 
 /// How many times its own size an archive may be unpacked. Archives of sources come to ten, those with much
 /// generated text to thirty.
@@ -48,6 +48,15 @@ pub(crate) fn archive_suffix(url: &str) -> Option<&'static str> {
     .map(|(_, suffix)| suffix)
 }
 
+/// What an archive came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unpacked {
+    /// The digest of its tree.
+    pub(crate) tree: Digest,
+    /// When its newest file was changed, in seconds since 1970; `None` if it has no file.
+    pub(crate) date: Option<i64>,
+}
+
 /// Returns the tree in the archive, without its single top directory if it has one. `get` brings the archive
 /// into the store and is called only when the tree is not remembered.
 ///
@@ -59,19 +68,22 @@ pub(crate) fn archive(
     suffix: &str,
     name: &str,
     get: impl FnOnce() -> Result<(), Failure>,
-) -> Result<Digest, Failure> {
+) -> Result<Unpacked, Failure> {
     if let Some(record) = store.record(RECORDS, digest).map_err(Failure::store)?
         && let [Reference::Tree(tree)] = record.references[..]
     {
-        return Ok(tree);
+        let date = str::from_utf8(&record.payload).ok().and_then(|date| date.parse().ok());
+        return Ok(Unpacked { tree, date });
     }
     get()?;
-    let tree = read_archive(store, digest, suffix, limit(digest.size())).map_err(|error| error.of(name))?;
+    let (tree, date) =
+        read_archive(store, digest, suffix, limit(digest.size())).map_err(|error| error.of(name))?;
     let tree = tree.without_single_top().write(store).map_err(Failure::store)?;
-    let record = Record { references: vec![Reference::Tree(tree)], payload: Vec::new() };
+    let payload = date.map(|date| date.to_string().into_bytes()).unwrap_or_default();
+    let record = Record { references: vec![Reference::Tree(tree)], payload };
     store.sync().map_err(Failure::store)?;
     store.put_record(RECORDS, digest, &record).map_err(Failure::store)?;
-    Ok(tree)
+    Ok(Unpacked { tree, date })
 }
 
 /// Why there is no tree.
@@ -115,11 +127,18 @@ fn limit(size: u64) -> u64 {
     size.saturating_mul(MAX_RATIO).max(ALWAYS_ALLOWED)
 }
 
-fn read_archive(store: &LocalStore, digest: &Digest, suffix: &str, limit: u64) -> Result<Tree, UnpackError> {
+/// Returns what is in the archive, and when the newest of its files was changed.
+fn read_archive(
+    store: &LocalStore,
+    digest: &Digest,
+    suffix: &str,
+    limit: u64,
+) -> Result<(Tree, Option<i64>), UnpackError> {
     let compression = Compression::from_suffix(suffix).unwrap_or(Compression::None);
     let plain = compression.decode_within(store.open_blob(digest)?, limit).map_err(UnpackError::Decode)?;
     let mut reader = ForeignReader::new(BufReader::with_capacity(1 << 20, plain), Limits::default());
     let mut tree = Tree::default();
+    let mut newest = None;
     while let Some((entry, mut content)) = reader.next_entry()? {
         let Entry { path, metadata, kind } = entry;
         let wrong = |problem| UnpackError::Entry { path: path.clone(), problem };
@@ -130,6 +149,7 @@ fn read_archive(store: &LocalStore, digest: &Digest, suffix: &str, limit: u64) -
         match kind {
             Kind::Directory => drop(tree.directory(text)),
             Kind::File { size } => {
+                newest = newest.max(Some(metadata.mtime));
                 let digest = put(store, &path, &mut content, size)?;
                 tree.insert(text, Node::File { digest, executable: metadata.mode & 0o100 != 0 });
             }
@@ -149,7 +169,7 @@ fn read_archive(store: &LocalStore, digest: &Digest, suffix: &str, limit: u64) -
             | Kind::OpaqueDirectory => return Err(wrong("is neither a file, a directory nor a link")),
         }
     }
-    Ok(tree)
+    Ok((tree, newest))
 }
 
 /// Keeps the contents of the file at `path` as a blob.

@@ -7,12 +7,15 @@ use cas::{Digest, Node, Store};
 use serde::Serialize;
 
 use crate::action::{Action, Command, DecodeError};
+use crate::lines::{Lines, MAX_SIZE};
 use crate::tree::{MAX_DEPTH, TreeError, Trees};
 
 /// How many changed paths are named.
 const PATHS_NAMED: usize = 20;
 /// How many changed paths are counted: a kernel tree may differ in all of its 80,000 files.
 const PATHS_COUNTED: usize = 10_000;
+/// In how many files it is looked what changed of their text.
+const TEXTS_READ: usize = 5;
 
 /// What differs between two actions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -65,6 +68,9 @@ pub enum Change {
         /// The label of the step that made it, when it comes from one.
         #[serde(skip_serializing_if = "Option::is_none")]
         from: Option<String>,
+        /// What changed of its lines, when it is a short text.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        lines: Option<Lines>,
     },
     /// What one of the two was made of is not in the store any more.
     Unknown,
@@ -102,7 +108,7 @@ impl fmt::Display for Change {
             },
             Change::Variable { name, before, after } => assignment(f, "variable", name, before, after),
             Change::Property { name, before, after } => assignment(f, "property", name, before, after),
-            Change::Path { path, change, from } => {
+            Change::Path { path, change, from, lines: _ } => {
                 let verb = match change {
                     PathChange::Added => "added",
                     PathChange::Removed => "removed",
@@ -162,7 +168,7 @@ pub fn diff_trees(
     let mut trees = Trees::new(store);
     let mut paths = Paths { trees: &mut trees, found: Vec::new() };
     paths.directory(before, after, "", 0)?;
-    Ok(paths.found)
+    Ok(paths.found.into_iter().map(|found| (found.path, found.change)).collect())
 }
 
 /// Why two actions could not be compared.
@@ -220,11 +226,32 @@ pub(crate) fn diff(trees: &mut Trees<'_>, before: &Stored, after: &Stored) -> Re
     let mut paths = Paths { trees, found: Vec::new() };
     paths.directory(&before.input_root, &after.input_root, "", 0)?;
     let found = paths.found;
-    let common_path = common_directory(found.iter().map(|(path, _)| path.as_str()));
+    let common_path = common_directory(found.iter().map(|found| found.path.as_str()));
     let n_more = found.len().saturating_sub(PATHS_NAMED);
-    let named = found.into_iter().take(PATHS_NAMED);
-    changes.extend(named.map(|(path, change)| Change::Path { path, change, from: None }));
+    let mut n_read = 0;
+    for Found { path, change, files } in found.into_iter().take(PATHS_NAMED) {
+        let is_short = |digest: &Digest| digest.size() <= MAX_SIZE;
+        let files = files.filter(|files| files.iter().all(is_short) && n_read < TEXTS_READ);
+        let lines = match files {
+            Some(files) => {
+                n_read += 1;
+                changed_lines(trees, &files)?
+            }
+            None => None,
+        };
+        changes.push(Change::Path { path, change, from: None, lines });
+    }
     Ok(Difference { changes, n_more, common_path })
+}
+
+/// Returns what changed from one file to another, if both are texts that the store still has.
+fn changed_lines(trees: &Trees<'_>, [before, after]: &[Digest; 2]) -> Result<Option<Lines>, TreeError> {
+    let (Some(before), Some(after)) =
+        (read_if_stored(trees.store(), before)?, read_if_stored(trees.store(), after)?)
+    else {
+        return Ok(None);
+    };
+    Ok(Lines::between(&before, &after))
 }
 
 fn diff_arguments(before: &[String], after: &[String]) -> Option<Change> {
@@ -256,7 +283,14 @@ fn diff_pairs(
 
 struct Paths<'t, 's> {
     trees: &'t mut Trees<'s>,
-    found: Vec<(String, PathChange)>,
+    found: Vec<Found>,
+}
+
+struct Found {
+    path: String,
+    change: PathChange,
+    /// What it was and what it is, when it is a file with another content.
+    files: Option<[Digest; 2]>,
 }
 
 impl Paths<'_, '_> {
@@ -278,7 +312,7 @@ impl Paths<'_, '_> {
             // What was evicted differs, but nobody can say in what.
             (Err(error), _) | (_, Err(error)) if error.is_missing() => {
                 let path = if path.is_empty() { "/" } else { path };
-                self.found.push((path.to_owned(), PathChange::Changed));
+                self.found.push(Found { path: path.to_owned(), change: PathChange::Changed, files: None });
                 return Ok(());
             }
             (Err(error), _) | (_, Err(error)) => return Err(error),
@@ -286,6 +320,7 @@ impl Paths<'_, '_> {
         let names: BTreeSet<&String> = before.entries.keys().chain(after.entries.keys()).collect();
         for name in names {
             let here = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
+            let mut files = None;
             let change = match (before.entries.get(name), after.entries.get(name)) {
                 (None, None) => continue,
                 (None, Some(_)) => PathChange::Added,
@@ -300,9 +335,13 @@ impl Paths<'_, '_> {
                 {
                     PathChange::Mode
                 }
+                (Some(Node::File { digest: before, .. }), Some(Node::File { digest: after, .. })) => {
+                    files = Some([*before, *after]);
+                    PathChange::Changed
+                }
                 (Some(_), Some(_)) => PathChange::Changed,
             };
-            self.found.push((here, change));
+            self.found.push(Found { path: here, change, files });
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::difference::{Change, DiffError, Difference, Stored};
 use crate::graph::{Graph, StepId};
+use crate::lines::{LineChange, Lines};
 use crate::outcome::RunError;
 use crate::plan::{Fate, Known, Planned, Reason, Survey};
 use crate::run::Options;
@@ -59,6 +60,9 @@ impl Explanation {
         if let Reason::Changed { difference, .. } = &self.reason {
             for change in difference.changes.iter().filter(|change| **change != Change::Unknown) {
                 writeln!(f, "{indent}  {change}")?;
+                if let Change::Path { lines: Some(lines), .. } = change {
+                    write_lines(f, &format!("{indent}    "), lines)?;
+                }
             }
             if difference.n_more > 0 {
                 let common = match difference.common_path.as_str() {
@@ -102,6 +106,19 @@ impl Explanation {
             (one, other) => one == other,
         };
         same_reason && self.fate == other.fate && self.causes.is_empty() && other.causes.is_empty()
+    }
+}
+
+fn write_lines(f: &mut fmt::Formatter<'_>, indent: &str, lines: &Lines) -> fmt::Result {
+    for line in &lines.changes {
+        match line {
+            LineChange::Removed(line) => writeln!(f, "{indent}- {line}")?,
+            LineChange::Added(line) => writeln!(f, "{indent}+ {line}")?,
+        }
+    }
+    match lines.n_more {
+        0 => Ok(()),
+        n_more => writeln!(f, "{indent}and {n_more} more lines"),
     }
 }
 

@@ -13,6 +13,7 @@ mod explain;
 mod graph;
 mod history;
 mod key;
+mod lines;
 mod merge;
 mod needs;
 mod outcome;
@@ -38,6 +39,7 @@ pub use graph::{
 };
 pub use history::{History, Run};
 pub use key::InputError;
+pub use lines::{LineChange, Lines};
 pub use outcome::{Counts, NodeName, Outcome, RunError, StepOutcome};
 pub use plan::{Fate, Known, Plan, Planned, Reason, plan};
 pub use progress::{Progress, RunningStep, TimeLeft};

@@ -62,6 +62,11 @@ impl<'a> Trees<'a> {
         Trees { store, decoded: DigestMap::default() }
     }
 
+    /// Returns the store that it reads.
+    pub(crate) fn store(&self) -> &'a dyn Store {
+        self.store
+    }
+
     /// Returns the directory of that digest. The empty one need not be in the store.
     pub(crate) fn directory(&mut self, digest: &Digest) -> Result<Arc<Directory>, TreeError> {
         if let Some(directory) = self.decoded.get(digest) {

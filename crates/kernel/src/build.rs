@@ -6,16 +6,18 @@ use std::path::Path;
 use kconfig::Values;
 
 use crate::Error;
-use crate::make::{Make, is_in_path};
-use crate::modules;
+use crate::make::Make;
 use crate::objects::Objects;
 use crate::spec::BuildSpec;
+use crate::{date, headers, modules, needs};
 
 /// Builds the kernel and leaves in the directory `out` its image, `vmlinux`, `System.map`, `config`, `defconfig`, the
-/// modules as the layer `modules.tar`, and the device trees in `dtbs` if they are asked for.
+/// modules as the layer `modules.tar`, and, if they are asked for, the device trees in `dtbs` and the headers for
+/// programs in `headers/include`.
+///
 /// With objects that were kept, `say` is told which files of the source changed since.
 pub fn build(spec: &BuildSpec, out: &Path, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
-    let mut make = Make::new(&spec.linux)?;
+    let mut make = Make::new(&spec.linux)?.at(date::of(spec)?);
     let kept = match &spec.kept {
         Some(kept) => Some(Objects::open(make.objects(), &spec.linux.source, &kept.made_for, say)?),
         None => None,
@@ -38,10 +40,9 @@ fn compile(spec: &BuildSpec, make: &Make<'_>, out: &Path) -> Result<(), Error> {
     if fs::read_to_string(&place).ok().as_ref() != Some(&text) {
         fs::write(&place, &text).map_err(Error::io("write", &place))?;
     }
-    let has_modules = Values::parse(&text).get("MODULES") == Some("y");
-    if has_modules && !is_in_path("depmod") && !Path::new("/sbin/depmod").exists() {
-        return Err(Error::NoProgram { program: "depmod".to_owned(), package: "kmod" });
-    }
+    let values = Values::parse(&text);
+    needs::check(&values)?;
+    let has_modules = values.get("MODULES") == Some("y");
     let image = spec.linux.arch.image();
     let mut targets = vec![image];
     if has_modules {
@@ -49,6 +50,9 @@ fn compile(spec: &BuildSpec, make: &Make<'_>, out: &Path) -> Result<(), Error> {
     }
     if spec.dtbs {
         targets.push("dtbs");
+    }
+    if spec.headers {
+        targets.push("headers");
     }
     make.run(&targets, &[])?;
     let made = [
@@ -74,6 +78,9 @@ fn compile(spec: &BuildSpec, make: &Make<'_>, out: &Path) -> Result<(), Error> {
         )?;
     }
     modules::write(&installed, &out.join("modules.tar"))?;
+    if spec.headers {
+        headers::copy(&make.object("usr/include"), &out.join("headers/include"))?;
+    }
     if spec.dtbs {
         // `make` works elsewhere.
         let dtbs = std::path::absolute(out.join("dtbs")).map_err(Error::io("find", out))?;

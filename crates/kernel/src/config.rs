@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use kconfig::Values;
+
 use crate::Error;
+use crate::fragment::{symbol, with_lines};
 use crate::make::Make;
 use crate::spec::{ConfigSpec, Linux, Part};
 
@@ -13,10 +16,12 @@ const TARGETS: &[&str] =
     &["allmodconfig", "allnoconfig", "allyesconfig", "alldefconfig", "defconfig", "tinyconfig"];
 
 /// Puts the parts together in their order, lets the kernel complete them, and leaves `config` and `defconfig`, which
-/// says only what is not the default, in the directory `out`.
-pub fn configure(spec: &ConfigSpec, out: &Path) -> Result<(), Error> {
+/// says only what is not the default, in the directory `out`. Says to `announce` what the kernel dropped of the lines
+/// of files and of the recipe.
+pub fn configure(spec: &ConfigSpec, out: &Path, announce: &mut dyn FnMut(&str)) -> Result<(), Error> {
     let make = Make::new(&spec.linux)?;
     let config = make.object(".config");
+    let mut asked = String::new();
     for part in &spec.parts {
         let lines = match part {
             Part::Target(target) => {
@@ -33,17 +38,33 @@ pub fn configure(spec: &ConfigSpec, out: &Path) -> Result<(), Error> {
             String::new()
         };
         fs::write(&config, with_lines(&known, &lines)).map_err(Error::io("write", &config))?;
+        asked = with_lines(&asked, &lines);
     }
     if !config.exists() {
         fs::write(&config, "").map_err(Error::io("write", &config))?;
     }
     make.run(&["olddefconfig"], &[])?;
     make.run(&["savedefconfig"], &[])?;
+    let completed = fs::read_to_string(&config).map_err(Error::io("read", &config))?;
+    for line in dropped(&asked, &Values::parse(&completed)) {
+        announce(&line);
+    }
     for (name, output) in [(".config", "config"), ("defconfig", "defconfig")] {
         let made = make.object(name);
         fs::copy(&made, out.join(output)).map_err(Error::io("copy", &made))?;
     }
     Ok(())
+}
+
+/// Says which of these lines do not hold, and what does.
+fn dropped(asked: &str, completed: &Values) -> Vec<String> {
+    let lines = asked.lines().filter_map(|line| {
+        let symbol = symbol(line)?;
+        let wanted = Values::parse(line.trim());
+        let (wanted, found) = (wanted.get(symbol)?, completed.get(symbol).unwrap_or("n"));
+        (wanted != found).then(|| format!("{symbol}={wanted} was asked for and is {found}"))
+    });
+    lines.collect()
 }
 
 /// Fails unless the source has that configuration for its architecture.
@@ -71,38 +92,60 @@ fn check_target(linux: &Linux, target: &str) -> Result<(), Error> {
     Err(Error::NoTarget { target: target.to_owned(), arch: linux.arch.linux(), known })
 }
 
-/// Returns a configuration with `lines` instead of what it said of the same symbols.
-fn with_lines(config: &str, lines: &str) -> String {
-    let replaced: BTreeSet<&str> = lines.lines().filter_map(symbol).collect();
-    let kept = config.lines().filter(|line| symbol(line).is_none_or(|symbol| !replaced.contains(symbol)));
-    let mut text: String = kept.chain(lines.lines()).map(|line| format!("{line}\n")).collect();
-    if text.is_empty() {
-        text.push('\n');
-    }
-    text
-}
-
-/// Returns the symbol of a line: `CONFIG_X=…` or `# CONFIG_X is not set`.
-fn symbol(line: &str) -> Option<&str> {
-    let line = line.trim();
-    let (name, is_said) = match line.strip_prefix("# ") {
-        Some(rest) => (rest.strip_suffix(" is not set")?, true),
-        None => (line.split_once('=')?.0, line.contains('=')),
-    };
-    name.strip_prefix("CONFIG_").filter(|_| is_said)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn of_what_several_say_the_last_counts() {
-        let config = "# comment\nCONFIG_A=y\n# CONFIG_B is not set\nCONFIG_AB=m\n";
+    fn what_was_dropped_is_told() {
+        let completed = Values::parse("CONFIG_A=y\nCONFIG_N=8\n# CONFIG_D is not set\n");
         assert_eq!(
-            with_lines(config, "CONFIG_B=y\n# CONFIG_A is not set\n"),
-            "# comment\nCONFIG_AB=m\nCONFIG_B=y\n# CONFIG_A is not set\n"
+            dropped(
+                "CONFIG_A=m\n# CONFIG_B is not set\nCONFIG_C=y\nCONFIG_N=8\n# CONFIG_D is not set\n",
+                &completed
+            ),
+            ["A=m was asked for and is y", "C=y was asked for and is n"]
         );
-        assert_eq!(with_lines("", "CONFIG_CMDLINE=\"a=b\""), "CONFIG_CMDLINE=\"a=b\"\n");
+    }
+
+    #[track_caller]
+    fn check_name(target: &str, expected: &str) {
+        let scratch = tempfile::tempdir().unwrap();
+        for name in [
+            "arch/arm64/configs/virt_defconfig",
+            "arch/x86/configs/kvm_guest_defconfig",
+            "kernel/configs/kvm_guest.config",
+        ] {
+            let path = scratch.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let linux = Linux {
+            source: scratch.path().to_owned(),
+            arch: crate::spec::Arch::Arm64,
+            toolchain: crate::spec::Toolchain::Gcc,
+        };
+        let found = match check_target(&linux, target) {
+            Ok(()) => String::new(),
+            Err(error) => format!("{error}; {}", error.help().unwrap_or_default()),
+        };
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn an_unknown_configuration_gets_a_suggestion() {
+        for known in ["virt_defconfig", "kvm_guest.config", "tinyconfig", "defconfig"] {
+            check_name(known, "");
+        }
+        check_name(
+            "vrit_defconfig",
+            "the source has no configuration `vrit_defconfig` for `arm64`; did you mean `virt_defconfig`? A file of the \
+             project is written with a slash, as in `./virt_defconfig`",
+        );
+        check_name(
+            "randconfig",
+            "the source has no configuration `randconfig` for `arm64`; a file of the project is written with a slash, as \
+             in `./randconfig`",
+        );
     }
 }

@@ -21,6 +21,20 @@ pub enum Error {
         /// Debian's package that has it.
         package: &'static str,
     },
+    /// Something is not in the environment that programs are compiled with.
+    #[error("there is no `{header}` in the environment, with which programs of the kernel are compiled")]
+    NoHeader {
+        /// The file.
+        header: &'static str,
+        /// Debian's package that has it.
+        package: &'static str,
+    },
+    /// The source does not say how old it is.
+    #[error("`{path}` does not say when the source was made")]
+    NoDate {
+        /// The file that should.
+        path: PathBuf,
+    },
     /// No such target of the kernel's Makefile.
     #[error("the source has no configuration `{target}` for `{arch}`")]
     NoTarget {
@@ -37,9 +51,9 @@ pub enum Error {
         /// What it should have.
         missing: &'static str,
     },
-    /// `make` said no; what it printed is in the log.
+    /// `make`, or who edits a configuration, said no; what was printed is in the log.
     #[error("`{command}` failed with exit code {code}")]
-    Make {
+    Command {
         /// The command.
         command: String,
         /// Its exit code.
@@ -93,7 +107,7 @@ impl Error {
     /// Returns what the reader can do about it.
     pub fn help(&self) -> Option<String> {
         match self {
-            Error::NoProgram { package, .. } => {
+            Error::NoProgram { package, .. } | Error::NoHeader { package, .. } => {
                 Some(format!("add the package `{package}` to the environment of the kernel"))
             }
             Error::NoTarget { known, .. } if !known.is_empty() => Some(format!(

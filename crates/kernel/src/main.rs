@@ -10,26 +10,28 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use kernel::{Error, build, check, configure, patch, select};
+use kernel::{Error, build, check, configure, edit, patch, select};
 use serde::de::DeserializeOwned;
 
 const USAGE: &str = "\
-usage: kbuild patch SPEC.json       apply a series of patches
-       kbuild select SPEC.json      leave only what a configuration depends on
-       kbuild config SPEC.json      make a configuration
-       kbuild contract SPEC.json    check a configuration
-       kbuild build SPEC.json       compile a kernel";
+usage: kbuild patch SPEC.json               apply a series of patches
+       kbuild select SPEC.json              leave only what a configuration depends on
+       kbuild config SPEC.json              make a configuration
+       kbuild edit SPEC.json [COMMAND...]   have a configuration changed, in menus by default
+       kbuild contract SPEC.json            check a configuration
+       kbuild build SPEC.json               compile a kernel";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> =
+    let words: Vec<String> =
         std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let arguments: Vec<&str> = words.iter().map(String::as_str).collect();
     let out = Path::new("out");
     let mut say = |line: &str| eprintln!("{line}");
     let result = match arguments[..] {
         ["patch", spec] => read(spec).and_then(|spec| patch(&spec, out, &mut say)),
         ["select", spec] => read(spec).and_then(|spec| select(&spec, out)),
-        ["config", spec] => read(spec).and_then(|spec| configure(&spec, out)),
+        ["config", spec] => read(spec).and_then(|spec| configure(&spec, out, &mut say)),
+        ["edit", spec, ..] => read(spec).and_then(|spec| edit(&spec, &words[2..], out)),
         ["contract", spec] => read(spec).and_then(|spec| check(&spec, out)),
         ["build", spec] => read(spec).and_then(|spec| build(&spec, out, &mut say)),
         _ => {

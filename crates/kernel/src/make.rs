@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::Error;
+use crate::date::as_date_prints;
 use crate::spec::{Arch, CCACHE, Linux, OBJECTS, Toolchain};
 
 /// Programs that every kernel needs, and Debian's packages that have them.
@@ -15,6 +16,8 @@ pub(crate) struct Make<'a> {
     linux: &'a Linux,
     objects: PathBuf,
     ccache: bool,
+    /// As what time everything is built, in seconds since 1970.
+    date: i64,
 }
 
 impl<'a> Make<'a> {
@@ -25,22 +28,25 @@ impl<'a> Make<'a> {
                 return Err(Error::NotLinux { missing });
             }
         }
-        let (host, cross) = match linux.toolchain {
-            Toolchain::Gcc => {
-                (("gcc", "gcc"), (format!("{}gcc", prefix(linux.arch)), linux.arch.compiler_package()))
-            }
-            Toolchain::Clang => (("clang", "clang"), ("ld.lld".to_owned(), "lld")),
+        let compiler = format!("{}gcc", prefix(linux.arch));
+        let compilers = match linux.toolchain {
+            Toolchain::Gcc => vec![("gcc", "gcc"), (compiler.as_str(), linux.arch.compiler_package())],
+            Toolchain::Clang => vec![("clang", "clang"), ("ld.lld", "lld"), ("llvm-objcopy", "llvm")],
         };
-        let programs = PROGRAMS.iter().copied().chain([host]);
-        let programs = programs.map(|(program, package)| (program.to_owned(), package)).chain([cross]);
+        let programs = PROGRAMS.iter().copied().chain(compilers);
         for (program, package) in programs {
-            if !is_in_path(&program) {
-                return Err(Error::NoProgram { program, package });
+            if !is_in_path(program) {
+                return Err(Error::NoProgram { program: program.to_owned(), package });
             }
         }
         let objects = PathBuf::from(OBJECTS);
         std::fs::create_dir_all(&objects).map_err(Error::io("make", &objects))?;
-        Ok(Make { linux, objects, ccache: false })
+        Ok(Make { linux, objects, ccache: false, date: 0 })
+    }
+
+    /// Returns it for building as of that time.
+    pub(crate) fn at(self, date: i64) -> Make<'a> {
+        Make { date, ..self }
     }
 
     /// Has `ccache` compile.
@@ -70,51 +76,71 @@ impl<'a> Make<'a> {
 
     /// Makes targets, with these variables besides.
     pub(crate) fn run(&self, targets: &[&str], variables: &[(&str, &Path)]) -> Result<(), Error> {
-        let arch = self.linux.arch;
-        let mut arguments = vec![
-            "-C".to_owned(),
-            self.linux.source.display().to_string(),
-            format!("O={}", self.objects.display()),
-            format!("ARCH={}", arch.linux()),
-        ];
-        match self.linux.toolchain {
-            Toolchain::Gcc => arguments.push(format!("CROSS_COMPILE={}", prefix(arch))),
-            Toolchain::Clang => arguments.push("LLVM=1".to_owned()),
-        }
-        if self.ccache {
-            let (cc, host) = match self.linux.toolchain {
-                Toolchain::Gcc => (format!("{}gcc", prefix(arch)), "gcc"),
-                Toolchain::Clang => ("clang".to_owned(), "clang"),
-            };
-            arguments.extend([format!("CC=ccache {cc}"), format!("HOSTCC=ccache {host}")]);
-        }
-        arguments.extend(variables.iter().map(|(name, value)| format!("{name}={}", value.display())));
-        arguments.extend(targets.iter().map(|target| (*target).to_owned()));
-        let mut command = Command::new("make");
-        command.args(&arguments).stdin(Stdio::null());
+        let mut command = self.command(targets);
+        command.args(variables.iter().map(|(name, value)| format!("{name}={}", value.display())));
+        command.stdin(Stdio::null());
+        status(command, targets)
+    }
+
+    /// Makes targets of which nobody wants to read.
+    pub(crate) fn run_quietly(&self, targets: &[&str]) -> Result<(), Error> {
+        let mut command = self.command(targets);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        status(command, targets)
+    }
+
+    /// Makes a target that talks to who sits at this process's terminal.
+    pub(crate) fn run_in_terminal(&self, target: &str) -> Result<(), Error> {
+        let mut command = self.command(&[target]);
+        command.arg("-s");
+        status(command, &[target])
+    }
+
+    /// Sets what a command must know that runs `make` in the directory of the objects.
+    pub(crate) fn environment(&self, command: &mut Command) {
+        command.envs(self.settings());
         // Documentation/kbuild/reproducible-builds.rst: what else would be of this moment and this machine.
-        command.env("KBUILD_BUILD_TIMESTAMP", timestamp()).env("KBUILD_BUILD_VERSION", "1");
+        command.env("SOURCE_DATE_EPOCH", self.date.to_string());
+        command.env("KBUILD_BUILD_TIMESTAMP", as_date_prints(self.date)).env("KBUILD_BUILD_VERSION", "1");
         command.env("KBUILD_BUILD_USER", "bootwright").env("KBUILD_BUILD_HOST", "bootwright");
         // The compiler's files have the same time in every version.
         command.env("CCACHE_DIR", CCACHE).env("CCACHE_COMPILERCHECK", "content");
-        let program = Path::new("make");
-        let status = command.status().map_err(Error::io("run", program))?;
-        if status.success() {
-            return Ok(());
+    }
+
+    fn command(&self, targets: &[&str]) -> Command {
+        let mut command = Command::new("make");
+        command.arg("-C").arg(&self.linux.source).arg(format!("O={}", self.objects.display()));
+        // Some trees set these in their Makefile, which only the command line overrides.
+        command.args(self.settings().map(|(name, value)| format!("{name}={value}")));
+        if self.ccache {
+            let (compiler, host) = match self.linux.toolchain {
+                Toolchain::Gcc => (format!("{}gcc", prefix(self.linux.arch)), "gcc"),
+                Toolchain::Clang => ("clang".to_owned(), "clang"),
+            };
+            command.args([format!("CC=ccache {compiler}"), format!("HOSTCC=ccache {host}")]);
         }
-        let command = format!("make {}", targets.join(" "));
-        Err(Error::Make { command, code: status.code().unwrap_or(255) })
+        command.args(targets);
+        self.environment(&mut command);
+        command
+    }
+
+    fn settings(&self) -> [(&'static str, &'static str); 2] {
+        let arch = self.linux.arch;
+        let toolchain = match self.linux.toolchain {
+            Toolchain::Gcc => ("CROSS_COMPILE", prefix(arch)),
+            Toolchain::Clang => ("LLVM", "1"),
+        };
+        [("ARCH", arch.linux()), toolchain]
     }
 }
 
-/// The time that is compiled in, as `date` understands it: that of the project.
-fn timestamp() -> String {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the step's environment says as what time everything is built"
-    )]
-    let epoch = std::env::var("SOURCE_DATE_EPOCH").unwrap_or_else(|_| "0".to_owned());
-    format!("@{epoch}")
+fn status(mut command: Command, targets: &[&str]) -> Result<(), Error> {
+    let status = command.status().map_err(Error::io("run", Path::new("make")))?;
+    if status.success() {
+        return Ok(());
+    }
+    let command = format!("make {}", targets.join(" "));
+    Err(Error::Command { command, code: status.code().unwrap_or(255) })
 }
 
 /// The prefix of the compiler's programs: none where they are for the machine that runs them.

@@ -96,6 +96,16 @@ mod tests {
     /// The files of a source, patches by name, and what must come of them: `path=content`, sorted.
     #[track_caller]
     fn check(source: &[(&str, &str)], patches: &[(&str, &str)], expected: Result<&[&str], &str>) {
+        check_with_fuzz(0, source, patches, expected);
+    }
+
+    #[track_caller]
+    fn check_with_fuzz(
+        fuzz: usize,
+        source: &[(&str, &str)],
+        patches: &[(&str, &str)],
+        expected: Result<&[&str], &str>,
+    ) {
         let scratch = tempfile::tempdir().unwrap();
         let write = |directory: &str, files: &[(&str, &str)]| {
             for (path, content) in files {
@@ -114,7 +124,7 @@ mod tests {
         let spec = PatchSpec {
             source: scratch.path().join("source"),
             patches: scratch.path().join("patches"),
-            fuzz: 0,
+            fuzz,
         };
         let result = patch(&spec, &out, &mut |_| ());
         match (result, expected) {
@@ -170,8 +180,21 @@ mod tests {
     #[test]
     fn what_does_not_apply_is_named_with_its_hunk() {
         check(&[("mm/slab.c", "one\nthree\n")], &[("a.patch", CHANGE)], Err("hunk 1 for `mm/slab.c`"));
+        check(
+            &[("mm/slab.c", "one\nthree\n")],
+            &[("a.patch", CHANGE)],
+            Err("  the hunk:\n     one\n    -two\n    +2\n  the file, from line 1:\n     one\n     three"),
+        );
         check(&[], &[("a.patch", CHANGE)], Err("changes `mm/slab.c`, which does not exist"));
         let evil = "--- a/../../evil\n+++ b/../../evil\n@@ -1 +1 @@\n-a\n+b\n";
         check(&[("x", "a\n")], &[("a.patch", evil)], Err("outside of the directory"));
+    }
+
+    #[test]
+    fn fuzz_is_for_who_asks_for_it() {
+        let source = [("f", "1\n2\nthree\nx\n5\n6\n7\n")];
+        let change = "--- a/f\n+++ b/f\n@@ -1,7 +1,7 @@\n one\n 2\n three\n-x\n+y\n 5\n 6\n 7\n";
+        check(&source, &[("a.patch", change)], Err("hunk 1 for `f`"));
+        check_with_fuzz(1, &source, &[("a.patch", change)], Ok(&["f=1\n2\nthree\ny\n5\n6\n7\n"]));
     }
 }

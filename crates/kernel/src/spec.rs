@@ -136,6 +136,17 @@ pub enum Part {
     Lines(Vec<String>),
 }
 
+/// `kbuild edit`: leaves `out/config`, what somebody made of a configuration, and `out/changes`, the lines that lead
+/// there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EditSpec {
+    /// The kernel.
+    pub linux: Linux,
+    /// The directory with `config`, as `kbuild config` left it.
+    pub config: PathBuf,
+}
+
 /// `kbuild contract`: fails unless a configuration keeps the rules; leaves an empty `out/kept`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -146,6 +157,18 @@ pub struct ContractSpec {
     pub config: PathBuf,
     /// What must hold.
     pub rules: Vec<Rule>,
+    /// The symbols that the recipe sets, which have to exist.
+    pub named: Vec<Named>,
+}
+
+/// A symbol that somebody wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Named {
+    /// The symbol, without `CONFIG_`.
+    pub symbol: String,
+    /// Where it is said, for people.
+    pub place: String,
 }
 
 /// Something that must hold of a configuration.
@@ -160,7 +183,8 @@ pub struct Rule {
     pub place: String,
 }
 
-/// `kbuild build`: leaves the image, `vmlinux`, `System.map`, `config`, `defconfig`, `modules.tar` and `dtbs`.
+/// `kbuild build`: leaves the image, `vmlinux`, `System.map`, `config`, `defconfig`, `modules.tar`, `dtbs`
+/// and `headers`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BuildSpec {
@@ -170,8 +194,22 @@ pub struct BuildSpec {
     pub config: PathBuf,
     /// Whether device trees are built.
     pub dtbs: bool,
+    /// Whether the headers for programs are left.
+    pub headers: bool,
+    /// As what time everything is built.
+    pub date: Date,
     /// What is used again of the last build, if anything may be.
     pub kept: Option<Kept>,
+}
+
+/// A time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Date {
+    /// In seconds since 1970.
+    Seconds(i64),
+    /// That of the newest entry of the source's `debian/changelog`.
+    Changelog,
 }
 
 /// What a build finds of the last one: the objects, where they are always put.

@@ -210,7 +210,11 @@ impl<'s> LocalExecutor<'s> {
 
     /// Takes over what the command left in its output directory. What a tree cannot hold is the command's
     /// failure, and told as the message for its log.
-    fn import_outputs(&self, run: &Path, mode: ImportMode) -> Result<Result<Digest, String>, StoreError> {
+    pub(crate) fn import_outputs(
+        &self,
+        run: &Path,
+        mode: ImportMode,
+    ) -> Result<Result<Digest, String>, StoreError> {
         let out = run.join("out");
         // A step may leave it closed to everybody.
         let opened = rustix::fs::chmod(&out, rustix::fs::Mode::from_raw_mode(0o755));

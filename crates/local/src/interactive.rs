@@ -3,12 +3,13 @@
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
+use cas::{Digest, ImportMode};
 use engine::{ExecutorError, Request};
 use rustix::termios::isatty;
 use sandbox::{Ended, Files, Sandbox, Standard, Stream};
 
 use crate::environment::environment_of;
-use crate::executor::sandbox_error;
+use crate::executor::{Run, sandbox_error};
 use crate::stage::{Staged, directories, stage};
 use crate::{FailedSandbox, LocalExecutor};
 
@@ -46,7 +47,30 @@ impl LocalExecutor<'_> {
         environment: &[(String, String)],
         console: Console<'_>,
     ) -> Result<i32, ExecutorError> {
+        self.enter_run(&self.new_run()?, request, what, environment, console)
+    }
+
+    /// As [`LocalExecutor::enter`] with the step's own command, and returns what it left in its output directory, too.
+    /// `Err` within is why that can be no tree.
+    pub fn enter_for_output(
+        &self,
+        request: &Request<'_>,
+        environment: &[(String, String)],
+        console: Console<'_>,
+    ) -> Result<(i32, Result<Digest, String>), ExecutorError> {
         let run = self.new_run()?;
+        let code = self.enter_run(&run, request, Interactive::Command, environment, console)?;
+        Ok((code, self.import_outputs(run.path(), ImportMode::Move)?))
+    }
+
+    fn enter_run(
+        &self,
+        run: &Run,
+        request: &Request<'_>,
+        what: Interactive<'_>,
+        environment: &[(String, String)],
+        console: Console<'_>,
+    ) -> Result<i32, ExecutorError> {
         let staged = stage(self.store, &self.checkouts, request, run.path())?;
         let environment = environment_of(request.command, environment);
         let arguments = self.arguments(what, &request.command.arguments, &staged, run.path())?;

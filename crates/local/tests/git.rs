@@ -26,6 +26,7 @@ use std::thread;
 
 use cas::{Digest, ImportMode, LocalStore};
 use gix_hash::ObjectId;
+use local::fetch::git::{CheckedOut, Checkout};
 use repository::{FILE, LINK, PROGRAM, Repository, TREE};
 use upload::{Policy, Service};
 use world::{World, text};
@@ -90,8 +91,11 @@ fn every_way_gives_the_tree_as_it_is_committed() {
         let other = World::new();
         let address = world.address(address);
         assert_eq!(world.fetcher().resolve_rev(&address, "main").unwrap().to_string(), commit.to_string());
-        let tree = other.checkout(&address, commit, "main").unwrap();
-        assert_eq!(tree, expected, "{address}");
+        let id = commit.to_string().parse().unwrap();
+        let wanted =
+            Checkout { address: &address, commit: id, rev: "main", submodules: false, offline: false };
+        let CheckedOut { tree, date } = other.fetcher().checkout(&wanted, &other.store, &|_| ()).unwrap();
+        assert_eq!((tree, date), (expected, repository::DATE), "{address}");
         let directory = other.directory.path().join("out");
         other.store.checkout(&tree, &directory).unwrap();
         assert_eq!(fs::read(directory.join("run")).unwrap(), b"text\r\nwith $Id$ and \xff\n");

@@ -13,14 +13,18 @@ use crate::{Problem, Spanned};
 table! {
     /// A kernel, built from its source. Leaves the image, which is `bzImage` on amd64 and else `Image`, `vmlinux`,
     /// `System.map`, `config`, `defconfig`, which says only what is not the default, the layer `modules.tar` and, if
-    /// they are asked for, `dtbs`.
+    /// they are asked for, `dtbs` and `headers`.
     ///
     /// The configuration is put together in the order of `config` and completed by the kernel itself
     /// (`olddefconfig`), which silently drops what it cannot have. `require`, `modules` and `forbid` are checked after
     /// that: who is not heard is told which dependency is not met.
     ///
-    /// The environment needs a compiler and `make`, `flex`, `bison`, `bc` and `perl`; with modules `kmod`; on amd64 also
-    /// `libelf-dev`. The same source, configuration and environment give the same bytes.
+    /// The environment needs a compiler and `make`, `flex`, `bison`, `bc` and `perl`; with modules `kmod`; for amd64 also
+    /// `libelf-dev` and `xz-utils`, or what else its image is compressed with. The same source, configuration and
+    /// environment give the same bytes.
+    ///
+    /// The kernel says that it was built when its source was made: at the time of the git commit, of the newest file of
+    /// the archive, of the newest entry of the Debian package's changelog; from a `path`, at the stack's `epoch`.
     pub struct Kernel {
         /// The source: a tree of Linux.
         source: Spanned<SourceRef>,
@@ -45,12 +49,24 @@ table! {
         forbid: Vec<Spanned<Symbol>>,
         /// Whether device trees are built.
         dtbs: bool = false,
+        /// Whether the headers are left with which C libraries and programs are compiled for this kernel, below
+        /// `headers/include`. They are those of `make headers_install`, not what modules outside of the kernel's tree
+        /// are built with.
+        headers: bool = false,
         /// How long compiling may take.
         timeout: Option<TimeSpan>,
     }
 }
 
 impl Kernel {
+    /// Returns the last file among what the configuration is made of.
+    pub fn last_fragment(&self) -> Option<&ProjectPath> {
+        self.config.iter().rev().find_map(|part| match &part.value {
+            ConfigPart::Fragment(path) => Some(path),
+            _ => None,
+        })
+    }
+
     /// Returns the instruction set as the tool that builds it knows it.
     pub(crate) fn built_for(&self) -> ::kernel::spec::Arch {
         match self.arch.value {

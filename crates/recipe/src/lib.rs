@@ -31,7 +31,7 @@ pub use git::{GitAddress, GitRev};
 pub use kernel::{ConfigPart, Kernel, Symbol, SymbolValue, Toolchain};
 pub use knobs::Settings;
 pub use lock::{Lock, LockedFile, LockedRelease, LockedSet, LockedSource, Pin};
-pub use lower::{Imported, Lowered, MachineOutput, Resolved, Reuse, TargetOutput, lower};
+pub use lower::{Imported, KernelOutput, Lowered, MachineOutput, Resolved, Reuse, TargetOutput, lower};
 pub use machine::{Accel, Disk, DiskAccess, DiskBus, DiskFormat, End, Machine, Talk, Test};
 pub use needs::{Goal, Needs, PackageRequest, PackageSet, needs};
 pub use place::{Place, SourceFile, Spanned};

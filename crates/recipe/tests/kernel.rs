@@ -95,7 +95,12 @@ fn lowered(text: &str) -> Lowered {
     let paths =
         needs.paths.keys().map(|path| (path.clone(), if path.as_str() == "patches" { tree } else { file }));
     let sources = needs.sources.keys().map(|name| (name.clone(), tree));
-    let resolved = Resolved { sources: sources.collect(), paths: paths.collect(), tools: tools.into() };
+    let resolved = Resolved {
+        sources: sources.collect(),
+        paths: paths.collect(),
+        tools: tools.into(),
+        ..Resolved::default()
+    };
     lower(&stack, &lock, &resolved, &goals, Reuse::Nothing).unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 
@@ -126,6 +131,8 @@ fn a_kernel_is_four_steps_and_a_device_tree_two() {
     has(
         r##""lines":["CONFIG_CMDLINE=\"quiet\"","#CONFIG_EXPERTisnotset","CONFIG_NR_CPUS=4","CONFIG_SMP=y"]"##,
     );
+    has(r#"{"symbol":"SMP","place":"bootwright.toml:18"}"#);
+    has(r#""headers":false,"date":{"seconds":1577836800}"#);
     has(r#"{"symbol":"VIRTIO_BLK","value":"y","place":"bootwright.toml:19"}"#);
     has(r#"{"symbol":"BTRFS_FS","value":"m","place":"bootwright.toml:20"}"#);
     has(r#"{"symbol":"DEBUG_INFO","value":"n","place":"bootwright.toml:21"}"#);
@@ -135,6 +142,18 @@ fn a_kernel_is_four_steps_and_a_device_tree_two() {
     has(
         r#""name":"kernel","content":{"linux-image":"in/regions/kernel"},"place":{"at":"0x48000000"},"inside":"ram""#,
     );
+}
+
+#[test]
+fn a_kernel_is_as_old_as_its_source() {
+    let environment = |text: &str| {
+        let lowered = lowered(text);
+        let (_, step) = lowered.graph.steps().find(|(_, step)| step.label == "kernel").unwrap();
+        step.environment.get("SOURCE_DATE_EPOCH").cloned()
+    };
+    assert_eq!(environment(STACK), None);
+    let edit = &lowered(STACK).kernels["kernel"].edit;
+    assert_eq!(edit.arguments.join(" "), "tools/kbuild edit in/edit.json");
 }
 
 #[test]

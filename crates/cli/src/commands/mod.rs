@@ -2,6 +2,7 @@
 
 mod build;
 pub(crate) mod clean;
+mod config;
 mod doctor;
 mod explain;
 mod fetch;
@@ -32,6 +33,10 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<(), Failure> {
         Command::Plan(targets) => plan::run(global, ui, targets),
         Command::Explain { target } => explain::run(global, ui, target),
         Command::Shell { target, failed: _, command } => shell::run(global, ui, target.as_deref(), command),
+        Command::Config { target, diff, command } => match (target, diff.as_slice()) {
+            (_, [before, after]) => config::diff(global, ui, before, after),
+            (target, _) => config::edit(global, ui, target.as_deref().unwrap_or_default(), command),
+        },
         Command::Log { target: Some(target) } => log::of_step(global, ui, target),
         Command::Log { target: None } => log::of_build(global, ui),
         Command::Lock { update } => lock::run(global, ui, *update),

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
 use cas::{Digest, Record, Reference};
-use local::fetch::git::{Address, Checkout, CommitId, GitError};
+use local::fetch::git::{Address, CheckedOut, Checkout, CommitId, GitError};
 use local::fetch::{FetchError, Progress};
 use recipe::{GitSource, LockedSource, Problem, suggest};
 
@@ -15,8 +15,8 @@ use crate::session::Session;
 use crate::ui::{Downloads, Ui};
 use crate::workspace::tell;
 
-/// The kind of records that say what tree a commit has. Its number is raised when that changes.
-const RECORDS: &str = "git-1";
+/// The kind of records that say what tree a commit has, and when it was made. Its number is raised when that changes.
+const RECORDS: &str = "git-2";
 
 /// Returns what a source is to be locked to: which commit it is, and what is in it, is looked up in the
 /// repository.
@@ -42,12 +42,12 @@ pub(crate) fn lock(
         submodules: wanted.submodules,
         offline: session.global.offline,
     };
-    let tree = match remembered(session, &checkout)? {
-        Some(tree) => tree,
+    let CheckedOut { tree, .. } = match remembered(session, &checkout)? {
+        Some(found) => found,
         None => {
-            let tree = check_out(downloader, name, &checkout).map_err(failed)?;
-            remember(session, &checkout, tree)?;
-            tree
+            let found = check_out(downloader, name, &checkout).map_err(failed)?;
+            remember(session, &checkout, found)?;
+            found
         }
     };
     Ok(LockedSource::Git {
@@ -73,10 +73,10 @@ pub(crate) struct Locked<'a> {
     pub(crate) tree: Digest,
 }
 
-/// Puts the locked tree into the store, unless it is known to be there.
+/// Puts the locked tree into the store, unless it is known to be there, and returns when it was committed.
 ///
 /// Fails when the repository does not have the commit any more, or with other content.
-pub(crate) fn fetch(session: &Session<'_>, name: &str, locked: &Locked<'_>) -> Result<(), Failure> {
+pub(crate) fn fetch(session: &Session<'_>, name: &str, locked: &Locked<'_>) -> Result<i64, Failure> {
     let commit: CommitId = locked.commit.parse().map_err(|error| {
         Failure::project(error).help("the lock is damaged: restore it from version control")
     })?;
@@ -89,14 +89,17 @@ pub(crate) fn fetch(session: &Session<'_>, name: &str, locked: &Locked<'_>) -> R
         submodules: locked.submodules,
         offline: session.global.offline,
     };
-    if remembered(session, &checkout)? == Some(locked.tree) {
-        return Ok(());
+    if let Some(found) = remembered(session, &checkout)?
+        && found.tree == locked.tree
+    {
+        return Ok(found.date);
     }
     let found = check_out(&Downloader::new(session)?, name, &checkout).map_err(failed)?;
-    if found != locked.tree {
-        return Err(failed(GitError::Mismatch { commit, expected: locked.tree, found }));
+    if found.tree != locked.tree {
+        return Err(failed(GitError::Mismatch { commit, expected: locked.tree, found: found.tree }));
     }
-    remember(session, &checkout, found)
+    remember(session, &checkout, found)?;
+    Ok(found.date)
 }
 
 /// Returns what names a record. The address is part of it: that another repository has a commit of the same
@@ -106,22 +109,30 @@ fn key(checkout: &Checkout<'_>) -> Digest {
     Digest::of(format!("{}\n{commit}\nsubmodules = {submodules}\n", address.key()).as_bytes())
 }
 
-fn remembered(session: &Session<'_>, checkout: &Checkout<'_>) -> Result<Option<Digest>, Failure> {
+fn remembered(session: &Session<'_>, checkout: &Checkout<'_>) -> Result<Option<CheckedOut>, Failure> {
     let record = session.caches.store.record(RECORDS, &key(checkout)).map_err(Failure::machine)?;
     Ok(record.and_then(|record| match record.references[..] {
-        [Reference::Tree(tree)] => Some(tree),
+        [Reference::Tree(tree)] => {
+            let date = str::from_utf8(&record.payload).ok()?.parse().ok()?;
+            Some(CheckedOut { tree, date })
+        }
         _ => None,
     }))
 }
 
-fn remember(session: &Session<'_>, checkout: &Checkout<'_>, tree: Digest) -> Result<(), Failure> {
+fn remember(session: &Session<'_>, checkout: &Checkout<'_>, found: CheckedOut) -> Result<(), Failure> {
     let store = &session.caches.store;
-    let record = Record { references: vec![Reference::Tree(tree)], payload: Vec::new() };
+    let payload = found.date.to_string().into_bytes();
+    let record = Record { references: vec![Reference::Tree(found.tree)], payload };
     store.sync().map_err(Failure::machine)?;
     store.put_record(RECORDS, &key(checkout), &record).map_err(Failure::machine)
 }
 
-fn check_out(downloader: &Downloader<'_>, name: &str, checkout: &Checkout<'_>) -> Result<Digest, GitError> {
+fn check_out(
+    downloader: &Downloader<'_>,
+    name: &str,
+    checkout: &Checkout<'_>,
+) -> Result<CheckedOut, GitError> {
     let session = downloader.session();
     let meter = Meter::new(name, session.ui);
     let result =

@@ -25,7 +25,7 @@ impl World {
 
     fn unpack(&self, bytes: &[u8], suffix: &str) -> Result<Digest, Failure> {
         let digest = self.store.write(bytes).unwrap();
-        archive(&self.store, &digest, suffix, "hostile", || Ok(()))
+        archive(&self.store, &digest, suffix, "hostile", || Ok(())).map(|unpacked| unpacked.tree)
     }
 
     /// Checks that nothing was written but the store, and nothing left behind in that.
@@ -100,7 +100,32 @@ fn an_archive_becomes_a_tree() {
     let tree = world.unpack(&two, "").unwrap();
     assert_eq!(world.store.read_directory(&tree).unwrap().entries.len(), 2);
     let never = || panic!("it is remembered");
-    assert_eq!(archive(&world.store, &Digest::of(&two), "", "two", never).unwrap(), tree);
+    let again = archive(&world.store, &Digest::of(&two), "", "two", never).unwrap();
+    assert_eq!((again.tree, again.date), (tree, Some(0)));
+}
+
+#[test]
+fn an_archive_is_as_old_as_its_newest_file() {
+    let world = World::new();
+    // Of the formats' ways to tell a time, the one that says the most.
+    let record =
+        |record: &str| tar::Header { size: 20, ..tar::Header::new(b"pax", b'x') }.with(record.as_bytes());
+    let bytes = tar::archive(&[
+        record("20 mtime=1800000000\n"),
+        tar::directory("top/"),
+        record("20 mtime=1700000000\n"),
+        tar::file("top/new", "x"),
+        tar::file("top/old", "x"),
+    ]);
+    let digest = world.store.write(&bytes).unwrap();
+    for _ in ["unpacked", "remembered"] {
+        assert_eq!(archive(&world.store, &digest, "", "dated", || Ok(())).unwrap().date, Some(1_700_000_000));
+    }
+    let bytes = tar::archive(&[tar::directory("top/")]);
+    let digest = world.store.write(&bytes).unwrap();
+    for _ in ["unpacked", "remembered"] {
+        assert_eq!(archive(&world.store, &digest, "", "empty", || Ok(())).unwrap().date, None);
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod formats;
 mod git;
 mod harness;
 mod incremental;
+mod kernels;
 mod mirrors;
 mod reproducible;
 mod rootless;

@@ -113,7 +113,8 @@ fn changed_file_is_named_before_and_after_the_build() {
         program,
         "`program` may run because it reads what `object` makes anew\n  \
            `object` would run because it changed\n    \
-             changed build/src/app/main.c\n",
+             changed build/src/app/main.c\n      \
+               - int x;\n      + int y;\n",
     );
     world.build_and_record(&graph, &[program]);
     check(

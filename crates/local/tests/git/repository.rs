@@ -16,6 +16,8 @@ pub(crate) struct Repository {
     pub(crate) references: BTreeMap<String, ObjectId>,
 }
 
+/// When everything is committed.
+pub(crate) const DATE: i64 = 1_000_000_000;
 pub(crate) const FILE: &str = "100644";
 pub(crate) const PROGRAM: &str = "100755";
 pub(crate) const LINK: &str = "120000";
@@ -47,7 +49,7 @@ impl Repository {
         for parent in parents {
             text.push_str(&format!("parent {parent}\n"));
         }
-        let who = "T <t@a.example> 1000000000 +0000";
+        let who = format!("T <t@a.example> {DATE} +0200");
         text.push_str(&format!("author {who}\ncommitter {who}\n\nmessage {}\n", self.objects.len()));
         self.object(Kind::Commit, text.as_bytes())
     }

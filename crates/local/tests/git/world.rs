@@ -69,7 +69,7 @@ impl World {
         rev: &str,
     ) -> Result<Digest, GitError> {
         let wanted = Checkout { address, commit, rev, submodules: false, offline: false };
-        self.fetcher().checkout(&wanted, &self.store, &|_| ())
+        self.fetcher().checkout(&wanted, &self.store, &|_| ()).map(|found| found.tree)
     }
 
     pub(crate) fn checkout_into(
@@ -81,7 +81,7 @@ impl World {
     ) -> Result<Digest, GitError> {
         let commit = commit.to_string().parse().unwrap();
         let wanted = Checkout { address, commit, rev, submodules: false, offline: false };
-        self.fetcher().checkout(&wanted, store, &|_| ())
+        self.fetcher().checkout(&wanted, store, &|_| ()).map(|found| found.tree)
     }
 
     pub(crate) fn checkout_with_submodules(
@@ -91,7 +91,7 @@ impl World {
     ) -> Result<Digest, GitError> {
         let commit = commit.to_string().parse().unwrap();
         let wanted = Checkout { address, commit, rev: "main", submodules: true, offline: false };
-        self.fetcher().checkout(&wanted, &self.store, &|_| ())
+        self.fetcher().checkout(&wanted, &self.store, &|_| ()).map(|found| found.tree)
     }
 
     /// What is left in the scratch directory.

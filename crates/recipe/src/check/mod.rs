@@ -81,6 +81,7 @@ pub(crate) fn leaves<'a>(name: &Name, target: &'a Target) -> Leaves<'a> {
                 "modules.tar",
             ];
             files.extend(kernel.dtbs.then_some("dtbs"));
+            files.extend(kernel.headers.then_some("headers"));
             Leaves::Files(files.into_iter().map(str::to_owned).collect())
         }
         Target::Dtb(_) => Leaves::Files(vec![format!("{name}.dtb"), format!("{name}.dts")]),

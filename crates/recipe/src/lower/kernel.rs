@@ -1,15 +1,19 @@
 //! Kernels as steps: patch, configure, check, compile.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cas::Digest;
 use engine::{Input, Kept, Placement, Requirements, Step, StepId};
-use kernel::spec::{self, BuildSpec, ConfigSpec, ContractSpec, Linux, Part, PatchSpec, Rule, SelectSpec};
+use kernel::spec::{
+    self, BuildSpec, ConfigSpec, ContractSpec, Date, EditSpec, Linux, Named, Part, PatchSpec, Rule,
+    SelectSpec,
+};
 
-use super::{INPUTS, Lowering, Reuse, SOURCES, timeout};
+use super::{INPUTS, KernelOutput, Lowering, Reuse, SOURCES, timeout};
 use crate::kernel::{ConfigPart, Kernel, Symbol, SymbolValue, Toolchain};
 use crate::scalar::Name;
-use crate::{Place, Spanned};
+use crate::{Place, Source, Spanned};
 
 /// Where steps find the source: its path reaches what is compiled, so it has the same name in every project.
 const SOURCE: &str = "linux";
@@ -58,8 +62,18 @@ impl Lowering<'_> {
             Placement { path: format!("{INPUTS}/{path}"), input }
         };
 
-        let contract =
-            ContractSpec { linux: linux.clone(), config: "in/config".into(), rules: rules(kernel) };
+        let edit = EditSpec { linux: linux.clone(), config: "in/config".into() };
+        let inputs = vec![source.clone(), config_at("config", "")];
+        let label = format!("config {name}");
+        let edit = self.environment_step(kernel, label, "edit", &edit, inputs, Requirements::default());
+        self.lowered.kernels.insert(name.clone(), KernelOutput { config, edit });
+
+        let contract = ContractSpec {
+            linux: linux.clone(),
+            config: "in/config".into(),
+            rules: rules(kernel),
+            named: named(kernel),
+        };
         let inputs = vec![
             selected,
             config_at("config", "config"),
@@ -70,7 +84,14 @@ impl Lowering<'_> {
             self.tool_step(format!("{name}/contract"), &arguments, inputs, Requirements::default());
 
         let kept = self.kept(kernel);
-        let spec = BuildSpec { linux, config: "in/config".into(), dtbs: kernel.dtbs, kept };
+        let spec = BuildSpec {
+            linux,
+            config: "in/config".into(),
+            dtbs: kernel.dtbs,
+            headers: kernel.headers,
+            date: self.date(&kernel.source),
+            kept,
+        };
         let kept = Input::Output { step: contract, path: String::new() };
         let inputs = vec![
             source,
@@ -113,6 +134,16 @@ impl Lowering<'_> {
         })
     }
 
+    /// Returns as what time something is built from a source.
+    fn date(&self, source: &Name) -> Date {
+        match (self.needs.sources.get(source).map(|source| &source.value), self.resolved.dates.get(source)) {
+            (Some(Source::Debian(_)), _) => Date::Changelog,
+            (_, Some(date)) => Date::Seconds(*date),
+            // What was read as a number of the recipe is none that large.
+            (_, None) => Date::Seconds(i64::try_from(self.stack.epoch).unwrap_or(i64::MAX)),
+        }
+    }
+
     /// Returns the source of a kernel with its patches.
     fn kernel_source(&mut self, name: &Name, kernel: &Kernel) -> Input {
         let source = self.source(&kernel.source);
@@ -145,14 +176,35 @@ impl Lowering<'_> {
         inputs: Vec<Placement>,
         requirements: Requirements,
     ) -> StepId {
+        let step = self.environment_step(kernel, label, command, spec, inputs, requirements);
+        self.step(step)
+    }
+
+    fn environment_step(
+        &mut self,
+        kernel: &Kernel,
+        label: String,
+        command: &str,
+        spec: &impl serde::Serialize,
+        inputs: Vec<Placement>,
+        requirements: Requirements,
+    ) -> Step {
         let environment = self.lowered.environments[kernel.env.as_str()];
         let mut all =
             vec![Placement { path: String::new(), input: Input::Merged(environment) }, self.tool("kbuild")];
         all.extend(inputs);
         all.push(Placement { path: format!("{INPUTS}/{command}.json"), input: self.json(spec) });
         let arguments = ["tools/kbuild".to_owned(), command.to_owned(), format!("in/{command}.json")];
-        let environment = self.environment.clone();
-        self.step(Step { label, arguments: arguments.into(), environment, inputs: all, requirements })
+        // A kernel is as old as its source, whatever the project is.
+        let mut environment = BTreeMap::clone(&self.environment);
+        environment.remove("SOURCE_DATE_EPOCH");
+        Step {
+            label,
+            arguments: arguments.into(),
+            environment: Arc::new(environment),
+            inputs: all,
+            requirements,
+        }
     }
 }
 
@@ -165,12 +217,29 @@ fn lines(symbols: &BTreeMap<Symbol, Spanned<SymbolValue>>) -> Vec<String> {
     symbols.iter().map(line).collect()
 }
 
+/// Returns the symbols that the recipe itself sets.
+fn named(kernel: &Kernel) -> Vec<Named> {
+    let tables = kernel.config.iter().filter_map(|part| match &part.value {
+        ConfigPart::Symbols(symbols) => Some(symbols),
+        _ => None,
+    });
+    let named = |(symbol, value): (&Symbol, &Spanned<SymbolValue>)| Named {
+        symbol: symbol.as_str().to_owned(),
+        place: shown(&value.place),
+    };
+    tables.flatten().map(named).collect()
+}
+
+fn shown(place: &Place) -> String {
+    format!("{}:{}", place.file().name, place.line_and_column().0)
+}
+
 /// Returns what must hold of the configuration.
 fn rules(kernel: &Kernel) -> Vec<Rule> {
     let rule = |symbol: &Symbol, value: &str, place: &Place| Rule {
         symbol: symbol.as_str().to_owned(),
         value: value.to_owned(),
-        place: format!("{}:{}", place.file().name, place.line_and_column().0),
+        place: shown(place),
     };
     let required = kernel.require.iter().map(|(symbol, value)| rule(symbol, value.as_config(), &value.place));
     let modules = kernel.modules.iter().map(|symbol| rule(symbol, "m", &symbol.place));

@@ -27,6 +27,9 @@ use packages::Packages;
 pub struct Resolved {
     /// The sources, unpacked where they are archives; without source packages, which steps put together.
     pub sources: BTreeMap<Name, Imported>,
+    /// When sources were made, in seconds since 1970, of those of which it is known: a git commit, the newest file of
+    /// an archive.
+    pub dates: BTreeMap<Name, i64>,
     /// The files and directories of the project.
     pub paths: BTreeMap<ProjectPath, Imported>,
     /// The tools that run in steps: `mkimg`, `pkgroot` and `runvm`, static executables.
@@ -67,6 +70,8 @@ pub struct Lowered {
     pub targets: BTreeMap<Name, TargetOutput>,
     /// The root file system of each environment that the goals stand on.
     pub environments: BTreeMap<Name, MergeId>,
+    /// The kernels that are built, of those that the goals stand on.
+    pub kernels: BTreeMap<Name, KernelOutput>,
     /// The machines that the goals stand on.
     pub machines: BTreeMap<Name, MachineOutput>,
     /// The step of each wanted test: it succeeds when the test does, and leaves logs.
@@ -83,6 +88,16 @@ pub struct TargetOutput {
     pub step: StepId,
     /// The file that the target is mostly about, in the output directory, if it is about one.
     pub main: Option<String>,
+}
+
+/// A kernel that is built, and how to change its configuration.
+#[derive(Clone, Debug)]
+pub struct KernelOutput {
+    /// The step that makes its configuration: the files `config` and `defconfig`.
+    pub config: StepId,
+    /// A step, not in the graph, with which somebody at a terminal changes that configuration. What is added to its
+    /// arguments is run instead of the kernel's menus. It leaves `config` and `changes`: the lines that lead there.
+    pub edit: Step,
 }
 
 /// A machine, ready to be run: the inputs of `runvm console in/boot.json`.

@@ -36,6 +36,15 @@ pub use address::Address;
 pub use error::GitError;
 pub use rev::{CommitId, NotACommitId};
 
+/// A commit whose files are in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckedOut {
+    /// The digest of their tree.
+    pub tree: Digest,
+    /// When it was committed, in seconds since 1970.
+    pub date: i64,
+}
+
 /// A commit whose files are wanted.
 #[derive(Clone, Copy, Debug)]
 pub struct Checkout<'a> {
@@ -83,7 +92,7 @@ impl Fetcher {
         Ok(CommitId(found))
     }
 
-    /// Puts the files of a commit into `store` and returns the digest of their tree.
+    /// Puts the files of a commit into `store` and returns the digest of their tree, and the time of the commit.
     ///
     /// What is not needed any more afterwards is in the scratch directory of the store meanwhile.
     pub fn checkout(
@@ -91,7 +100,7 @@ impl Fetcher {
         wanted: &Checkout<'_>,
         store: &LocalStore,
         on_progress: &OnProgress<'_>,
-    ) -> Result<Digest, GitError> {
+    ) -> Result<CheckedOut, GitError> {
         self.checkout_nested(wanted, store, on_progress, 0)
     }
 
@@ -101,7 +110,7 @@ impl Fetcher {
         store: &LocalStore,
         on_progress: &OnProgress<'_>,
         depth: usize,
-    ) -> Result<Digest, GitError> {
+    ) -> Result<CheckedOut, GitError> {
         if self.is_cancelled() {
             return Err(FetchError::Cancelled.into());
         }
@@ -138,7 +147,7 @@ impl Fetcher {
                 submodules.push(tree.unwrap_or(empty));
             }
         }
-        plan.import(store, &submodules)
+        Ok(CheckedOut { tree: plan.import(store, &submodules)?, date: plan.date })
     }
 
     /// Returns the tree of a submodule, `None` if it is to be left out.
@@ -170,7 +179,8 @@ impl Fetcher {
         // No tag or branch was asked for: the repository around it names the commit.
         let rev = commit.to_string();
         let wanted = Checkout { address: &address, commit, rev: &rev, ..*parent };
-        self.checkout_nested(&wanted, store, on_progress, depth + 1).map(Some)
+        let checked_out = self.checkout_nested(&wanted, store, on_progress, depth + 1)?;
+        Ok(Some(checked_out.tree))
     }
 
     /// Returns that the commit is not there, and what is there now in its place.

@@ -20,6 +20,8 @@ use super::{CommitId, FetchError, GitError};
 /// What the tree of a commit consists of.
 pub(super) struct Plan<'a> {
     commit: CommitId,
+    /// When it was committed, in seconds since 1970.
+    pub(super) date: i64,
     objects: &'a Objects,
     cancel: &'a AtomicBool,
     /// Children before their parents, so that the last one is the root. One that occurs twice is here once.
@@ -65,11 +67,15 @@ impl<'a> Plan<'a> {
     ) -> Result<Plan<'a>, GitError> {
         let mut buffer = Vec::new();
         let data = objects.get(&commit.0, Kind::Commit, &mut buffer)?;
+        let parts = CommitRefIter::from_bytes(data, gix_hash::Kind::Sha1);
+        // As git has it, a commit that does not say when it was made is as old as can be.
+        let date = parts.committer().map_or(0, |committer| committer.seconds());
         let root = CommitRefIter::from_bytes(data, gix_hash::Kind::Sha1).tree_id().map_err(|error| {
             objects.damaged(format!("commit {commit} makes no sense: {}", described(&error)))
         })?;
         let mut plan = Plan {
             commit,
+            date,
             objects,
             cancel,
             directories: Vec::new(),
