@@ -140,12 +140,12 @@ mod tests {
         check_name(
             "vrit_defconfig",
             "the source has no configuration `vrit_defconfig` for `arm64`; did you mean `virt_defconfig`? A file of the \
-             project is written with a slash, as in `./virt_defconfig`",
+             project is written with a slash, as in `./vrit_defconfig`",
         );
         check_name(
-            "randconfig",
-            "the source has no configuration `randconfig` for `arm64`; a file of the project is written with a slash, as \
-             in `./randconfig`",
+            "0123456789",
+            "the source has no configuration `0123456789` for `arm64`; a file of the project is written with a slash, as \
+             in `./0123456789`",
         );
     }
 }

@@ -110,10 +110,10 @@ impl Error {
             Error::NoProgram { package, .. } | Error::NoHeader { package, .. } => {
                 Some(format!("add the package `{package}` to the environment of the kernel"))
             }
-            Error::NoTarget { known, .. } if !known.is_empty() => Some(format!(
+            Error::NoTarget { known, target, .. } if !known.is_empty() => Some(format!(
                 "did you mean {}? A file of the project is written with a slash, as in `./{}`",
                 list(known),
-                known[0]
+                target
             )),
             Error::NoTarget { target, .. } => {
                 Some(format!("a file of the project is written with a slash, as in `./{target}`"))
