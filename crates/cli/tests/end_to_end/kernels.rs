@@ -131,7 +131,7 @@ fn what_is_chosen_in_the_menus_is_kept() {
     terminal.wait_for("Symbol: FUTEX [=n]");
     // The first place in the menus that is found.
     terminal.press("1");
-    terminal.wait_for("[ ] Enable futex support");
+    terminal.wait_for("Enable futex support");
     terminal.press("y");
     terminal.wait_for("*");
     // Out of one menu after the other: how many there are is the kernel's affair.

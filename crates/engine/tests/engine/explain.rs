@@ -122,15 +122,17 @@ fn changed_file_is_named_before_and_after_the_build() {
         &graph,
         program,
         "`program` is up to date; it last ran because it changed\n  \
-           changed build/in/objects/list (from `object`)\n  \
+           changed build/in/objects/list (from `object`)\n    \
+             - build/src/app/main.c int x;\n    + build/src/app/main.c int y;\n  \
            `object` is up to date; it last ran because it changed\n    \
-             changed build/src/app/main.c\n",
+             changed build/src/app/main.c\n      - int x;\n      + int y;\n",
     );
     check(
         &world,
         &graph,
         object,
-        "`object` is up to date; it last ran because it changed\n  changed build/src/app/main.c\n",
+        "`object` is up to date; it last ran because it changed\n  changed build/src/app/main.c\n    - int x;\n    \
+         + int y;\n",
     );
 }
 
@@ -249,9 +251,10 @@ fn package_in_a_merged_environment_is_named() {
         &graph,
         kernel,
         "`kernel` is up to date; it last ran because it changed\n  \
-           changed bin/bison (from `env.tools/bison`)\n  \
+           changed bin/bison (from `env.tools/bison`)\n    - bison 3.8.1\n    + bison 3.8.2\n  \
            `env.tools/bison` is up to date; it last ran because it changed\n    \
-             changed build/in/x.deb\n    changed build/usr/bin/bison\n",
+             changed build/in/x.deb\n      - bison 3.8.1\n      + bison 3.8.2\n    \
+             changed build/usr/bin/bison\n      - bison 3.8.1\n      + bison 3.8.2\n",
     );
 }
 
