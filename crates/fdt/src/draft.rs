@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::edit::{Edit, EditError, EditProblem, Labels, Part, Reference};
 use crate::name::{MAX_DEPTH, node_name, path, property_name};
+use crate::overlay::known_labels;
 use crate::suggest::nearest;
 use crate::tree::{Node, Tree, components};
 
@@ -14,16 +15,22 @@ use crate::tree::{Node, Tree, components};
 const PHANDLES: [&str; 2] = ["phandle", "linux,phandle"];
 
 impl Tree {
-    /// Returns the tree after all `edits`, applied in their order; `labels` are the names that references use.
+    /// Returns the tree after all `edits`, applied in their order; `labels` are the names that references use. They stay
+    /// with nodes that are renamed.
     ///
     /// Fails with the first edit that does not fit, then with the first reference that leads nowhere. Whether the
     /// result makes sense, [`check`](crate::check) says.
     pub fn edited(self, edits: &[Edit], labels: &Labels) -> Result<Tree, EditError> {
-        let mut draft = Draft { tree: self, pending: Vec::new() };
+        let mut draft = Draft { tree: self, pending: Vec::new(), labels: labels.clone() };
         for edit in edits {
-            draft.apply(edit).map_err(|source| EditError { doing: edit.to_string(), source })?;
+            draft.apply(edit).map_err(|source| EditError {
+                doing: edit.to_string(),
+                node: edit.node().to_owned(),
+                property: edit.property().map(str::to_owned),
+                source,
+            })?;
         }
-        draft.settle(labels)
+        draft.settle()
     }
 }
 
@@ -31,6 +38,7 @@ impl Tree {
 struct Draft {
     tree: Tree,
     pending: Vec<Pending>,
+    labels: Labels,
 }
 
 /// A cell that is to become a phandle.
@@ -111,11 +119,21 @@ impl Draft {
         let name = node_name(name.as_bytes())?;
         let indices = self.tree.locate(path)?;
         let Some((last, above)) = indices.split_last() else { return Err(EditProblem::Root) };
-        let siblings = &mut walk(&mut self.tree, above).children;
+        let siblings = &walk(&mut self.tree, above).children;
         if siblings.iter().enumerate().any(|(index, sibling)| index != *last && sibling.name == name) {
             return Err(EditProblem::Exists);
         }
-        siblings[*last].name = name.to_owned();
+        let name = name.to_owned();
+        let old = path_of(&self.tree, &indices);
+        walk(&mut self.tree, &indices).name = name;
+        let new = path_of(&self.tree, &indices);
+        for path in self.labels.values_mut() {
+            if let Some(rest) = path.strip_prefix(&old)
+                && (rest.is_empty() || rest.starts_with('/'))
+            {
+                *path = format!("{new}{rest}");
+            }
+        }
         Ok(())
     }
 
@@ -125,17 +143,17 @@ impl Draft {
     }
 
     /// Fills the cells that are left.
-    fn settle(mut self, labels: &Labels) -> Result<Tree, EditError> {
+    fn settle(mut self) -> Result<Tree, EditError> {
         let mut used = BTreeSet::new();
         each_node(&self.tree.root, "", &mut |_, node| used.extend(node.phandle()));
         let mut free = (1..u32::MAX).filter(|phandle| !used.contains(phandle));
         for Pending { node, property, offset, reference } in self.pending {
-            let target = match target(&self.tree, &reference, labels) {
+            let target = match target(&self.tree, &reference, &self.labels) {
                 Ok(indices) => walk(&mut self.tree, &indices),
                 Err(source) => {
                     let node = path_of(&self.tree, &node);
                     let doing = format!("let `{property}` of `{node}` refer to `{reference}`");
-                    return Err(EditError { doing, source });
+                    return Err(EditError { doing, node, property: Some(property), source });
                 }
             };
             let phandle = target.phandle().unwrap_or_else(|| {
@@ -161,16 +179,20 @@ fn target(tree: &Tree, reference: &Reference, labels: &Labels) -> Result<Vec<usi
     if let Some(path) = labels.get(label) {
         return Ok(tree.locate(path)?);
     }
-    let mut similar = nearest(label, labels.keys().map(String::as_str)).map(str::to_owned);
-    if similar.is_none() {
-        // Somebody may have taken a node's name for its label.
-        each_node(&tree.root, "", &mut |path, node| {
-            if similar.is_none() && !path.is_empty() && nearest(label, [node.base_name()]).is_some() {
-                similar = Some(path.to_owned());
-            }
-        });
-    }
-    Err(EditProblem::UnknownLabel { label: label.clone(), nearest: similar })
+    // Somebody may have taken a node's name for its label.
+    let mut similar = None;
+    each_node(&tree.root, "", &mut |path, node| {
+        if similar.is_none() && !path.is_empty() && nearest(label, [node.base_name()]).is_some() {
+            similar = Some(path.to_owned());
+        }
+    });
+    let is_slip = nearest(label, labels.keys().map(String::as_str)).is_some();
+    let help = match similar.filter(|_| !is_slip) {
+        Some(path) => Some(format!("did you mean `{path}`?")),
+        None if labels.is_empty() => None,
+        None => Some(known_labels(label, labels.keys())),
+    };
+    Err(EditProblem::UnknownLabel { label: label.clone(), help })
 }
 
 /// Returns where the node at `path` is. What is missing is made.

@@ -73,6 +73,26 @@ pub enum Reference {
     Path(String),
 }
 
+impl Edit {
+    /// Returns the path of the node that it changes.
+    pub fn node(&self) -> &str {
+        match self {
+            Edit::SetProperty { node, .. }
+            | Edit::DeleteProperty { node, .. }
+            | Edit::DeleteNode { node }
+            | Edit::RenameNode { node, .. } => node,
+        }
+    }
+
+    /// Returns the name of the property that it changes, if it changes one.
+    pub fn property(&self) -> Option<&str> {
+        match self {
+            Edit::SetProperty { property, .. } | Edit::DeleteProperty { property, .. } => Some(property),
+            Edit::DeleteNode { .. } | Edit::RenameNode { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for Edit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -99,6 +119,10 @@ impl fmt::Display for Reference {
 pub struct EditError {
     /// What would have been done: with the path of the node, and the name of the property.
     pub doing: String,
+    /// The path of the node, as the edit has it.
+    pub node: String,
+    /// The name of the property, if it was about one.
+    pub property: Option<String>,
     /// Why it was not.
     pub source: EditProblem,
 }
@@ -123,8 +147,8 @@ pub enum EditProblem {
     UnknownLabel {
         /// The label.
         label: String,
-        /// The label, or the path of a node, that may have been meant.
-        nearest: Option<String>,
+        /// The label, or the path of a node, that may have been meant; or which labels there are.
+        help: Option<String>,
     },
     /// The name belongs to another node.
     #[error("a node of that name is there already")]
@@ -148,10 +172,8 @@ impl EditError {
     pub fn help(&self) -> Option<String> {
         match &self.source {
             EditProblem::Path(error) => error.help(),
-            EditProblem::NoProperty { nearest: Some(nearest) }
-            | EditProblem::UnknownLabel { nearest: Some(nearest), .. } => {
-                Some(format!("did you mean `{nearest}`?"))
-            }
+            EditProblem::NoProperty { nearest: Some(nearest) } => Some(format!("did you mean `{nearest}`?")),
+            EditProblem::UnknownLabel { help, .. } => help.clone(),
             _ => None,
         }
     }

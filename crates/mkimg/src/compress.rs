@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use flate2::{Compress, Crc, FlushCompress, Status};
 use liblzma::stream::{Check, MtStreamBuilder};
 
+use crate::lz4::Lz4;
 use crate::spec::Compression;
 
 /// How the input is cut into pieces that are compressed by themselves; the sizes are part of the output.
@@ -37,6 +38,8 @@ pub enum Compressor<W: Write> {
     Zstd(zstd::stream::write::Encoder<'static, W>),
     /// xz.
     Xz(liblzma::write::XzEncoder<W>),
+    /// LZ4.
+    Lz4(Lz4<W>),
 }
 
 impl<W: Write> Compressor<W> {
@@ -81,6 +84,8 @@ impl<W: Write> Compressor<W> {
                     .encoder()?;
                 Compressor::Xz(liblzma::write::XzEncoder::new_stream(sink, stream))
             }
+            // One thread writes as fast as several could read the layers.
+            Compression::Lz4 => Compressor::Lz4(Lz4::new(sink)?),
         })
     }
 
@@ -91,6 +96,7 @@ impl<W: Write> Compressor<W> {
             Compressor::Gzip(gzip) => gzip.finish(),
             Compressor::Zstd(encoder) => encoder.finish(),
             Compressor::Xz(encoder) => encoder.finish(),
+            Compressor::Lz4(encoder) => encoder.finish(),
         }
     }
 }
@@ -102,6 +108,7 @@ impl<W: Write> Write for Compressor<W> {
             Compressor::Gzip(gzip) => gzip.write(bytes),
             Compressor::Zstd(encoder) => encoder.write(bytes),
             Compressor::Xz(encoder) => encoder.write(bytes),
+            Compressor::Lz4(encoder) => encoder.write(bytes),
         }
     }
 
@@ -279,13 +286,16 @@ mod tests {
                 _ = decoder.single_frame().read_to_end(&mut out).unwrap();
             }
             Compression::Xz => _ = liblzma::bufread::XzDecoder::new(bytes).read_to_end(&mut out).unwrap(),
+            Compression::Lz4 => _ = crate::lz4::Decoder::new(bytes).read_to_end(&mut out).unwrap(),
         }
         out
     }
 
     #[test]
     fn one_stream_that_gives_everything_back() {
-        for compression in [Compression::None, Compression::Gzip, Compression::Zstd, Compression::Xz] {
+        for compression in
+            [Compression::None, Compression::Gzip, Compression::Zstd, Compression::Xz, Compression::Lz4]
+        {
             for size in [0, 1, 9_999, 10_000, 10_001, 250_000] {
                 let bytes = sample(size);
                 let compressed = compress(compression, &bytes, 2, 7_000);
@@ -307,12 +317,13 @@ mod tests {
 
     #[test]
     fn the_digests_never_change() {
-        let digests = [Compression::Gzip, Compression::Zstd, Compression::Xz].map(|compression| {
-            let mut compressor = Compressor::with_threads(compression, Vec::new(), 2).unwrap();
-            compressor.write_all(&sample(1_200_000)).unwrap();
-            let hash = Sha256::digest(compressor.finish().unwrap());
-            hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()
-        });
-        assert_eq!(digests, ["824c46e27b6b2fbb", "2ab7eb76f0a3caf0", "6ec9d0e2a3c5a9f1"]);
+        let digests =
+            [Compression::Gzip, Compression::Zstd, Compression::Xz, Compression::Lz4].map(|compression| {
+                let mut compressor = Compressor::with_threads(compression, Vec::new(), 2).unwrap();
+                compressor.write_all(&sample(1_200_000)).unwrap();
+                let hash = Sha256::digest(compressor.finish().unwrap());
+                hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()
+            });
+        assert_eq!(digests, ["824c46e27b6b2fbb", "2ab7eb76f0a3caf0", "6ec9d0e2a3c5a9f1", "d51eef7ea4aa48a7"]);
     }
 }

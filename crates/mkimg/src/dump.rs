@@ -9,7 +9,7 @@ use layer::Layer;
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
-use crate::{cpio, ext4};
+use crate::{cpio, ext4, lz4};
 
 /// Writes a description of the layer, cpio archive (compressed or not) or ext4 image at `path`.
 ///
@@ -36,6 +36,8 @@ pub fn dump(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
         Box::new(BufReader::new(decoder))
     } else if start.starts_with(b"\xfd7zXZ\0") {
         Box::new(BufReader::new(liblzma::bufread::XzDecoder::new(input)))
+    } else if start.starts_with(&lz4::MAGIC) {
+        Box::new(BufReader::new(lz4::Decoder::new(input)))
     } else {
         return Err(Error::UnknownFormat { path: path.to_path_buf() });
     };

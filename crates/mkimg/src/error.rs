@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use layer::{BuildError, EntryPath, PlainError, ReadError, ResolveError, TreeError, WriteError};
 
+use crate::device_tree::compile;
 use crate::{accounts, cpio, ext4, modules};
 
 /// A specification could not be carried out.
@@ -45,6 +46,44 @@ pub enum Error {
     /// An edit that does not fit the device tree.
     #[error("could not edit the device tree")]
     DeviceTreeEdit(#[source] fdt::EditError),
+    /// An overlay that does not fit its base.
+    #[error("could not lay `{path}` over the device tree")]
+    DeviceTreeOverlay {
+        /// The overlay's file.
+        path: PathBuf,
+        /// Why not.
+        source: fdt::OverlayError,
+    },
+    /// A program that the environment should have.
+    #[error("there is no program `{program}`")]
+    NoProgram {
+        /// The program.
+        program: String,
+    },
+    /// A program that could not be run.
+    #[error("could not run `{program}`")]
+    Start {
+        /// The program.
+        program: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Source that a program does not accept.
+    #[error("`{program}` does not accept `{file}`:\n{}", .said.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n"))]
+    Compile {
+        /// The program.
+        program: String,
+        /// The file.
+        file: String,
+        /// What it says.
+        said: Vec<String>,
+    },
+    /// A file in front of an archive that would keep the kernel from reading on.
+    #[error("`{path}` cannot come before an archive: it is none that a kernel unpacks")]
+    NotArchive {
+        /// The file.
+        path: PathBuf,
+    },
     /// A device tree that has no form as a blob.
     #[error("could not write the device tree")]
     DeviceTreeWrite(#[source] fdt::WriteError),
@@ -198,6 +237,15 @@ impl Error {
                 Some("write a longer part of the name that is wanted".to_owned())
             }
             Error::Modules(error) => error.help(),
+            Error::DeviceTreeEdit(error) => error.help(),
+            Error::DeviceTreeOverlay { source, .. } => source.help(),
+            Error::NoProgram { program } => Some(compile::help(program)),
+            Error::Compile { said, .. } if said.iter().any(|line| line.contains("No such file")) => {
+                Some("list the directory that has it in `includes`".to_owned())
+            }
+            Error::NotArchive { .. } => {
+                Some("it begins with a cpio archive, or with one compressed by gzip, bzip2, xz, LZMA, LZO, LZ4 or zstd".to_owned())
+            }
             Error::Accounts(error) => error.help(),
             Error::BlockSize { .. } => Some("ext4 has blocks of 1024, 2048 and 4096 bytes".to_owned()),
             _ => None,

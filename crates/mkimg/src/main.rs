@@ -28,13 +28,13 @@ fn main() -> ExitCode {
     };
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     allow_many_files();
-    let result = match arguments[..] {
+    let result: Result<Vec<String>, Error> = match arguments[..] {
         ["tree", layer] => {
             let (layer, output) = (layer.to_owned(), "out".to_owned());
             let spec = TreeSpec { layer, output, users: Vec::new(), below: Vec::new() };
             run(&Spec::Tree(spec), Path::new(""))
         }
-        ["dump", path] => print_dump(path),
+        ["dump", path] => print_dump(path).map(|()| Vec::new()),
         [spec] if !spec.starts_with('-') && !["tree", "dump"].contains(&spec) => {
             read_spec(Path::new(spec)).and_then(|spec| run(&spec, Path::new("")))
         }
@@ -44,7 +44,11 @@ fn main() -> ExitCode {
         }
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(notes) => {
+            // Lines that begin so are shown to whoever had the step run.
+            notes.iter().for_each(|note| eprintln!("note: {note}"));
+            ExitCode::SUCCESS
+        }
         Err(error) => report(&error),
     }
 }

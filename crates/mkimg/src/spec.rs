@@ -25,6 +25,8 @@ pub enum Spec {
     Ext4(Ext4Spec),
     /// Writes a device tree.
     DeviceTree(DeviceTreeSpec),
+    /// Compiles device tree source, by programs of the environment.
+    DeviceTreeSources(DeviceTreeSourcesSpec),
 }
 
 /// A device tree: one that is there, or an empty one, with edits.
@@ -38,6 +40,15 @@ pub struct DeviceTreeSpec {
     /// The blob to start from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
+    /// Whether what is wrong in the base counts. Else it is only told: it was so before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strict: bool,
+    /// Blobs that are laid over it, in this order, before anything is edited.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overlays: Vec<String>,
+    /// Whether the labels of the base, which edits may use, are left out of the result.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drop_symbols: bool,
     /// What is changed, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub edits: Vec<fdt::Edit>,
@@ -47,6 +58,27 @@ pub struct DeviceTreeSpec {
     /// The ramdisk that the tree tells the kernel of, once all is edited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ramdisk: Option<RamdiskSpec>,
+}
+
+/// Device tree source to compile.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceTreeSourcesSpec {
+    /// What is compiled.
+    pub sources: Vec<DeviceTreeSourceSpec>,
+    /// The directories in which included files are looked for, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub includes: Vec<String>,
+}
+
+/// A file of device tree source.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceTreeSourceSpec {
+    /// The file.
+    pub source: String,
+    /// Where its blob goes, with all labels.
+    pub output: String,
 }
 
 /// A ramdisk in memory.
@@ -377,6 +409,8 @@ pub enum Compression {
     Zstd,
     /// xz, with the check that kernels understand.
     Xz,
+    /// LZ4, in the legacy frame that kernels understand.
+    Lz4,
 }
 
 /// A cpio archive of merged layers, for a kernel to start from.
@@ -399,7 +433,8 @@ pub struct InitramfsSpec {
     /// Globs of paths to leave out, with what is in them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
-    /// Archives that come before this one, as they are: microcode, or an initramfs to add to.
+    /// Archives that come before this one, as they are: microcode, or an initramfs to add to. Each is padded to four
+    /// bytes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prepend: Vec<String>,
 }

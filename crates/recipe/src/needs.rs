@@ -6,11 +6,12 @@ use cas::Digest;
 use serde::Serialize;
 
 use crate::check::references;
+use crate::device_tree::Origin;
 use crate::kernel::ConfigPart;
 use crate::lock::Pin;
 use crate::scalar::{Arch, Distro, Name, PackageName, ProjectPath, Url};
 use crate::stack::{Base, Environment, Source};
-use crate::target::{Content, FileEntry, Target};
+use crate::target::{ArchiveFile, Content, FileEntry, Target};
 use crate::{Place, Spanned, Stack};
 
 /// Something that is wanted of a stack.
@@ -150,6 +151,7 @@ pub(crate) fn closure<'a>(stack: &'a Stack, goals: &[Goal]) -> Closure<'a> {
                 closure
                     .environments
                     .extend(dtb.machine.iter().map(|machine| &*stack.machines[machine.as_str()].env.value));
+                closure.environments.extend(dtb.env.iter().map(|env| &*env.value));
             }
             _ => {}
         }
@@ -218,9 +220,24 @@ pub fn needs(stack: &Stack, goals: &[Goal]) -> Needs {
                 add_files(rootfs.files.values(), &mut needs);
             }
             Target::Initramfs(initramfs) => {
-                add_files(initramfs.files.values().chain([&initramfs.init]), &mut needs)
+                let files = initramfs.files.values().chain([&initramfs.init]);
+                add_files(files.chain(initramfs.early.values()), &mut needs);
+                for archive in &initramfs.prepend {
+                    if let ArchiveFile::File(path) = &archive.value {
+                        needs.paths.insert(path.value.clone(), path.place.clone());
+                    }
+                }
             }
-            Target::Filesystem(_) | Target::KernelPackage(_) | Target::Extract(_) | Target::Dtb(_) => {}
+            Target::Dtb(dtb) => {
+                for origin in dtb.dts.iter().chain(&dtb.includes).chain(&dtb.overlays) {
+                    match &origin.value {
+                        Origin::Project(path) => _ = needs.paths.insert(path.clone(), origin.place.clone()),
+                        Origin::Source(of) => add_source(stack, &of.source, &mut needs),
+                        Origin::Target(_) => {}
+                    }
+                }
+            }
+            Target::Filesystem(_) | Target::KernelPackage(_) | Target::Extract(_) => {}
         }
     }
     needs

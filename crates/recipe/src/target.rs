@@ -306,10 +306,90 @@ table! {
         symlinks: BTreeMap<GuestPath, Spanned<String>>,
         /// Directories by path. `/dev`, `/proc`, `/sys`, `/run` and `/tmp` are there anyway.
         directories: BTreeMap<GuestPath, Spanned<DirectoryEntry>>,
+        /// Device nodes by path: `{ "/dev/console" = { type = "char", major = 5, minor = 1 } }`.
+        devices: BTreeMap<GuestPath, Spanned<DeviceEntry>>,
         /// The program that the kernel starts: the text of a script, or a table with `file` or `target`.
         init: Spanned<FileEntry>,
         /// How the archive is compressed.
         compression: Compression = "gzip",
+        /// Files by path of an archive in front, which is not compressed: what kernels read before they unpack anything, as
+        /// the microcode of processors in `/kernel/x86/microcode/GenuineIntel.bin`.
+        early: BTreeMap<GuestPath, Spanned<FileEntry>>,
+        /// Archives that come in front, behind that of `early`, as they are: `["microcode", { file = "more.cpio" }]`. What a
+        /// kernel finds in several of them, it takes from the last.
+        prepend: Vec<Spanned<ArchiveFile>>,
+    }
+}
+
+table! {
+    /// A device node.
+    pub struct DeviceEntry {
+        /// What it is.
+        r#type: DeviceType,
+        /// The number of its driver; a pipe has none.
+        major: Option<Spanned<u32>>,
+        /// Its number among those of its driver; a pipe has none.
+        minor: Option<Spanned<u32>>,
+        /// Its permission bits.
+        mode: Mode = "0600",
+        /// The number of its owner.
+        uid: u32 = 0,
+        /// The number of its group.
+        gid: u32 = 0,
+    }
+}
+
+words! {
+    /// A type of device node.
+    pub enum DeviceType("type of device") {
+        /// A character device.
+        Char = "char" not "character" not "c",
+        /// A block device.
+        Block = "block" not "b",
+        /// A named pipe.
+        Fifo = "fifo" not "pipe" not "p",
+    }
+}
+
+/// A file that is an archive.
+#[derive(Clone, Debug)]
+pub enum ArchiveFile {
+    /// A target leaves it.
+    Target(Spanned<TargetRef>),
+    /// It is in the project.
+    File(Spanned<ProjectPath>),
+}
+
+table! {
+    /// An archive in the project.
+    struct ProjectArchive {
+        /// The file.
+        file: Spanned<ProjectPath>,
+    }
+}
+
+impl Read for ArchiveFile {
+    fn read(value: &Value, reader: &mut Reader) -> Option<ArchiveFile> {
+        if value.as_str().is_some() {
+            return Spanned::read(value, reader).map(ArchiveFile::Target);
+        }
+        if value.as_table().is_some() {
+            return ProjectArchive::read(value, reader).map(|archive| ArchiveFile::File(archive.file));
+        }
+        reader.wrong_type(value, "a target, or `{ file = … }`");
+        None
+    }
+}
+
+impl JsonSchema for ArchiveFile {
+    fn schema_name() -> Cow<'static, str> {
+        "Archive".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (target, file) =
+            (generator.subschema_for::<TargetRef>(), generator.subschema_for::<ProjectArchive>());
+        json_schema!({ "description": "A target, or a file of the project.", "anyOf": [target, file] })
     }
 }
 
@@ -358,6 +438,8 @@ words! {
         Zstd = "zstd" not "zst",
         /// xz, with the check that kernels understand.
         Xz = "xz",
+        /// LZ4, in the frame that kernels understand; the fastest to unpack.
+        Lz4 = "lz4",
     }
 }
 

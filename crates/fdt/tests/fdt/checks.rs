@@ -124,7 +124,13 @@ fn strings_end() {
     for (property, value, expected, found) in [
         ("compatible", vec![string("x"), Part::Bytes(vec![b'y'])], list, "`[78 00 79]`"),
         ("compatible", vec![string("")], list, "`[00]`"),
-        ("status", vec![string("a"), string("b")], one, "`\"a\", \"b\"`"),
+        ("model", vec![string("a"), string("b")], one, "`\"a\", \"b\"`"),
+        ("status", vec![string("on")], "`okay`, `disabled`, `reserved` or `fail`", "`\"on\"`"),
+        ("status", vec![cells(&[1])], "`okay`, `disabled`, `reserved` or `fail`", "`<0x01>`"),
+        ("enable-method", vec![cells(&[1])], list, "`<0x01>`"),
+        ("clock-names", vec![cells(&[1])], list, "`<0x01>`"),
+        ("clock-frequency", vec![string("24MHz")], "one or two cells", "`\"24MHz\"`"),
+        ("dma-coherent", vec![cells(&[0])], "without a value", "`<0x00>`"),
         ("device_type", vec![cells(&[7])], one, "`<0x07>`"),
         ("bootargs", vec![], one, "empty"),
         ("model", vec![Part::Bytes(vec![b'x'])], one, "`[78]`"),
@@ -138,6 +144,110 @@ fn strings_end() {
         let message = format!("`{property}` of `/a` should be {expected}, but is {found}");
         check(&[set("/a", property, &value)], &[&message]);
     }
+}
+
+#[test]
+fn memory_and_processors_say_where_they_are() {
+    let kind = |kind: &str| set("/a", "device_type", &[string(kind)]);
+    for wrong in ["cpu", "memory"] {
+        check(&[kind(wrong)], &["`reg` of `/a` should be in a node of this `device_type`, but is missing"]);
+    }
+    check(&[kind("pci")], &[]);
+}
+
+#[test]
+fn phandles_lead_to_nodes_with_as_many_cells() {
+    let clock = [set("/c", "#clock-cells", &[cells(&[2])]), set("/c", "phandle", &[cells(&[5])])];
+    let with = |property: &str, value: &[u32], expected: &[&str]| {
+        check(&[&clock[..], &[set("/a", property, &[Part::U32(value.to_vec())])]].concat(), expected);
+    };
+    with("clocks", &[5, 1, 2, 0, 5, 3, 4], &[]);
+    with(
+        "clocks",
+        &[6],
+        &["`clocks` of `/a` should be of phandles that nodes have, but is `0x06`, which no node has"],
+    );
+    with(
+        "clocks",
+        &[5, 1],
+        &[
+            "`clocks` of `/a` should be a phandle and 2 cells for `/c`, which has `#clock-cells`, but is `<0x05 0x01>`",
+        ],
+    );
+    with(
+        "resets",
+        &[5],
+        &["`resets` of `/a` should be of nodes with `#reset-cells`, which `/c` has not, but is `<0x05>`"],
+    );
+    with("interrupts-extended", &[1, 0, 16, 4], &[]);
+    with(
+        "interrupts-extended",
+        &[1, 0, 16],
+        &[
+            "`interrupts-extended` of `/a` should be a phandle and 3 cells for `/gic`, which has `#interrupt-cells`, but is `<0x01 0x00 0x10>`",
+        ],
+    );
+    // Who sends messages need not be told apart.
+    with("msi-parent", &[5, 1], &[]);
+    with(
+        "reset-gpios",
+        &[9],
+        &["`reset-gpios` of `/a` should be of phandles that nodes have, but is `0x09`, which no node has"],
+    );
+    with(
+        "memory-region",
+        &[9],
+        &["`memory-region` of `/a` should be of phandles that nodes have, but is `0x09`, which no node has"],
+    );
+    check(
+        &[set("/a", "phy-handle", &[Part::Bytes(vec![1, 2])])],
+        &["`phy-handle` of `/a` should be cells, but is 2 bytes"],
+    );
+    // A hog says of the controller above it which of its pins it takes.
+    let hog = [set("/a", "gpio-hog", &[]), set("/a", "gpios", &[cells(&[77, 0])])];
+    check(&hog, &[]);
+}
+
+#[test]
+fn interrupt_maps_have_whole_entries() {
+    let bus = [set("/p", "#address-cells", &[cells(&[1])]), set("/p", "#interrupt-cells", &[cells(&[1])])];
+    let with = |value: &[u32], expected: &[&str]| {
+        check(&[&bus[..], &[set("/p", "interrupt-map", &[Part::U32(value.to_vec())])]].concat(), expected);
+    };
+    with(&[0, 1, 1, 0, 16, 4, 0, 2, 1, 0, 17, 4], &[]);
+    with(
+        &[0, 1],
+        &["`interrupt-map` of `/p` should be entries that begin with 2 cells and a phandle, but is 8 bytes"],
+    );
+    with(
+        &[0, 1, 9, 0],
+        &["`interrupt-map` of `/p` should be of phandles that nodes have, but is `0x09`, which no node has"],
+    );
+    with(
+        &[0, 1, 1, 0],
+        &["`interrupt-map` of `/p` should be entries with 0 + 3 cells for `/gic`, but is 16 bytes"],
+    );
+}
+
+#[test]
+fn paths_lead_to_nodes() {
+    check(
+        &[
+            set("/aliases", "serial0", &[string("/gic")]),
+            set("/chosen", "stdout-path", &[string("serial0:9600")]),
+        ],
+        &[],
+    );
+    check(
+        &[set("/aliases", "serial0", &[string("/uart")])],
+        &["`serial0` of `/aliases` should be the path of a node, but is `\"/uart\"`"],
+    );
+    check(
+        &[set("/chosen", "stdout-path", &[string("serial0")])],
+        &[
+            "`stdout-path` of `/chosen` should be the path of a node or an alias, and perhaps `:` and options, but is `\"serial0\"`",
+        ],
+    );
 }
 
 #[test]

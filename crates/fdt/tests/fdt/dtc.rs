@@ -29,6 +29,20 @@ const SOURCE: &[u8] = br#"/dts-v1/;
 };
 "#;
 
+/// A base and what is laid over it; the overlay numbers a node of the base by itself, too.
+const BOARD: &[u8] = br#"/dts-v1/;
+/ {
+    gic: intc { interrupt-controller; #interrupt-cells = <3>; phandle = <40>; };
+    soc: soc { uart: uart { status = "disabled"; interrupt-parent = <&gic>; }; };
+};
+"#;
+const EXTENSION: &[u8] = br#"/dts-v1/;
+/plugin/;
+&uart { status = "okay"; clocks = <&clk 1>, <&clk 2>; child { parents = <&uart &gic>; }; };
+&soc { clk: clock { #clock-cells = <1>; users = <&uart>; }; };
+/ { fragment@9 { target-path = "/"; __overlay__ { on-root = <&clk>; late: late { x; }; }; }; };
+"#;
+
 /// Says whether there is `dtc`. Under `CI=1` there has to be.
 #[allow(
     clippy::disallowed_methods,
@@ -102,4 +116,34 @@ fn source_of_any_tree_is_understood() {
         Ok(())
     });
     outcome.unwrap();
+}
+
+/// Orders what is in a node, since `fdtoverlay` puts what is new in front.
+fn sort(node: &mut fdt::Node) {
+    node.properties.sort_by(|a, b| a.name.cmp(&b.name));
+    node.children.sort_by(|a, b| a.name.cmp(&b.name));
+    node.children.iter_mut().for_each(sort);
+}
+
+#[test]
+fn overlays_give_what_fdtoverlay_makes_of_them() {
+    if !has_dtc() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let files = ["base", "overlay", "result"].map(|name| directory.path().join(name));
+    for (file, source) in files.iter().zip([BOARD, EXTENSION]) {
+        std::fs::write(file, dtc("-q -@ -I dts -O dtb", source).0).unwrap();
+    }
+    let [base, overlay, result] = &files;
+    let output = Command::new("fdtoverlay")
+        .args(["-i".as_ref(), base.as_os_str(), "-o".as_ref(), result.as_os_str(), overlay.as_os_str()])
+        .output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let [base, overlay, result] = files.map(|file| Tree::parse(&std::fs::read(file).unwrap()).unwrap());
+    let mut trees = [base.overlaid(overlay).unwrap(), result];
+    trees.iter_mut().for_each(|tree| sort(&mut tree.root));
+    let [ours, theirs] = trees;
+    assert_eq!(ours.to_dts(), theirs.to_dts());
 }

@@ -73,6 +73,19 @@ fn nodes_are_renamed_and_deleted() {
 }
 
 #[test]
+fn labels_stay_with_nodes_that_are_renamed() {
+    check(
+        &[
+            set("/a", "x", &[label("uart1")]),
+            rename("/soc/uart@1", "serial@1"),
+            rename("/soc", "bus"),
+            delete("/bus/uart"),
+        ],
+        "/ { gic { phandle = <0x02>; }; bus { serial@1 { status = \"okay\"; phandle = <0x01>; }; }; a { x = <0x01>; }; };",
+    );
+}
+
+#[test]
 fn references_get_the_lowest_free_phandles() {
     check(
         &[
@@ -139,6 +152,10 @@ fn errors_say_what_was_done_to_what() {
     check(
         &[set("/", "a", &[label("uart2")])],
         "could not let `a` of `/` refer to `&uart2`: there is no label `uart2` (did you mean `uart1`?)",
+    );
+    check(
+        &[set("/", "a", &[label("interrupts")])],
+        "could not let `a` of `/` refer to `&interrupts`: there is no label `interrupts` (known labels: `gic`, `gone`, `uart1`)",
     );
     check(
         &[set("/x", "a", &[label("soc")])],

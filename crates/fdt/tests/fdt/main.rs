@@ -6,6 +6,7 @@ mod blob;
 mod checks;
 mod dtc;
 mod edits;
+mod overlays;
 
 use std::error::Error;
 
@@ -38,17 +39,17 @@ fn build(edits: &[Edit]) -> Tree {
 fn virtual_machine() -> Tree {
     let region = |address, size| Region { address, size };
     let chosen = Chosen {
-        bootargs: "console=ttyAMA0 \"quoted\"".to_owned(),
+        bootargs: Some("console=ttyAMA0 \"quoted\"".to_owned()),
         initrd: Some(region(0x4800_0000, 0x10_0000)),
         stdout_path: Some("/serial@9000000:115200n8".to_owned()),
     };
     let edits = [
-        machine::root("Toy", "example,toy"),
+        machine::root("Toy", &["example,toy"]),
         machine::gic_v3(region(0x800_0000, 0x1_0000), region(0x80a_0000, 0xf6_0000)),
         machine::memory(region(0x4000_0000, 1 << 33)),
-        machine::cpus(18),
+        machine::cpus(18, &["arm,armv8"]),
         machine::psci(PsciMethod::Hvc),
-        machine::timer(),
+        machine::timer(0),
         machine::pl011(region(0x900_0000, 0x1000), 1, 24_000_000),
         machine::virtio_mmio(region(0xa00_0000, 0x200), 16),
         machine::chosen(&chosen),

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::device_tree::Origin;
 use crate::scalar::Name;
 use crate::stack::Recipe;
-use crate::target::{Content, FileEntry, Target};
+use crate::target::{ArchiveFile, Content, FileEntry, Target};
 use crate::{Machine, Place, Problem, Spanned};
 
 /// Reports environments and targets that need themselves, each cycle once.
@@ -59,8 +60,13 @@ pub(crate) fn references<'a>(
         Target::Initramfs(initramfs) => {
             let layers = initramfs.layers.iter().map(|layer| (&***layer, &layer.place));
             let kernel = initramfs.modules.iter().map(|modules| (&**modules.kernel, &modules.kernel.place));
-            let contents = files(initramfs.files.values().chain([&initramfs.init]));
-            layers.chain(kernel).chain(contents).collect()
+            let entries = initramfs.files.values().chain([&initramfs.init]);
+            let contents = files(entries.chain(initramfs.early.values()));
+            let archives = initramfs.prepend.iter().filter_map(|archive| match &archive.value {
+                ArchiveFile::Target(reference) => Some((&reference.target, &reference.place)),
+                ArchiveFile::File(_) => None,
+            });
+            layers.chain(kernel).chain(contents).chain(archives).collect()
         }
         Target::Filesystem(filesystem) => vec![(&**filesystem.rootfs, &filesystem.rootfs.place)],
         Target::Dtb(dtb) => {
@@ -70,7 +76,12 @@ pub(crate) fn references<'a>(
                 let file = machine.regions.get(initrd.region.as_str())?.content.file()?;
                 Some((&file.target, &initrd.region.place))
             });
-            base.chain(initrd).collect()
+            let sources = dtb.dts.iter().chain(&dtb.includes).chain(&dtb.overlays);
+            let sources = sources.filter_map(|origin| match &origin.value {
+                Origin::Target(reference) => Some((&reference.target, &reference.place)),
+                Origin::Project(_) | Origin::Source(_) => None,
+            });
+            base.chain(initrd).chain(sources).collect()
         }
         Target::Kernel(_) | Target::KernelPackage(_) | Target::Extract(_) => Vec::new(),
     }

@@ -1,7 +1,6 @@
-//! Machines, what lies where in them, their device trees, and what is expected of them.
+//! Machines, what lies where in them, and what is expected of them.
 
 use super::{Checker, kernel_arch};
-use crate::device_tree::Dtb;
 use crate::scalar::Name;
 use crate::{Machine, Place, Problem, Spanned, Talk, Test, suggest};
 
@@ -86,29 +85,6 @@ impl Checker<'_> {
             self.report(
                 problem.help("make the kernel a region: `linux = …`, with `entry = true` where it starts"),
             );
-        }
-    }
-
-    pub(super) fn device_tree(&mut self, dtb: &Dtb) {
-        if let (Some(machine), Some(base)) = (&dtb.machine, &dtb.base) {
-            let problem = Problem::at(&base.place, "`machine` and `base` exclude each other");
-            self.report(problem.related(&machine.place, "given here").help("keep one of them"));
-        }
-        if let Some(base) = &dtb.base {
-            self.one_file(base, "a device tree");
-        }
-        if let Some(initrd) = &dtb.initrd
-            && let Some(machine) = self.recipe.machine.get(initrd.machine.as_str())
-            && !machine.regions.contains_key(&initrd.region.value)
-        {
-            let message =
-                format!("machine `{}` has no region `{}`", initrd.machine.as_str(), initrd.region.as_str());
-            let known = machine.regions.keys().map(Name::as_str);
-            self.report(Problem::at(&initrd.region.place, message).help(suggest::help(
-                initrd.region.as_str(),
-                "regions",
-                known,
-            )));
         }
     }
 

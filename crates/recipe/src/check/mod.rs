@@ -1,6 +1,7 @@
 //! What the types cannot say: references lead somewhere, nothing needs itself, numbers make sense together.
 
 mod cycles;
+mod device_trees;
 mod machines;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,7 @@ pub(crate) use cycles::references;
 use crate::kernel::{Kernel, Symbol};
 use crate::scalar::{Arch, Distro, Name, OutputPath, PackageName, TargetName, TargetRef};
 use crate::stack::{Environment, Recipe, Source};
-use crate::target::{Command, Content, FileEntry, Initramfs, Rootfs};
+use crate::target::{ArchiveFile, Command, Content, DeviceEntry, DeviceType, FileEntry, Initramfs, Rootfs};
 use crate::value::Table;
 use crate::{Place, Problem, Spanned, Target, suggest};
 
@@ -281,7 +282,7 @@ impl Checker<'_> {
             }
             Target::Kernel(kernel) => self.kernel(kernel),
             Target::KernelPackage(_) => {}
-            Target::Dtb(dtb) => self.device_tree(dtb),
+            Target::Dtb(dtb) => self.device_tree(target, dtb),
             Target::Extract(extract) => {
                 self.package_names(&extract.packages);
                 for (what, empty) in
@@ -436,10 +437,19 @@ impl Checker<'_> {
             paths(&initramfs.files, "file"),
             paths(&initramfs.symlinks, "symbolic link"),
             paths(&initramfs.directories, "directory"),
+            paths(&initramfs.devices, "device node"),
         ];
         self.paths(paths.concat());
-        for file in initramfs.files.values().chain([&initramfs.init]) {
+        for file in initramfs.files.values().chain([&initramfs.init]).chain(initramfs.early.values()) {
             self.content(file);
+        }
+        for archive in &initramfs.prepend {
+            if let ArchiveFile::Target(reference) = &archive.value {
+                self.one_file(reference, "what comes in front of an initramfs");
+            }
+        }
+        for (path, device) in &initramfs.devices {
+            self.device(path.as_str(), device);
         }
         if let Some(modules) = &initramfs.modules {
             let of = self.recipe.target.get(modules.kernel.as_str()).map(|target| kernel_arch(target));
@@ -454,6 +464,26 @@ impl Checker<'_> {
                     Problem::at(&modules.kernel.place, message)
                         .help(format!("the initramfs is for {}", initramfs.arch.as_str())),
                 );
+            }
+        }
+    }
+
+    fn device(&mut self, path: &str, device: &Spanned<DeviceEntry>) {
+        // linux/kdev_t.h: twelve bits and twenty.
+        for (what, number, limit) in [("major", &device.major, 1 << 12), ("minor", &device.minor, 1 << 20)] {
+            match number {
+                None if device.r#type != DeviceType::Fifo => self.report(
+                    Problem::at(&device.place, format!("device node `{path}` has no `{what}`"))
+                        .help("write both numbers, as in `major = 5, minor = 1`"),
+                ),
+                Some(number) if device.r#type == DeviceType::Fifo => self.report(
+                    Problem::at(&number.place, format!("a pipe has no `{what}`")).help("leave it out"),
+                ),
+                Some(number) if number.value >= limit => self.report(
+                    Problem::at(&number.place, format!("{} is out of range", number.value))
+                        .help(format!("Linux has room for {what} numbers below {limit}")),
+                ),
+                _ => {}
             }
         }
     }

@@ -1,26 +1,36 @@
 //! Device trees as steps.
 
 use engine::{Input, Placement, Requirements, Step, StepId};
-use fdt::{Edit, Part, Reference};
-use mkimg::spec::{DeviceTreeSpec, RamdiskSpec, Spec};
+use mkimg::spec::{DeviceTreeSourceSpec, DeviceTreeSourcesSpec, DeviceTreeSpec, RamdiskSpec, Spec};
 use vm::spec;
 
-use super::{INPUTS, Lowering};
-use crate::Problem;
-use crate::device_tree::{Dtb, PropertyPart, PropertyValue, RegionRef};
+use super::{INPUTS, Imported, Lowering, SOURCES};
+use crate::device_tree::{Dtb, Origin, RegionRef, edits};
 use crate::scalar::Name;
+use crate::{Problem, Spanned};
+
+/// What the source of a base is compiled to.
+const BASE: &str = "base.dtb";
+
+/// Returns what the overlay of that index is compiled to.
+fn overlay(idx: usize) -> String {
+    format!("overlay{idx}.dtbo")
+}
 
 impl Lowering<'_> {
     /// Returns the step that writes a device tree.
     pub(super) fn device_tree(&mut self, name: &Name, dtb: &Dtb) -> StepId {
         let mut inputs = Vec::new();
-        let base = match (&dtb.machine, &dtb.base) {
-            (Some(machine), _) => {
+        let compiled = dtb.env.as_ref().map(|env| self.compiled(name, dtb, env));
+        let compiled = |path: String| Some(Input::Output { step: compiled?, path });
+        let base = match (&dtb.machine, &dtb.base, &dtb.dts) {
+            (Some(machine), ..) => {
                 let step = self.dumped(name, machine);
                 Some(Input::Output { step, path: "machine.dtb".to_owned() })
             }
-            (None, Some(base)) => Some(self.reference(base)),
-            (None, None) => None,
+            (None, Some(base), _) => Some(self.reference(base)),
+            (None, None, Some(_)) => compiled(BASE.to_owned()),
+            (None, None, None) => None,
         };
         let base = base.map(|input| {
             inputs.push(Placement { path: format!("{INPUTS}/base.dtb"), input });
@@ -31,16 +41,77 @@ impl Lowering<'_> {
             inputs.push(Placement { path: format!("{INPUTS}/initrd"), input: file });
             Some(RamdiskSpec { file: "in/initrd".to_owned(), address })
         });
-        let labels = dtb.labels.iter().map(|(label, node)| (label.to_string(), node.as_str().to_owned()));
+        let mut overlays = Vec::new();
+        for (idx, input) in (0..dtb.overlays.len()).filter_map(|idx| Some((idx, compiled(overlay(idx))?))) {
+            inputs.push(Placement { path: format!("{INPUTS}/{}", overlay(idx)), input });
+            overlays.push(format!("in/{}", overlay(idx)));
+        }
         let spec = Spec::DeviceTree(DeviceTreeSpec {
             output: format!("out/{name}.dtb"),
             source_output: format!("out/{name}.dts"),
             base,
-            edits: edits(dtb),
-            labels: labels.collect(),
+            strict: dtb.dts.is_some(),
+            overlays,
+            drop_symbols: dtb.dts.is_some() && !dtb.symbols,
+            edits: edits::edits(dtb).into_iter().map(|(edit, _)| edit).collect(),
+            labels: edits::labels(dtb),
             ramdisk,
         });
         self.image(name.to_string(), &spec, inputs)
+    }
+
+    /// Returns the step that compiles the source of a device tree and its overlays.
+    fn compiled(&mut self, name: &Name, dtb: &Dtb, env: &Name) -> StepId {
+        let environment = self.lowered.environments[env];
+        let mut inputs =
+            vec![Placement { path: String::new(), input: Input::Merged(environment) }, self.tool("mkimg")];
+        let mut sources = Vec::new();
+        let files = dtb.dts.iter().map(|dts| (dts, BASE.to_owned()));
+        let files = files.chain(dtb.overlays.iter().enumerate().map(|(idx, file)| (file, overlay(idx))));
+        for (idx, (file, output)) in files.enumerate() {
+            let source = self.placed(file, &format!("source/{idx}"), &mut inputs);
+            sources.push(DeviceTreeSourceSpec { source, output: format!("out/{output}") });
+        }
+        let includes = dtb.includes.iter().enumerate();
+        let includes = includes
+            .map(|(idx, directory)| self.placed(directory, &format!("include/{idx}"), &mut inputs))
+            .collect();
+        let spec = Spec::DeviceTreeSources(DeviceTreeSourcesSpec { sources, includes });
+        inputs.push(Placement { path: format!("{INPUTS}/spec.json"), input: self.json(&spec) });
+        self.step(Step {
+            label: format!("{name}/source"),
+            arguments: ["tools/mkimg", "in/spec.json"].map(str::to_owned).to_vec(),
+            environment: self.environment.clone(),
+            inputs,
+            requirements: Requirements::default(),
+        })
+    }
+
+    /// Adds what source is made of to the inputs of a step, and returns its path there.
+    fn placed(&mut self, origin: &Spanned<Origin>, at: &str, inputs: &mut Vec<Placement>) -> String {
+        let (input, path) = match &origin.value {
+            Origin::Source(of) => {
+                let path = format!("{SOURCES}/{}", of.source.as_str());
+                if !inputs.iter().any(|input| input.path == path) {
+                    let input = self.source(&of.source);
+                    inputs.push(Placement { path, input });
+                }
+                return format!("src/{}/{}", of.source.as_str(), of.path.as_str());
+            }
+            Origin::Target(reference) => (self.reference(reference), reference.path.as_deref()),
+            Origin::Project(path) => {
+                let input = match self.resolved.paths[path] {
+                    Imported::File { digest, executable } => Input::File { digest, executable },
+                    Imported::Tree(digest) => Input::Tree(digest),
+                };
+                (input, Some(path.as_str()))
+            }
+        };
+        // The name is what complaints are about.
+        let file = path.and_then(|path| path.rsplit('/').next()).filter(|file| *file != ".");
+        let path = format!("{at}/{}", file.unwrap_or("of-target"));
+        inputs.push(Placement { path: format!("{INPUTS}/{path}"), input });
+        format!("in/{path}")
     }
 
     /// Returns the step in which QEMU says what the devices of a machine are.
@@ -89,33 +160,5 @@ impl Lowering<'_> {
         let address = at.number();
         let file = file.clone();
         Some((self.reference(&file), address))
-    }
-}
-
-/// Returns the changes: first what is removed, then what is set.
-fn edits(dtb: &Dtb) -> Vec<Edit> {
-    let deleted = dtb.delete.iter().map(|node| Edit::DeleteNode { node: node.as_str().to_owned() });
-    let set = dtb.nodes.iter().flat_map(|(node, properties)| {
-        properties.iter().map(|(property, value)| {
-            let (node, property) = (node.as_str().to_owned(), property.as_str().to_owned());
-            match &value.value {
-                PropertyValue::Removed => Edit::DeleteProperty { node, property },
-                PropertyValue::Parts(parts) => {
-                    Edit::SetProperty { node, property, value: parts.iter().map(part).collect() }
-                }
-            }
-        })
-    });
-    deleted.chain(set).collect()
-}
-
-fn part(part: &PropertyPart) -> Part {
-    match part {
-        PropertyPart::String(text) => Part::String(text.clone()),
-        PropertyPart::Cell(cell) => Part::U32(vec![*cell]),
-        PropertyPart::Numbers(numbers) => Part::U64(numbers.clone()),
-        PropertyPart::Bytes(bytes) => Part::Bytes(bytes.clone()),
-        PropertyPart::Phandle(to) if to.starts_with('/') => Part::Phandle(Reference::Path(to.clone())),
-        PropertyPart::Phandle(to) => Part::Phandle(Reference::Label(to.clone())),
     }
 }

@@ -14,8 +14,8 @@ use crate::Spanned;
 use crate::check;
 use crate::scalar::{GuestPath, Name, Uuid};
 use crate::target::{
-    Command, Compression, Content, DirectoryEntry, Extract, FileEntry, Filesystem, Initramfs, Modules,
-    Rootfs, Run, Target,
+    ArchiveFile, Command, Compression, Content, DeviceType, DirectoryEntry, Extract, FileEntry, Filesystem,
+    Initramfs, Modules, Rootfs, Run, Target,
 };
 
 /// Runs the script or program it is given and then looks for the outputs it was to leave.
@@ -212,10 +212,25 @@ impl<'a> Lowering<'a> {
         let (init, _) = self.content(&initramfs.init);
         let mode = initramfs.init.mode.map_or(0o755, |mode| mode.bits());
         changes.file("init", init, mode, (initramfs.init.uid, initramfs.init.gid));
+        for (path, device) in &initramfs.devices {
+            let numbers = device.major.as_deref().copied().zip(device.minor.as_deref().copied());
+            let node = match (device.r#type, numbers) {
+                (DeviceType::Char, Some((major, minor))) => NodeSpec::CharDevice { major, minor },
+                (DeviceType::Block, Some((major, minor))) => NodeSpec::BlockDevice { major, minor },
+                // That devices have numbers was checked.
+                (DeviceType::Fifo, _) | (_, None) => NodeSpec::Fifo,
+            };
+            changes.entry(path.in_layer(), node, device.mode.bits(), (device.uid, device.gid));
+        }
         let step = self.layer(format!("{name}/files"), "layer.tar", &[], changes);
         layers.push(layer("files".to_owned(), step));
 
-        let (inputs, layers) = place_layers("layers", &layers);
+        let (mut inputs, layers) = place_layers("layers", &layers);
+        let mut prepend = Vec::new();
+        for (idx, archive) in self.archives(name, initramfs).into_iter().enumerate() {
+            inputs.push(Placement { path: format!("{INPUTS}/prepend/{idx}"), input: archive });
+            prepend.push(format!("in/prepend/{idx}"));
+        }
         let spec = Spec::Initramfs(InitramfsSpec {
             output: "out/initramfs.img".to_owned(),
             epoch: self.stack.epoch,
@@ -225,10 +240,34 @@ impl<'a> Lowering<'a> {
                 Compression::Gzip => mkimg::spec::Compression::Gzip,
                 Compression::Zstd => mkimg::spec::Compression::Zstd,
                 Compression::Xz => mkimg::spec::Compression::Xz,
+                Compression::Lz4 => mkimg::spec::Compression::Lz4,
             },
+            prepend,
             ..InitramfsSpec::default()
         });
         self.image(name.to_string(), &spec, inputs)
+    }
+
+    /// Returns the archives that come in front of an initramfs.
+    fn archives(&mut self, name: &Name, initramfs: &Initramfs) -> Vec<Input> {
+        let mut archives = Vec::new();
+        if !initramfs.early.is_empty() {
+            let mut changes = Changes::default();
+            self.files(&initramfs.early, &mut changes);
+            let step = self.layer(format!("{name}/early files"), "layer.tar", &[], changes);
+            let (inputs, layers) = place_layers("layers", &[layer("early".to_owned(), step)]);
+            let output = "out/early.cpio".to_owned();
+            let spec = InitramfsSpec { output, epoch: self.stack.epoch, layers, ..InitramfsSpec::default() };
+            let step = self.image(format!("{name}/early"), &Spec::Initramfs(spec), inputs);
+            archives.push(Input::Output { step, path: "early.cpio".to_owned() });
+        }
+        for archive in &initramfs.prepend {
+            archives.push(match &archive.value {
+                ArchiveFile::Target(reference) => self.reference(reference),
+                ArchiveFile::File(path) => self.project_file(path).0,
+            });
+        }
+        archives
     }
 
     /// Adds the step that makes a layer of kernel modules.

@@ -1,7 +1,10 @@
-//! Writes device trees: one that is there, or an empty one, with edits.
+//! Writes device trees: one that is there, or an empty one, with overlays and edits.
+
+pub(crate) mod compile;
 
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 
 use fdt::{Edit, Part, Tree};
 
@@ -13,24 +16,34 @@ use crate::spec::{DeviceTreeSpec, RamdiskSpec};
 const CHOSEN: &str = "/chosen";
 
 /// Edits the base and writes it as a blob and as source. Fails when the result is not a device tree that anybody could
-/// read, with all that is wrong.
-pub(crate) fn write(spec: &DeviceTreeSpec, directory: &Directory<'_>) -> Result<(), Error> {
-    let base = match &spec.base {
-        Some(base) => {
-            let path = directory.path(base);
-            let bytes = fs::read(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
-            Tree::parse(&bytes).map_err(|source| Error::DeviceTreeRead { path, source })?
-        }
+/// read, with all that is wrong; returns what is wrong and was so in the base.
+pub(crate) fn write(spec: &DeviceTreeSpec, directory: &Directory<'_>) -> Result<Vec<String>, Error> {
+    let mut base = match &spec.base {
+        Some(base) => read(&directory.path(base))?,
         None => Tree::default(),
     };
+    for overlay in &spec.overlays {
+        let path = directory.path(overlay);
+        let overlay = read(&path)?;
+        base = base.overlaid(overlay).map_err(|source| Error::DeviceTreeOverlay { path, source })?;
+    }
+    // What the recipe calls nodes goes before what the source calls them.
+    let mut labels = base.symbols();
+    labels.extend(spec.labels.clone());
+    if spec.drop_symbols {
+        base = base.without_symbols();
+    }
+    let inherited = fdt::check(&base);
     let mut edits = spec.edits.clone();
     if let Some(ramdisk) = &spec.ramdisk {
         edits.extend(ramdisk_edits(ramdisk, directory)?);
     }
-    let tree = base.edited(&edits, &spec.labels).map_err(Error::DeviceTreeEdit)?;
-    let problems: Vec<String> = fdt::check(&tree).iter().map(ToString::to_string).collect();
+    let tree = base.edited(&edits, &labels).map_err(Error::DeviceTreeEdit)?;
+    let is_told =
+        |problem: &fdt::Problem| inherited.contains(problem) && (!spec.strict || problem.is_of_name);
+    let (told, problems): (Vec<_>, Vec<_>) = fdt::check(&tree).into_iter().partition(is_told);
     if !problems.is_empty() {
-        return Err(Error::DeviceTree(problems));
+        return Err(Error::DeviceTree(problems.iter().map(ToString::to_string).collect()));
     }
     let blob = tree.write().map_err(Error::DeviceTreeWrite)?;
     for (path, bytes) in [(&spec.output, blob), (&spec.source_output, tree.to_dts().into_bytes())] {
@@ -39,7 +52,12 @@ pub(crate) fn write(spec: &DeviceTreeSpec, directory: &Directory<'_>) -> Result<
         writer.write_all(&bytes).map_err(|source| output.error(source))?;
         output.close(writer)?;
     }
-    Ok(())
+    Ok(told.iter().map(ToString::to_string).collect())
+}
+
+fn read(path: &Path) -> Result<Tree, Error> {
+    let bytes = fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    Tree::parse(&bytes).map_err(|source| Error::DeviceTreeRead { path: path.to_owned(), source })
 }
 
 /// Says where the ramdisk is: `linux,initrd-start` and the first byte after it.

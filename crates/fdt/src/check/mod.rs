@@ -1,4 +1,6 @@
-//! What every tree has to satisfy (Devicetree Specification v0.4, chapter 2), whatever it describes.
+//! What every tree has to satisfy (Devicetree Specification v0.4, chapters 2 and 3), whatever it describes.
+
+mod references;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,11 +20,14 @@ pub struct Problem {
     pub expected: String,
     /// What it is.
     pub found: String,
+    /// Whether only the node's name is at odds with it, which drivers do not look at: the trees of many boards have such
+    /// nodes.
+    pub is_of_name: bool,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Problem { node, property, expected, found } = self;
+        let Problem { node, property, expected, found, .. } = self;
         write!(f, "`{property}` of `{node}` should be {expected}, but is {found}")
     }
 }
@@ -32,19 +37,30 @@ impl fmt::Display for Problem {
 /// Names, which cannot be written if they are wrong, are not looked at. A property whose length depends on one
 /// that is wrong itself is passed over.
 pub fn check(tree: &Tree) -> Vec<Problem> {
-    let mut checker = Checker { phandles: BTreeMap::new(), problems: Vec::new() };
+    let mut checker = Checker { tree, phandles: BTreeMap::new(), problems: Vec::new() };
     checker.number(&mut vec![&tree.root]);
     checker.node(&mut vec![&tree.root]);
     checker.problems
 }
 
-/// Properties that are one string (2.3, 3.6); of the others with strings, `compatible` is a list.
-const STRINGS: [&str; 5] = ["bootargs", "device_type", "model", "status", "stdout-path"];
+/// Properties that are one string (2.3, 3.6); of the others with strings, `compatible` and names are lists.
+const STRINGS: [&str; 5] = ["bootargs", "device_type", "label", "model", "serial-number"];
+/// What a node may say of itself (2.3.4), and what Linux takes for the first of these.
+const STATES: [&str; 5] = ["okay", "ok", "disabled", "reserved", "fail"];
+/// Properties that are only there or not (2.3.9, 2.4, 3.5): whoever gives one the value 0 does not get what he wants.
+const FLAGS: [&str; 6] =
+    ["dma-coherent", "dma-noncoherent", "gpio-controller", "interrupt-controller", "no-map", "reusable"];
+/// Numbers of one or two cells (2.3, 3.6, 3.8.1).
+const NUMBERS: [&str; 4] =
+    ["clock-frequency", "linux,initrd-end", "linux,initrd-start", "timebase-frequency"];
+/// Nodes of these types are nothing without `reg` (3.4, 3.8.1).
+const WITH_REG: [&[u8]; 2] = [b"cpu\0", b"memory\0"];
 
 /// The nodes from the root to one of them.
 type Chain<'a> = [&'a Node];
 
 struct Checker<'a> {
+    tree: &'a Tree,
     /// The first node with each number.
     phandles: BTreeMap<u32, Vec<&'a Node>>,
     problems: Vec<Problem>,
@@ -68,6 +84,10 @@ impl<'a> Checker<'a> {
         for property in &node.properties {
             self.property(chain, &property.name, &property.value);
         }
+        let is_kind = |kind: &&[u8]| node.property("device_type") == Some(*kind);
+        if WITH_REG.iter().any(is_kind) && node.property("reg").is_none() {
+            self.report(chain, "reg", "in a node of this `device_type`", "missing".to_owned());
+        }
         for child in &node.children {
             chain.push(child);
             self.node(chain);
@@ -77,6 +97,9 @@ impl<'a> Checker<'a> {
 
     fn property(&mut self, chain: &Chain<'a>, name: &str, value: &[u8]) {
         let is_string = || value.strip_suffix(&[0]).is_some_and(|string| !string.contains(&0));
+        if self.reference(chain, name, value) {
+            return;
+        }
         let is_list = |list: &[u8]| list.split(|byte| *byte == 0).all(|string| !string.is_empty());
         let (expected, is_right) = match name {
             "reg" => return self.reg(chain, value),
@@ -89,6 +112,23 @@ impl<'a> Checker<'a> {
             }
             "compatible" => {
                 ("strings, each with a NUL at its end", value.strip_suffix(&[0]).is_some_and(is_list))
+            }
+            "enable-method" => {
+                ("strings, each with a NUL at its end", value.strip_suffix(&[0]).is_some_and(is_list))
+            }
+            "status" => {
+                let state = value.strip_suffix(&[0]).unwrap_or_default();
+                let is_known =
+                    STATES.iter().any(|known| known.as_bytes() == state) || state.starts_with(b"fail-");
+                ("`okay`, `disabled`, `reserved` or `fail`", is_known)
+            }
+            "stdout-path" if is_string() => return self.console(chain, value),
+            "stdout-path" => ("one string with a NUL at its end", false),
+            _ if FLAGS.contains(&name) => ("without a value", value.is_empty()),
+            _ if NUMBERS.contains(&name) => ("one or two cells", [4, 8].contains(&value.len())),
+            // Some are empty strings, where what would be named has no name.
+            _ if name.ends_with("-names") => {
+                ("strings, each with a NUL at its end", value.last() == Some(&0))
             }
             _ if STRINGS.contains(&name) => ("one string with a NUL at its end", is_string()),
             _ if name.starts_with('#') && name.ends_with("-cells") => ("one cell", cell(value).is_some()),
@@ -119,6 +159,7 @@ impl<'a> Checker<'a> {
         if !unit_matches(unit, bytes, is_pci) {
             let expected = format!("at the unit address `{unit}`");
             self.report(chain, "reg", &expected, format!("at {}", shown(bytes)));
+            self.problems.iter_mut().last().expect("it was reported").is_of_name = true;
         }
     }
 
@@ -203,7 +244,7 @@ impl<'a> Checker<'a> {
 
     fn report(&mut self, chain: &Chain<'a>, property: &str, expected: &str, found: String) {
         let (property, expected) = (property.to_owned(), expected.to_owned());
-        self.problems.push(Problem { node: path(chain), property, expected, found });
+        self.problems.push(Problem { node: path(chain), property, expected, found, is_of_name: false });
     }
 }
 
