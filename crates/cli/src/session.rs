@@ -146,6 +146,23 @@ impl<'a> Session<'a> {
         Ok(Built { outcome, cache, wall })
     }
 
+    /// Tells what our tools noted in the steps that ran: warnings of compilers of device trees, exact sizes. Tests tell
+    /// theirs themselves.
+    pub(crate) fn tell_notes(&self, prepared: &Prepared, built: &Built<'_>) -> Result<(), Failure> {
+        for (id, step) in prepared.lowered.graph.steps() {
+            let is_of_tool = step.arguments.first().is_some_and(|program| program.starts_with("tools/"));
+            let Some(StepOutcome::Ran { result, .. }) = built.outcome.step(id) else { continue };
+            if !is_of_tool || prepared.lowered.tests.values().any(|test| *test == id) {
+                continue;
+            }
+            let log = self.caches.store.read(&result.log).map_err(Failure::machine)?;
+            for note in String::from_utf8_lossy(&log).lines().filter_map(|line| line.strip_prefix("note: ")) {
+                self.ui.note(&format!("{}: {note}", step.label));
+            }
+        }
+        Ok(())
+    }
+
     fn builder(&self) -> Builder<'_> {
         Builder {
             global: self.global,

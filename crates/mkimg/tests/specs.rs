@@ -34,7 +34,7 @@ impl Build {
         fs::write(path, text).unwrap();
     }
 
-    fn run(&self, json: &str) -> Result<(), Error> {
+    fn run(&self, json: &str) -> Result<Vec<String>, Error> {
         self.write("in/spec.json", json);
         run(&read_spec(&self.path().join("in/spec.json"))?, self.path())
     }
@@ -265,7 +265,7 @@ fn files_are_extracted_through_links_and_globs() {
 fn an_initramfs_in_every_compression_is_the_same_archive() {
     let build = Build::new();
     build.layer("base", BASE);
-    let dumps = ["none", "gzip", "zstd", "xz"].map(|compression| {
+    let dumps = ["none", "gzip", "zstd", "xz", "lz4"].map(|compression| {
         build
             .run(&format!(
                 r#"{{"kind":"initramfs","output":"out/i.{compression}","epoch":9,"layers":["in/base.tar"],
@@ -362,4 +362,27 @@ fn the_tool_has_exit_codes() {
         errors,
         "error: could not read `in/nothing.json`\n  caused by: No such file or directory (os error 2)\n"
     );
+}
+
+#[test]
+fn what_no_kernel_unpacks_does_not_come_in_front() {
+    let build = Build::new();
+    build.layer("base", BASE);
+    build.write("in/front", "rubbish");
+    let initramfs = |name: &str| {
+        build.run(&format!(
+            r#"{{"kind":"initramfs","output":"out/i","epoch":9,"layers":["in/base.tar"],"prepend":["in/{name}"]}}"#
+        ))
+    };
+    let text = render(&initramfs("front").unwrap_err());
+    assert!(
+        text.contains("cannot come before an archive: it is none that a kernel unpacks; it begins"),
+        "{text}"
+    );
+    build.write("in/odd", "070701\n");
+    let notes = initramfs("odd").unwrap();
+    let size = fs::metadata(build.path().join("out/i")).unwrap().len();
+    let expected =
+        format!("i has {size} bytes: an archive of {}, not compressed, behind 8 of other archives", size - 8);
+    assert_eq!(notes, [expected]);
 }

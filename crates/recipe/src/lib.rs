@@ -26,7 +26,10 @@ pub mod suggest;
 mod target;
 mod value;
 
-pub use device_tree::{Dtb, NodePath, PropertyName, PropertyPart, PropertyValue, RegionRef};
+pub use device_tree::{
+    Chosen, Cpus, Dtb, GicV2, GicV3, InSource, NodeName, NodePath, Origin, Pl011, PropertyName, PropertyPart,
+    PropertyValue, PsciMethod, RegionRef, Root, VirtioMmio, Window,
+};
 pub use git::{GitAddress, GitRev};
 pub use kernel::{ConfigPart, Kernel, Symbol, SymbolValue, Toolchain};
 pub use knobs::Settings;
@@ -47,6 +50,7 @@ pub use stack::{
     DebianSource, Environment, GitSource, Knob, KnobTable, KnobType, KnobValue, PathSource, Source, UrlSource,
 };
 pub use target::{
-    Applet, Command, Compression, Content, DirectoryEntry, Extract, FileEntry, Filesystem, FilesystemType,
-    Group, Initramfs, KernelPackage, Modules, Rootfs, Run, Target, User,
+    Applet, ArchiveFile, Command, Compression, Content, DeviceEntry, DeviceType, DirectoryEntry, Extract,
+    FileEntry, Filesystem, FilesystemType, Group, Initramfs, KernelPackage, Modules, Rootfs, Run, Target,
+    User,
 };

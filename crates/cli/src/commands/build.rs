@@ -24,6 +24,7 @@ pub(crate) fn run(global: &Global, ui: &Ui, targets: &Targets) -> Result<(), Fai
         .collect();
     let steps: Vec<_> = names.iter().map(|name| prepared.lowered.targets[*name].step).collect();
     let built = session.build(&prepared, &steps)?;
+    session.tell_notes(&prepared, &built)?;
 
     let mut stats = session.state.exported_stats()?;
     let (mut reported, mut tainted) = (Vec::new(), Vec::new());

@@ -28,6 +28,7 @@ pub(crate) fn run(global: &Global, ui: &Ui, tests: &Targets) -> Result<(), Failu
         .collect();
     let steps: Vec<_> = names.iter().map(|name| prepared.lowered.tests[*name]).collect();
     let built = session.build(&prepared, &steps)?;
+    session.tell_notes(&prepared, &built)?;
     session.keep(&prepared, &built)?;
 
     let (mut passed, mut failed) = (0, 0);

@@ -56,3 +56,36 @@ fn the_command_line_of_a_machine_can_be_seen() {
     assert!(shown.stdout.starts_with("qemu-system-x86_64 -nodefaults"), "{}", shown.stdout);
     assert!(shown.stdout.contains("-append 'console=ttyS0 quiet panic=-1'"), "{}", shown.stdout);
 }
+
+#[test]
+fn device_trees_out_of_nothing_and_out_of_source() {
+    let project = Project::copy_of("examples/device-tree");
+    // What the compiler has to say is said, and is no error.
+    let board = project.read("boards/board.dts");
+    project.write("boards/board.dts", &format!("{board}/ {{ led@7 {{ label = \"{}\"; }}; }};\n", unique()));
+    let built = project.succeed(&["build"]);
+    assert!(built.stderr.contains("note: board/source: in/source/0/board.dts:"), "{}", built.stderr);
+    assert!(built.stderr.contains("Warning (unit_address_vs_reg): /led@7"), "{}", built.stderr);
+    let source = project.read("out/board/board.dts");
+    assert!(source.contains("sensor@48") && !source.contains("__symbols__"), "{source}");
+    assert!(project.read("out/guest/guest.dts").contains("virtio@a003e00"));
+
+    let overlay = project.read("boards/sensor.dtso");
+    project.write("boards/sensor.dtso", &overlay.replace("&i2c", "&i2d"));
+    project.fail(&["build", "board"], 1, &["it refers to `&i2d`", "did you mean `i2c`?"]);
+    project.write("boards/sensor.dtso", &overlay);
+    project.write("boards/board.dts", &board.replace("status = \"okay\";", "reg = <1>;"));
+    project.fail(
+        &["build", "board"],
+        1,
+        &["`reg` of `/soc/serial@1000` should be entries of 2 cells (1 + 1)"],
+    );
+    project.write("boards/board.dts", &board.replace("soc.dtsi", "sok.dtsi"));
+    project.fail(
+        &["build", "board"],
+        1,
+        &["sok.dtsi: No such file", "list the directory that has it in `includes`"],
+    );
+    project.write("boards/board.dts", &board.replace("&uart {", "&uart {{"));
+    project.fail(&["build", "board"], 1, &["`dtc` does not accept `in/source/0/board.dts`", "board.dts:10"]);
+}

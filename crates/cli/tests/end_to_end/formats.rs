@@ -21,6 +21,10 @@ fn foreign_tools_accept_our_images() {
             .any(|line| line.starts_with("-rw-r-----   1 0        42 ") && line.ends_with(" etc/secret")),
         "{cpio}"
     );
+    let has =
+        |start: &str, end: &str| cpio.lines().any(|line| line.starts_with(start) && line.ends_with(end));
+    assert!(has("crw-------   1 0        0          5,   1 ", " dev/console"), "{cpio}");
+    assert!(has("brw-rw----   1 0        6        254,   0 ", " dev/vda"), "{cpio}");
     let tar = project.read("out/layer-accepted/list");
     assert!(
         tar.lines().any(|line| line.starts_with("drwxrwsr-x 1000/1000 ") && line.ends_with(" srv/")),

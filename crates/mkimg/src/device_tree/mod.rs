@@ -120,6 +120,40 @@ mod tests {
     }
 
     #[test]
+    fn what_was_wrong_in_a_blob_is_only_told() {
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = Directory::new(scratch.path());
+        let set = |node: &str, property: &str, value| Edit::SetProperty {
+            node: node.to_owned(),
+            property: property.to_owned(),
+            value,
+        };
+        let wrong = [
+            set("/a", "status", vec![Part::U32(vec![1])]),
+            set("/b@7", "reg", vec![Part::U32(vec![0, 8, 1])]),
+            set("/__symbols__", "a", vec![Part::String("/a".to_owned())]),
+        ];
+        let base = Tree::default().edited(&wrong, &fdt::Labels::new()).unwrap();
+        fs::write(scratch.path().join("base"), base.write().unwrap()).unwrap();
+        let reference = Part::Phandle(fdt::Reference::Label("a".to_owned()));
+        let edits = vec![set("/c", "memory-region", vec![reference])];
+        let spec = DeviceTreeSpec { base: Some("base".to_owned()), edits, drop_symbols: true, ..spec() };
+        let told = write(&spec, &directory).unwrap();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].starts_with("`status` of `/a` should be `okay`"), "{told:?}");
+        let source = fs::read_to_string(scratch.path().join("out/a.dts")).unwrap();
+        assert!(source.contains("memory-region = <0x01>") && !source.contains("__symbols__"), "{source}");
+
+        // In source of one's own a value counts; what a node is called does not yet.
+        let error =
+            write(&DeviceTreeSpec { strict: true, ..spec.clone() }, &directory).unwrap_err().to_string();
+        assert!(error.contains("`status` of `/a`") && !error.contains("`/b@7`"), "{error}");
+        let edits = vec![set("/d", "status", vec![Part::U32(vec![1])])];
+        let error = write(&DeviceTreeSpec { edits, ..spec }, &directory).unwrap_err().to_string();
+        assert!(error.contains("`status` of `/d`") && !error.contains("`/a`"), "{error}");
+    }
+
+    #[test]
     fn what_is_no_device_tree_is_said_so() {
         let scratch = tempfile::tempdir().unwrap();
         let directory = Directory::new(scratch.path());

@@ -20,8 +20,8 @@ pub(crate) fn edits(dtb: &Dtb) -> Vec<(Edit, &Place)> {
     }
     // What is inside comes before what it is in, whose name is a part of its path.
     for (node, name) in dtb.rename.iter().rev() {
-        let name = Spanned { value: name.as_str().to_owned(), place: &name.place };
-        edits.push((Edit::RenameNode { node: node.as_str().to_owned(), name: name.value }, name.place));
+        let edit = Edit::RenameNode { node: node.as_str().to_owned(), name: name.as_str().to_owned() };
+        edits.push((edit, &name.place));
     }
     parts(dtb, &mut |part, place| edits.extend(part.into_iter().map(|edit| (edit, place))));
     for (node, properties) in &dtb.nodes {
