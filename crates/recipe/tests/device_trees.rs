@@ -183,8 +183,8 @@ fn one_base_or_none() {
         "path = \"include\"",
         "file = \"include\"",
         &[
-            "`target.board.includes[0]` has no `path`",
-            "unknown key `file` in `target.board.includes[0]`; help: known keys: `source`, `path`",
+            "`target.board.includes` has no `path`",
+            "unknown key `file` in `target.board.includes`; help: known keys: `source`, `path`",
         ],
     );
     check(
