@@ -1,9 +1,12 @@
 //! Builds the tools that run inside sandboxes, as static executables, and hands them to `src/tools.rs`.
 //!
 //! They are separate programs so that a change of the command line or the engine leaves the images they
-//! made valid; and they are embedded so that one `bootwright` is all that anybody installs.
+//! made valid; and they are embedded so that one `bootwright` is all that anybody installs. So are the projects
+//! that `bootwright init` starts from, for `src/templates.rs`: those that tests build and boot.
 #![allow(clippy::disallowed_methods, reason = "a build script is told everything through the environment")]
 
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
@@ -13,6 +16,11 @@ const TOOLS: &[(&str, &str)] =
     &[("kbuild", "kernel"), ("mkimg", "mkimg"), ("pkgroot", "distro"), ("runvm", "vm")];
 /// The crates whose change changes a tool.
 const CRATES: &[&str] = &["distro", "fdt", "kconfig", "kernel", "layer", "mkimg", "quilt", "sandbox", "vm"];
+
+/// Where projects are that others can start from.
+const TEMPLATES: &[&str] = &["examples", "stacks"];
+/// What is in them and belongs to whoever worked there: results, pins, and the Linux that `guest-arm64` can build.
+const PRIVATE: &[&str] = &["out", "bootwright.lock", "linux"];
 
 fn main() {
     let workspace = Path::new(&variable("CARGO_MANIFEST_DIR"))
@@ -26,6 +34,7 @@ fn main() {
     println!("cargo:rerun-if-changed={}", workspace.join("Cargo.lock").display());
 
     let out_dir = PathBuf::from(variable("OUT_DIR"));
+    fs::write(out_dir.join("templates.rs"), templates(&workspace)).expect("OUT_DIR can be written");
     // OUT_DIR is <target>/<profile>/build/<package>/out. All profiles of `bootwright` share one build.
     let target_dir = out_dir.ancestors().nth(4).expect("OUT_DIR is below the target directory").join("tools");
     let target = variable("TARGET");
@@ -41,6 +50,46 @@ fn main() {
         fs::write(out_dir.join(tool), bytes).expect("OUT_DIR can be written");
     }
     fs::write(out_dir.join("digests"), digests).expect("OUT_DIR can be written");
+}
+
+/// Returns the templates as an expression: of each the name, where it is, and its files.
+fn templates(workspace: &Path) -> String {
+    let mut text = String::from("&[\n");
+    for parent in TEMPLATES {
+        for (name, path) in entries(&workspace.join(parent)) {
+            if path.join("bootwright.toml").is_file() {
+                text.push_str(&format!("Template {{ name: {name:?}, place: \"{parent}/{name}\", files: &[\n"));
+                files(&path, "", &mut text);
+                text.push_str("] },\n");
+            }
+        }
+    }
+    text + "]\n"
+}
+
+/// Adds the files below `directory`, the executable ones marked.
+fn files(directory: &Path, prefix: &str, text: &mut String) {
+    println!("cargo:rerun-if-changed={}", directory.display());
+    for (name, path) in entries(directory) {
+        let metadata = path.symlink_metadata().expect("it was listed");
+        if PRIVATE.contains(&name.as_str()) {
+            continue;
+        }
+        if metadata.is_dir() {
+            files(&path, &format!("{prefix}{name}/"), text);
+        } else if metadata.is_file() {
+            let is_executable = metadata.permissions().mode() & 0o100 != 0;
+            text.push_str(&format!("(\"{prefix}{name}\", {is_executable}, include_bytes!({path:?})),\n"));
+        }
+    }
+}
+
+/// Returns what is in a directory by name, in the order of the names, without what is hidden.
+fn entries(directory: &Path) -> BTreeMap<String, PathBuf> {
+    let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    let entries = entries.map(|entry| entry.expect("it can be listed"));
+    let named = entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()));
+    named.filter(|(name, _)| !name.starts_with('.')).collect()
 }
 
 fn cargo(workspace: &Path, target: &str, target_dir: &Path) -> Command {

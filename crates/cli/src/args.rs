@@ -108,13 +108,46 @@ pub(crate) enum Command {
     Test(Targets),
     /// Boot a machine with this terminal as its console (Ctrl-a x leaves)
     #[command(after_help = "Examples:\n  bootwright run                   the project's only machine\n  \
-                            bootwright run guest --dry-run   print the QEMU command line")]
+                            bootwright run guest --dry-run   print the QEMU command line\n  \
+                            bootwright run --gdb             wait for a debugger at 127.0.0.1:1234")]
     Run {
         /// The machine [default: the only one]
         machine: Option<String>,
-        /// Print the QEMU command line instead of running it
+        /// Build what it needs, put that into `out/`, and print the QEMU command line instead of running it
         #[arg(long)]
         dry_run: bool,
+        /// Start the guest when a debugger says so, which connects to this port of 127.0.0.1 [default port: 1234]
+        #[arg(
+            long,
+            value_name = "PORT",
+            num_args = 0..=1,
+            require_equals = true,
+            default_missing_value = "1234",
+            value_parser = clap::value_parser!(u16).range(1..)
+        )]
+        gdb: Option<u16>,
+    },
+    /// Show what lies where in a machine's memory
+    #[command(after_help = "Examples:\n  bootwright inspect               the project's only machine\n  \
+                            bootwright inspect guest --json  its address map for programs")]
+    Inspect {
+        /// A machine with `regions` [default: the only one]
+        machine: Option<String>,
+    },
+    /// Start a project from a template
+    #[command(after_help = "Examples:\n  bootwright init --list           what there is to start from\n  \
+                            bootwright init hello            Debian, booted, in the new directory `hello`\n  \
+                            bootwright init --from guest-arm64 guest")]
+    Init {
+        /// Where: a directory that is empty or not there [default: the current one]
+        #[arg(value_name = "DIR")]
+        place: Option<PathBuf>,
+        /// The template
+        #[arg(long, value_name = "TEMPLATE", default_value = "quickstart")]
+        from: String,
+        /// List the templates
+        #[arg(long, conflicts_with_all = ["place", "from"])]
+        list: bool,
     },
     /// Show what a build would run, why, and how long it would take
     #[command(after_help = "Examples:\n  bootwright plan disk\n  bootwright plan --json")]

@@ -15,6 +15,7 @@ mod project_state;
 mod session;
 mod signals;
 mod sources;
+mod templates;
 mod tools;
 mod ui;
 mod unpack;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -220,8 +220,19 @@ impl<'a> Session<'a> {
         step: StepId,
         what: Interactive<'_>,
     ) -> Result<i32, Failure> {
+        self.enter_with(prepared, step, what, None)
+    }
+
+    /// Does the same with a socket, which the command finds as [`local::SOCKET`].
+    pub(crate) fn enter_with(
+        &self,
+        prepared: &Prepared,
+        step: StepId,
+        what: Interactive<'_>,
+        socket: Option<BorrowedFd<'_>>,
+    ) -> Result<i32, Failure> {
         self.at_terminal(prepared, step, |executor, request, console| {
-            executor.enter(request, what, &environment::terminal(), console)
+            executor.enter(request, what, &environment::terminal(), Console { socket, ..console })
         })
     }
 
@@ -258,7 +269,7 @@ impl<'a> Session<'a> {
         let executor = self.caches.executor(NonZeroUsize::MIN, None)?;
         self.ui.clear();
         let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-        let console = Console { input: input.as_fd(), output: output.as_fd(), error: error.as_fd() };
+        let console = Console { input: input.as_fd(), output: output.as_fd(), error: error.as_fd(), socket: None };
         run(&executor, &request, console).map_err(executor_failure)
     }
 

@@ -1,6 +1,6 @@
 //! Steps with somebody at the keyboard: shells in their sandboxes, and commands that talk to a terminal.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::path::Path;
 
 use cas::{Digest, ImportMode};
@@ -22,7 +22,13 @@ pub struct Console<'a> {
     pub output: BorrowedFd<'a>,
     /// Standard error; with a terminal, what the command prints there goes to `output`.
     pub error: BorrowedFd<'a>,
+    /// A socket for the command, which finds it as file descriptor [`SOCKET`]. It may have been made where there is
+    /// a network.
+    pub socket: Option<BorrowedFd<'a>>,
 }
+
+/// The file descriptor of a socket that a command is given.
+pub const SOCKET: RawFd = 3;
 
 /// What is run in a sandbox instead of the step's command.
 #[derive(Clone, Copy, Debug)]
@@ -146,7 +152,8 @@ impl LocalExecutor<'_> {
                 stderr: Stream::File(console.error),
             }
         };
-        let files = Files { standard, ..Files::default() };
+        let inherited = console.socket.map(|socket| (SOCKET, socket)).into_iter().collect();
+        let files = Files { standard, inherited };
         let ended = sandbox::spawn(sandbox, &files, &self.options.init).and_then(|mut child| {
             if terminal {
                 sandbox::terminal::attach(&mut child, console.input, console.output)

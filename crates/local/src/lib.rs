@@ -23,7 +23,7 @@ pub use environment::ENVIRONMENT;
 pub use executor::{LocalExecutor, Options};
 pub use failed::FailedSandbox;
 pub use history::HistoryFile;
-pub use interactive::{Console, Interactive};
+pub use interactive::{Console, Interactive, SOCKET};
 pub use jobserver::Jobserver;
 pub use kept::{SweptKept, sweep_kept};
 pub use kvm::KvmNote;

@@ -40,7 +40,7 @@ pub use needs::{Goal, Needs, PackageRequest, PackageSet, needs};
 pub use place::{Place, SourceFile, Spanned};
 pub use problem::Problem;
 pub use project::{FILE_NAME, LoadError, Stack, fuzz, load, parse, parse_with};
-pub use region::{Address, Region, RegionContent, RegionRules};
+pub use region::{Address, Bounds, Region, RegionContent, RegionRules};
 pub use scalar::{
     Arch, Distro, EnvRef, GuestPath, KnobName, MachineRef, Mode, Name, OutputPath, PackageName, ProjectPath,
     Sha256, Size, SourceRef, TargetName, TargetRef, TimeSpan, Url, Uuid,

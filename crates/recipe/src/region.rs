@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::Spanned;
+use crate::{Problem, Spanned};
 use crate::reader::{FromText, Read, ReadFields, Reader, Wrong, table};
 use crate::scalar::{Name, TargetRef};
 use crate::value::{Table, Value};
@@ -52,6 +52,9 @@ table! {
         after: Option<Spanned<Name>>,
         /// The reserved region that it is a part of.
         inside: Option<Spanned<Name>>,
+        /// Addresses that it must not leave, from the first up to, and without, the second:
+        /// `["0x54000000", "0x58000000"]`.
+        within: Option<Spanned<Bounds>>,
         /// A power of two that divides its address.
         align: Option<Spanned<Address>>,
         /// The most bytes that it may take.
@@ -109,6 +112,44 @@ impl JsonSchema for Region {
             }
         }
         schema
+    }
+}
+
+/// Two addresses: from the first up to, and without, the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The first address.
+    pub start: Address,
+    /// The first that is beyond.
+    pub end: Address,
+}
+
+impl Read for Bounds {
+    fn read(value: &Value, reader: &mut Reader) -> Option<Bounds> {
+        match Vec::<Address>::read(value, reader)?.as_slice() {
+            [start, end] if start < end => Some(Bounds { start: *start, end: *end }),
+            _ => {
+                let problem = Problem::at(&value.place, "these are not a lower and a higher address");
+                reader.problems.push(problem.help("write them as in `[\"0x54000000\", \"0x58000000\"]`"));
+                None
+            }
+        }
+    }
+}
+
+impl JsonSchema for Bounds {
+    fn schema_name() -> Cow<'static, str> {
+        "Bounds".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "array",
+            "items": generator.subschema_for::<Address>(),
+            "minItems": 2,
+            "maxItems": 2,
+            "description": "Two addresses: from the first up to, and without, the second.",
+        })
     }
 }
 

@@ -50,6 +50,11 @@ string_schema!(
 );
 
 impl Name {
+    /// Returns the name that `text` is; `None` if it can be none.
+    pub fn new(text: &str) -> Option<Name> {
+        Name::from_text(text).ok()
+    }
+
     /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0

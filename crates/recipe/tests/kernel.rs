@@ -56,6 +56,7 @@ ram    = { reserve = "512M", at = "0x48000000" }
 kernel = { linux = "kernel", at = "0x48000000", inside = "ram", entry = true }
 dtb    = { raw = "dtb", at = "0x47000000", max = "1M" }
 initrd = { raw = "initrd", at = "0x54000000", inside = "ram" }
+extra  = { raw = "initrd", inside = "ram", within = ["0x54000000", "0x58000000"], align = "4K" }
 
 [test.boots]
 machine = "guest"
@@ -120,6 +121,7 @@ fn a_kernel_is_four_steps_and_a_device_tree_two() {
         "dtb/machine: tools/runvm dumpdtb in/machine.json out/machine.dtb",
         "dtb: tools/mkimg in/spec.json",
         "initrd/modules: tools/mkimg in/spec.json",
+        "map guest: tools/runvm map in/machine.json out",
         "test boots: tools/runvm boot in/boot.json out",
     ] {
         assert!(steps.iter().any(|step| step == expected), "{expected}\n{}", steps.join("\n"));
@@ -142,6 +144,11 @@ fn a_kernel_is_four_steps_and_a_device_tree_two() {
     has(
         r#""name":"kernel","content":{"linux-image":"in/regions/kernel"},"place":{"at":"0x48000000"},"inside":"ram""#,
     );
+    // What lies where is checked by a step that knows the lines, and booted by one that does not.
+    has(
+        r#""within":{"start":"0x54000000","end":"0x58000000"},"align":"0x00001000","declared":"bootwright.toml:50"}"#,
+    );
+    has(r#""within":{"start":"0x54000000","end":"0x58000000"},"align":"0x00001000"}"#);
 }
 
 #[test]
@@ -157,14 +164,17 @@ fn a_kernel_is_as_old_as_its_source() {
 }
 
 #[test]
-fn lines_that_move_compile_nothing() {
-    let kernels = |text: &str| -> BTreeMap<String, usize> {
+fn lines_that_move_compile_and_boot_nothing() {
+    let inputs = |text: &str, label: &str| -> BTreeMap<String, usize> {
         let lowered = lowered(text);
-        let step = lowered.graph.steps().find(|(_, step)| step.label == "kernel").unwrap().1.clone();
+        let step = lowered.graph.steps().find(|(_, step)| step.label == label).unwrap().1.clone();
         step.inputs.iter().map(|input| (format!("{:?}", input.input), 1)).collect()
     };
     let moved = STACK.replacen("[stack]", "\n\n[stack]", 1);
-    assert_eq!(kernels(STACK), kernels(&moved));
+    for label in ["kernel", "test boots"] {
+        assert_eq!(inputs(STACK, label), inputs(&moved, label), "{label}");
+    }
+    assert_ne!(inputs(STACK, "map guest"), inputs(&moved, "map guest"));
 }
 
 #[track_caller]
@@ -195,6 +205,12 @@ fn wrong_kernels_trees_and_regions_are_refused() {
         &["has no region `rum`", "did you mean `ram`?"],
     );
     check("max = \"1M\"", "max = \"one\"", &["`one` is neither an address nor a size"]);
+    check(
+        "max = \"1M\"",
+        "within = [\"0x48000000\", \"0x47000000\"]",
+        &["these are not a lower and a higher address"],
+    );
+    check("max = \"1M\"", "within = [\"0x48000000\"]", &["these are not a lower and a higher address"]);
     check("raw = \"dtb\", ", "raw = \"dtb\", elf = \"dtb\", ", &["`raw` and `elf` exclude each other"]);
     check("max = \"1M\"", "entry = true", &["the first processor cannot start in two regions"]);
     check("bytes = \"00 ff\"", "bytes = \"0\"", &["bytes are pairs of hexadecimal digits"]);

@@ -22,6 +22,8 @@ pub const PANICS: &[&str] = &["Kernel panic - not syncing", "end Kernel panic", 
 
 /// How many bytes of the console are kept in `console.log`.
 const LOG_LIMIT: u64 = 64 * 1024 * 1024;
+/// The end of a `console.log` that is not all.
+const CUT_OFF: &str = "\n[the guest wrote more than this]\n";
 /// How long a guest that panicked may go on printing, so that the report shows its trace.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -58,10 +60,12 @@ pub enum BootError {
 pub struct Failure {
     /// What happened instead of what.
     pub what: String,
-    /// The last lines of the console.
+    /// Lines of the console: the last, or those around what failed the boot.
     pub console: Vec<String>,
     /// What QEMU itself complained about.
     pub qemu: Vec<String>,
+    /// The command line of QEMU, where the guest may never have run.
+    pub command: Option<String>,
 }
 
 impl fmt::Display for Failure {
@@ -70,13 +74,16 @@ impl fmt::Display for Failure {
         if self.console.is_empty() {
             write!(f, "\n  the console is empty")?;
         } else {
-            write!(f, "\n  last lines of the console:")?;
+            write!(f, "\n  lines of the console:")?;
         }
         for line in &self.console {
             write!(f, "\n  | {line}")?;
         }
         for line in &self.qemu {
             write!(f, "\n  qemu: {line}")?;
+        }
+        if let Some(command) = &self.command {
+            write!(f, "\n  it ran: {command}")?;
         }
         Ok(())
     }
@@ -156,14 +163,16 @@ fn attempt(boot: &Boot, map: &Map, host: &Host, engine: Engine, logs: &Path) -> 
     let console = qemu::Console::Program { qmp_socket: socket.to_string_lossy().into_owned() };
     let arguments = layout::arguments(&boot.machine, map, sockets.path(), engine, &console)
         .map_err(io("write the bare kernel"))?;
-    let (mut qemu, events) = Qemu::start(&host.program(boot.machine.arch), &arguments, &stderr_path)?;
+    let program = host.program(boot.machine.arch);
+    let (mut qemu, events) = Qemu::start(&program, &arguments, &stderr_path)?;
     let monitor = if qemu::is_held(&boot.machine, &console) {
         Monitor::connect_and_continue(&socket)
     } else {
         Monitor::connect(&socket)
     };
 
-    let mut talk = Conversation { boot, next: 0, console: Console::default(), log, logged: 0 };
+    let mut talk =
+        Conversation { boot, next: 0, console: Console::default(), log, logged: 0, is_cut_off: false };
     let timeout = Duration::from_secs(boot.timeout_seconds);
     let start = Instant::now();
     let mut last_words: Option<(Instant, String)> = None;
@@ -202,6 +211,11 @@ fn attempt(boot: &Boot, map: &Map, host: &Host, engine: Engine, logs: &Path) -> 
         talk.advance(&mut qemu);
     }
     let gave_up = matches!(end, End::GaveUp);
+    let shown = match &end {
+        End::Forbidden(text) => talk.console.lines_around(text),
+        _ => talk.console.last_lines(),
+    };
+    let mut qemu_failed = false;
     let what = match end {
         End::Through => None,
         End::Forbidden(text) => Some(format!("the console shows `{text}`")),
@@ -212,6 +226,7 @@ fn attempt(boot: &Boot, map: &Map, host: &Host, engine: Engine, logs: &Path) -> 
         }),
         End::Closed => {
             let status = wait_or_kill(&mut qemu).map_err(io("wait for QEMU"))?;
+            qemu_failed = !status.success();
             let stop = if status.success() { monitor.last_stop() } else { monitor.stop() };
             match (talk.waiting_for(), &stop) {
                 _ if !status.success() => Some(format!("QEMU failed: {status}")),
@@ -230,10 +245,13 @@ fn attempt(boot: &Boot, map: &Map, host: &Host, engine: Engine, logs: &Path) -> 
     let Some(what) = what else { return Ok(Attempt::Done) };
     let complaints = fs::read_to_string(&stderr_path).unwrap_or_default();
     let gave_up = gave_up || complaints.contains("KVM internal error");
+    let command = (qemu_failed || shown.is_empty())
+        .then(|| qemu::shell_line(&program.to_string_lossy(), &arguments));
     let failure = Failure {
         what,
-        console: talk.console.last_lines(),
+        console: shown,
         qemu: complaints.lines().take(10).map(str::to_owned).collect(),
+        command,
     };
     Ok(Attempt::Failed { failure, gave_up })
 }
@@ -274,14 +292,19 @@ struct Conversation<'a> {
     console: Console,
     log: File,
     logged: u64,
+    is_cut_off: bool,
 }
 
 impl Conversation<'_> {
     fn hear(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.console.push(bytes);
-        if self.logged < LOG_LIMIT {
-            self.log.write_all(bytes)?;
-            self.logged += bytes.len() as u64;
+        let left = LOG_LIMIT.saturating_sub(self.logged);
+        let kept = &bytes[..bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+        self.log.write_all(kept)?;
+        self.logged += kept.len() as u64;
+        if kept.len() < bytes.len() && !self.is_cut_off {
+            self.is_cut_off = true;
+            self.log.write_all(CUT_OFF.as_bytes())?;
         }
         Ok(())
     }
@@ -306,8 +329,9 @@ impl Conversation<'_> {
         })
     }
 
-    fn forbidden(&self) -> Option<String> {
+    /// Returns what the console shows now and must not.
+    fn forbidden(&mut self) -> Option<String> {
         let texts = PANICS.iter().copied().chain(self.boot.forbid.iter().map(String::as_str));
-        texts.into_iter().find(|text| self.console.contains(text)).map(str::to_owned)
+        self.console.shows_now(texts).map(str::to_owned)
     }
 }

@@ -4,13 +4,22 @@
 const WINDOW: usize = 256 * 1024;
 /// How many lines a report of a failed boot shows.
 const LAST_LINES: usize = 20;
+/// How many of these stand before the line that a report is about.
+const LINES_BEFORE: usize = 3;
+/// How much of a line a report shows.
+const LINE_LEN: usize = 200;
 
 /// The text of a console: escape sequences and carriage returns are dropped, bytes that are not UTF-8 are
 /// replaced. Only the last 256 KiB are kept.
 #[derive(Debug, Default)]
 pub struct Console {
     text: String,
+    /// What was found before ends here.
     searched: usize,
+    /// What [`Console::find`] last did not find, and how far it looked: most guests write byte by byte.
+    missed: (String, usize),
+    /// How far [`Console::shows_now`] looked.
+    watched: usize,
     pending: Vec<u8>,
     escape: Escape,
 }
@@ -89,38 +98,70 @@ impl Console {
                 cut += 1;
             }
             self.text.drain(..cut);
-            self.searched = self.searched.saturating_sub(cut);
+            for position in [&mut self.searched, &mut self.missed.1, &mut self.watched] {
+                *position = position.saturating_sub(cut);
+            }
         }
     }
 
     /// Returns whether `needle` stands after what was found before; if so, later searches start behind it.
     pub fn find(&mut self, needle: &str) -> bool {
-        match self.text[self.searched..].find(needle) {
+        let start = if self.missed.0 == needle { self.before(self.missed.1, needle) } else { 0 };
+        let start = start.max(self.searched);
+        match self.text[start..].find(needle) {
             Some(at) => {
-                self.searched += at + needle.len();
+                self.searched = start + at + needle.len();
                 true
             }
-            None => false,
+            None => {
+                self.missed.1 = self.text.len();
+                if self.missed.0 != needle {
+                    needle.clone_into(&mut self.missed.0);
+                }
+                false
+            }
         }
     }
 
-    /// Returns whether `needle` stands anywhere in what is kept.
-    pub fn contains(&self, needle: &str) -> bool {
-        self.text.contains(needle)
+    /// Returns the first of the texts that stands in what was written since this was asked last, or reaches
+    /// into that.
+    pub fn shows_now<'n>(&mut self, needles: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+        let watched = std::mem::replace(&mut self.watched, self.text.len());
+        needles.into_iter().find(|needle| self.text[self.before(watched, needle)..].contains(*needle))
+    }
+
+    /// Returns where a text begins at the earliest that ends behind `position`.
+    fn before(&self, position: usize, needle: &str) -> usize {
+        let mut start = position.saturating_sub(needle.len());
+        while !self.text.is_char_boundary(start) {
+            start -= 1;
+        }
+        start
     }
 
     /// Returns the last lines that are not empty, oldest first.
     pub fn last_lines(&self) -> Vec<String> {
-        let mut lines: Vec<String> = self
-            .text
-            .lines()
-            .rev()
-            .filter(|line| !line.trim().is_empty())
-            .take(LAST_LINES)
-            .map(|line| line.chars().take(200).collect())
-            .collect();
+        let mut lines: Vec<String> = self.lines().rev().take(LAST_LINES).collect();
         lines.reverse();
         lines
+    }
+
+    /// Returns the lines around the last that shows `needle`, oldest first: some before, more after it.
+    pub fn lines_around(&self, needle: &str) -> Vec<String> {
+        let Some(at) = self.text.rfind(needle) else { return self.last_lines() };
+        let line = self.text[..at].rfind('\n').map_or(0, |end| end + 1);
+        let before = self.text[..line].lines().rev().filter(|line| !line.trim().is_empty());
+        let n_before = before.take(LINES_BEFORE).count();
+        let all: Vec<String> = self.lines().collect();
+        let n_after = self.text[line..].lines().filter(|line| !line.trim().is_empty()).count();
+        let first = all.len().saturating_sub(n_after + n_before);
+        all.into_iter().skip(first).take(LAST_LINES).collect()
+    }
+
+    /// Returns the lines that are not empty, as far as a report shows them.
+    fn lines(&self) -> impl DoubleEndedIterator<Item = String> {
+        let lines = self.text.lines().filter(|line| !line.trim().is_empty());
+        lines.map(|line| line.chars().take(LINE_LEN).collect())
     }
 }
 
@@ -146,7 +187,37 @@ mod tests {
     fn a_search_goes_on_behind_the_last_find() {
         let mut console = console(&[b"one two one"]);
         assert!(console.find("two") && console.find("one") && !console.find("one"));
-        assert!(console.contains("two"));
+        assert!(!console.find("three"));
+        console.push(b"\nth");
+        assert!(!console.find("three"));
+        console.push(b"ree one");
+        assert!(console.find("three") && console.find("one"));
+    }
+
+    #[test]
+    fn what_is_watched_for_is_seen_once_and_across_pieces() {
+        let mut console = console(&[b"Kernel pa"]);
+        let texts = ["Oops", "Kernel panic"];
+        assert_eq!(console.shows_now(texts), None);
+        console.push("nic é".as_bytes());
+        assert_eq!(console.shows_now(texts), Some("Kernel panic"));
+        console.push(b"more");
+        assert_eq!(console.shows_now(texts), None);
+        assert_eq!(console.shows_now(["é"]), None);
+    }
+
+    #[test]
+    fn a_report_shows_what_a_panic_says_and_not_only_the_end_of_its_trace() {
+        let mut text: String = (0..30).map(|number| format!("line {number}\n\n")).collect();
+        text += "[1.0] Kernel panic - not syncing: no init\n";
+        text.extend((0..30).map(|number| format!("trace {number}\n")));
+        let console = console(&[text.as_bytes()]);
+        let shown = console.lines_around("Kernel panic");
+        assert_eq!(shown.len(), LAST_LINES);
+        let start = ["line 27", "line 28", "line 29", "[1.0] Kernel panic - not syncing: no init", "trace 0"];
+        assert_eq!(shown[..5], start);
+        assert_eq!(console.lines_around("line 0")[0], "line 0");
+        assert_eq!(console.lines_around("not there"), console.last_lines());
     }
 
     #[test]
@@ -165,7 +236,8 @@ mod tests {
         }
         console.push(b"\nend");
         assert!(console.text.len() <= 2 * WINDOW + 64 * 1024);
-        assert!(console.find("end") && !console.contains("start"));
+        assert!(console.find("end") && console.shows_now(["start"]).is_none());
+        assert_eq!(console.missed.0, "");
         assert_eq!(console.last_lines().last().map(String::as_str), Some("end"));
     }
 }

@@ -40,7 +40,7 @@ fn resolve(machine: &Machine, regions: &[Measured<'_>]) -> Result<Map, Problems>
     match map::resolve(&Board::new(machine.arch, machine.memory_mib), regions) {
         Ok(map) => {
             wrong.extend(device_tree_problem(machine, &map));
-            if wrong.is_empty() { Ok(map) } else { Err(Problems { problems: wrong, drawing: map.draw() }) }
+            if wrong.is_empty() { Ok(map) } else { Err(Problems::new(wrong, &map, regions)) }
         }
         Err(mut problems) => {
             problems.problems.extend(wrong);

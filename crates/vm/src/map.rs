@@ -155,5 +155,5 @@ pub fn resolve(board: &Board, regions: &[Measured<'_>]) -> Result<Map, Problems>
     let arrangement = place::place(board, regions, &mut problems);
     check::check(board, &arrangement, &mut problems);
     let map = arrangement.to_map(board);
-    if problems.is_empty() { Ok(map) } else { Err(Problems { problems, drawing: map.draw() }) }
+    if problems.is_empty() { Ok(map) } else { Err(Problems::new(problems, &map, regions)) }
 }

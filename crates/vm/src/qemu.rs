@@ -5,7 +5,7 @@ mod loader;
 pub use loader::{bare_kernel, needs_bare_kernel};
 
 use crate::map::Map;
-use crate::spec::{Arch, Disk, DiskAccess, DiskBus, DiskFormat, Gdb, Listen, Machine};
+use crate::spec::{Arch, Disk, DiskAccess, DiskBus, DiskFormat, Listen, Machine};
 use loader::Loading;
 
 /// The name that [`arguments`] gives the file with a [`bare_kernel`].
@@ -42,6 +42,21 @@ pub fn program(arch: Arch) -> &'static str {
         Arch::Arm64 => "qemu-system-aarch64",
         Arch::Riscv64 => "qemu-system-riscv64",
     }
+}
+
+/// Returns a command as one line that a shell takes.
+pub fn shell_line(program: &str, arguments: &[String]) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=+.,/:@%".contains(&byte);
+    let quoted = |word: &str| {
+        if !word.is_empty() && word.bytes().all(is_plain) {
+            word.to_owned()
+        } else {
+            format!("'{}'", word.replace('\'', "'\\''"))
+        }
+    };
+    let words: Vec<String> =
+        std::iter::once(program).chain(arguments.iter().map(String::as_str)).map(quoted).collect();
+    words.join(" ")
 }
 
 /// Returns the arguments that make QEMU be `machine`. The guest sees the same devices with either engine.
@@ -145,8 +160,14 @@ fn build(
     for words in &loading.arguments {
         push(&words.each_ref().map(String::as_str));
     }
-    if let Some(Gdb { listen, .. }) = &machine.gdb {
-        push(&["-gdb", &gdb(listen)]);
+    match machine.gdb.as_ref().map(|gdb| &gdb.listen) {
+        Some(Listen::Unix(path)) => push(&["-gdb", &format!("unix:{},server=on,wait=off", escape(path))]),
+        Some(Listen::Tcp(port)) => push(&["-gdb", &format!("tcp:127.0.0.1:{port}")]),
+        Some(Listen::Inherited(fd)) => {
+            let socket = format!("socket,id=gdb,fd={fd},server=on,wait=off");
+            push(&["-chardev", &socket, "-gdb", "chardev:gdb"]);
+        }
+        None => {}
     }
     if waits_for_debugger(machine) || is_held(machine, console) {
         push(&["-S"]);
@@ -177,13 +198,6 @@ fn board(machine: &Machine) -> String {
     board.to_owned()
 }
 
-fn gdb(listen: &Listen) -> String {
-    match listen {
-        Listen::Unix(path) => format!("unix:{},server=on,wait=off", escape(path)),
-        Listen::Tcp(port) => format!("tcp:127.0.0.1:{port}"),
-    }
-}
-
 fn drive(disk_idx: usize, disk: &Disk) -> String {
     let format = match disk.format {
         DiskFormat::Raw => "raw",
@@ -204,6 +218,14 @@ fn escape(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::Gdb;
+
+    #[test]
+    fn a_line_for_a_shell_keeps_every_word() {
+        let arguments = ["-append", "a 'b' $c", "", "x,y"].map(str::to_owned);
+        assert_eq!(shell_line("qemu", &arguments), r"qemu -append 'a '\''b'\'' $c' '' x,y");
+    }
+
     fn machine() -> Machine {
         Machine {
             arch: Arch::X86_64,
@@ -268,6 +290,11 @@ mod tests {
             Machine { gdb: Some(Gdb { listen: Listen::Tcp(1234), wait: false }), ..Machine::default() };
         let shown = arguments(&machine, Engine::Tcg, &console).join(" ");
         assert!(shown.ends_with(" -gdb tcp:127.0.0.1:1234"), "{shown}");
+        let machine =
+            Machine { gdb: Some(Gdb { listen: Listen::Inherited(3), wait: true }), ..Machine::default() };
+        let shown = arguments(&machine, Engine::Tcg, &console).join(" ");
+        let end = " -chardev socket,id=gdb,fd=3,server=on,wait=off -gdb chardev:gdb -S";
+        assert!(shown.ends_with(end), "{shown}");
     }
 
     #[test]

@@ -111,6 +111,19 @@ impl Default for Machine {
 }
 
 impl Machine {
+    /// Returns the same machine with other paths for its files.
+    #[must_use]
+    pub fn with_files(&self, path: impl Fn(&str) -> String) -> Machine {
+        let mut machine = self.clone();
+        let single = [&mut machine.kernel, &mut machine.initrd, &mut machine.dtb];
+        let disks = machine.disks.iter_mut().map(|disk| &mut disk.file);
+        let regions = machine.regions.iter_mut().filter_map(|region| region.content.file_mut());
+        for file in single.into_iter().flatten().chain(disks).chain(regions) {
+            *file = path(file);
+        }
+        machine
+    }
+
     /// Returns what may execute the guest: a hypervisor runs on TCG unless KVM is insisted on, since hardly
     /// any KVM can give a guest EL2.
     pub fn demand(&self) -> Accelerator {
@@ -140,6 +153,8 @@ pub enum Listen {
     Unix(String),
     /// A TCP port of 127.0.0.1: whoever can connect owns the guest.
     Tcp(u16),
+    /// The socket that QEMU inherits as this file descriptor, and on which somebody listens already.
+    Inherited(i32),
 }
 
 /// An instruction set, by the name that Linux gives it.

@@ -65,10 +65,44 @@ impl World {
 fn qemu_that_dies_at_once_is_heard() {
     let world = World::new("echo 'qemu: no such board' >&2; exit 1");
     let error = world.boot(world.machine()).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "QEMU failed: exit status: 1\n  the console is empty\n  qemu: qemu: no such board"
+    let start = format!(
+        "QEMU failed: exit status: 1\n  the console is empty\n  qemu: qemu: no such board\n  it ran: {} -nodefaults ",
+        world.path("qemu").display()
     );
+    assert!(error.to_string().starts_with(&start), "{error}");
+}
+
+#[test]
+fn a_guest_that_says_nothing_is_told_with_what_qemu_was_started_as() {
+    let world = World::new("exec sleep 60");
+    let boot = |timeout_seconds| {
+        let script = vec![Talk::Expect("hello".to_owned())];
+        let machine = world.machine();
+        let boot = Boot { machine, script, forbid: Vec::new(), ending: Ending::Running, timeout_seconds };
+        boot::run(&boot, &world.host, world.directory.path(), &mut |_| {}).unwrap_err().to_string()
+    };
+    let start = format!(
+        "the console did not show `hello` within 1 s\n  the console is empty\n  it ran: {} -nodefaults ",
+        world.path("qemu").display()
+    );
+    assert!(boot(1).starts_with(&start), "{}", boot(1));
+}
+
+#[test]
+fn a_flood_is_kept_as_far_as_its_limit_and_seen_to_its_end() {
+    // More than the log keeps, and then what fails the boot, whose trace is longer than a report.
+    let world = World::new(
+        "yes 0123456789abcdef | head -c 68000000; echo 'Kernel panic - not syncing: flooded'
+yes 'a trace' | head -100; exec sleep 60",
+    );
+    let error = world.boot(world.machine()).unwrap_err().to_string();
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines[0], "the console shows `Kernel panic - not syncing`");
+    assert_eq!(lines[5], "  | Kernel panic - not syncing: flooded", "{error}");
+    assert!(lines.len() < 30, "{error}");
+    let log = fs::read(world.path("console.log")).unwrap();
+    assert!(log.ends_with(b"\n[the guest wrote more than this]\n"));
+    assert_eq!(log.len(), (64 << 20) + 34);
 }
 
 #[test]

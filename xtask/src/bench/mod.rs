@@ -2,6 +2,7 @@
 //!
 //! What the figures mean and which are to be reached is in `docs/src/design/performance.md`.
 
+mod boot;
 mod bootstrap;
 mod download;
 mod environment;
@@ -40,6 +41,7 @@ const BENCHMARKS: &[Benchmark] = &[
     ("solve", 3, solve::solve),
     ("lock", 5, solve::lock),
     ("kernel", 1, kernel::run),
+    ("boot", 20, boot::run),
 ];
 
 /// What all benchmarks share.
@@ -70,12 +72,14 @@ impl Context {
             let mut tools = entries.map(|entry| entry.path().join("tool"));
             let tools = tools.find(|tools| tools.join("mkimg").is_file());
             let tools = tools.ok_or("the build of bootwright left no tools below target/tools")?;
-            copy(&tools.join("mkimg"), &bin.join("mkimg"))?;
+            for tool in ["mkimg", "runvm"] {
+                copy(&tools.join(tool), &bin.join(tool))?;
+            }
         }
         Ok(context)
     }
 
-    /// Returns one of our programs: `bootwright`, or `mkimg` as it is embedded in it.
+    /// Returns one of our programs: `bootwright`, or `mkimg` or `runvm` as they are embedded in it.
     fn program(&self, name: &str) -> PathBuf {
         self.scratch.join("bin").join(name)
     }
@@ -248,7 +252,7 @@ mod tests {
         check(
             &["nop"],
             Err(
-                "there is no benchmark `nop`, only noop, bootstrap, download, unpack, add-package, graph, sandbox, ext4, cpio, store, stage, solve, lock, kernel",
+                "there is no benchmark `nop`, only noop, bootstrap, download, unpack, add-package, graph, sandbox, ext4, cpio, store, stage, solve, lock, kernel, boot",
             ),
         );
     }

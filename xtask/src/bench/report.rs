@@ -16,6 +16,8 @@ pub(crate) enum Goal {
     Seconds(f64),
     /// At most so much of the peer's time.
     Ratio(f64),
+    /// At most so many seconds longer than the peer.
+    Longer(f64),
 }
 
 /// Some numbers, in short.
@@ -52,6 +54,7 @@ pub(crate) struct Row {
     wall: Summary,
     samples: Vec<Sample>,
     ratio: Option<Summary>,
+    longer: Option<Summary>,
     goal: Option<Goal>,
     /// The most bytes that it may need.
     memory: Option<u64>,
@@ -61,23 +64,32 @@ impl Row {
     /// Returns the row of a command that was run several times.
     pub(crate) fn of(name: &str, samples: &[Sample]) -> Row {
         let wall = Summary::of(samples.iter().map(|sample| sample.wall));
-        Row { name: name.to_owned(), wall, samples: samples.to_vec(), ratio: None, goal: None, memory: None }
+        Row { samples: samples.to_vec(), ..Row::alone(name, wall) }
     }
 
     /// Returns the row of what was measured elsewhere, of which only some wall times are known.
     pub(crate) fn of_seconds(name: &str, seconds: &[f64]) -> Row {
         let wall = Summary::of(seconds.iter().copied());
-        Row { name: name.to_owned(), wall, samples: Vec::new(), ratio: None, goal: None, memory: None }
+        Row::alone(name, wall)
+    }
+
+    fn alone(name: &str, wall: Summary) -> Row {
+        let (name, samples) = (name.to_owned(), Vec::new());
+        Row { name, wall, samples, ratio: None, longer: None, goal: None, memory: None }
     }
 
     /// Adds how its time compares with that of its peer: run by run if both have runs, which were in turns.
     pub(crate) fn against(mut self, peer: &Row) -> Row {
-        let ratio = if self.samples.is_empty() || peer.samples.is_empty() {
-            Summary::of([self.wall.median / peer.wall.median])
-        } else {
-            Summary::of(self.samples.iter().zip(&peer.samples).map(|(our, peer)| our.wall / peer.wall))
+        let compare = |compared: fn(f64, f64) -> f64| {
+            if self.samples.is_empty() || peer.samples.is_empty() {
+                Summary::of([compared(self.wall.median, peer.wall.median)])
+            } else {
+                let pairs = self.samples.iter().zip(&peer.samples);
+                Summary::of(pairs.map(|(our, peer)| compared(our.wall, peer.wall)))
+            }
         };
-        self.ratio = Some(ratio);
+        let (ratio, longer) = (compare(|our, peer| our / peer), compare(|our, peer| our - peer));
+        (self.ratio, self.longer) = (Some(ratio), Some(longer));
         self
     }
 
@@ -103,6 +115,7 @@ impl Row {
         match self.goal? {
             Goal::Seconds(most) => Some(self.wall.median <= most),
             Goal::Ratio(most) => Some(self.ratio?.median <= most),
+            Goal::Longer(most) => Some(self.longer?.median <= most),
         }
     }
 
@@ -127,6 +140,10 @@ impl Row {
         let goal = self.goal.map(|goal| match goal {
             Goal::Seconds(most) => judged(format!("≤ {}", Unit::of(most).show(most)), self.met()),
             Goal::Ratio(most) => judged(format!("≤ {most:.2} ×"), self.met()),
+            Goal::Longer(most) => {
+                let longer = self.longer.map(|longer| format!("+{} ", unit.show(longer.median)));
+                judged(format!("{}≤ +{}", longer.unwrap_or_default(), Unit::of(most).show(most)), self.met())
+            }
         });
         let megabytes = |bytes: u64| format!("{:.0} MB", bytes as f64 / 1e6);
         let memory = self.memory.zip(self.peak());
@@ -147,11 +164,13 @@ impl Row {
         let goal = self.goal.map(|goal| match goal {
             Goal::Seconds(most) => json!({ "wall_seconds": most, "met": self.met() }),
             Goal::Ratio(most) => json!({ "ratio": most, "met": self.met() }),
+            Goal::Longer(most) => json!({ "seconds_longer": most, "met": self.met() }),
         });
         json!({
             "name": self.name,
             "wall_seconds": self.wall.to_json(),
             "ratio": self.ratio.map(Summary::to_json),
+            "seconds_longer": self.longer.map(Summary::to_json),
             "goal": goal,
             "memory": self.memory.map(|most| json!({ "peak_bytes": most, "met": self.peak().map(|peak| peak <= most) })),
             "samples": self.samples.iter().map(|sample| sample.to_json()).collect::<Vec<_>>(),
@@ -258,6 +277,11 @@ mod tests {
         let ours = Row::of("ours", &samples(&[0.05, 0.5, 0.05])).against(&peer).goal(Goal::Ratio(0.5));
         assert_eq!(ours.ratio, Some(Summary { median: 0.5, min: 0.5, max: 0.5 }));
         assert_eq!(ours.met(), Some(true));
+        // Medians of runs of different rounds are 0.05 apart.
+        let ours = Row::of("ours", &samples(&[0.2, 1.0, 0.2])).against(&peer);
+        assert_eq!(ours.longer.map(Summary::median), Some(0.1));
+        let judged = ours.goal(Goal::Longer(0.05));
+        assert_eq!((judged.met(), judged.cells()[6].as_str()), (Some(false), "+100.0 ms ≤ +50.0 ms MISSED"));
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod doctor;
 mod explain;
 mod fetch;
 mod gc;
+mod init;
+mod inspect;
 mod lock;
 mod log;
 mod plan;
@@ -29,7 +31,11 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<(), Failure> {
         Command::Build(targets) => healing(global, ui, || build::run(global, ui, targets)),
         Command::Test(tests) => healing(global, ui, || test::run(global, ui, tests)),
         Command::Verify(targets) => verify::run(global, ui, targets),
-        Command::Run { machine, dry_run } => run::run(global, ui, machine.as_deref(), *dry_run),
+        Command::Run { machine, dry_run: true, gdb } => run::dry(global, ui, machine.as_deref(), *gdb),
+        Command::Run { machine, dry_run: false, gdb } => run::run(global, ui, machine.as_deref(), *gdb),
+        Command::Inspect { machine } => inspect::run(global, ui, machine.as_deref()),
+        Command::Init { list: true, .. } => init::list(global, ui),
+        Command::Init { place, from, list: false } => init::run(global, ui, place.as_deref(), from),
         Command::Plan(targets) => plan::run(global, ui, targets),
         Command::Explain { target } => explain::run(global, ui, target),
         Command::Shell { target, failed: _, command } => shell::run(global, ui, target.as_deref(), command),

@@ -1,44 +1,51 @@
 //! `run`: boots a machine with this terminal as its console.
 
-use engine::Step;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::AsFd as _;
+use std::path::Path;
+
+use engine::{Input, Step};
 use local::Interactive;
-use recipe::Goal;
+use recipe::{Goal, Name, Target};
 use serde_json::json;
+use vm::qemu::{self, Console, Engine};
+use vm::spec;
 
+use super::clean::OUT;
 use crate::args::Global;
-use crate::failure::{Blame, Failure};
-use crate::goals;
-use crate::session::Session;
+use crate::failure::{Blame, Failure, io};
+use crate::session::{Prepared, Session};
 use crate::ui::Ui;
+use crate::{artifacts, goals};
 
-/// Builds what the machine needs, then runs it until it powers itself off or the user leaves.
-pub(crate) fn run(global: &Global, ui: &Ui, name: Option<&str>, dry_run: bool) -> Result<(), Failure> {
+/// Where the files go, below `out/`, that QEMU needs and no target makes.
+const EXTRAS: &str = ".run";
+
+/// Builds what the machine needs, then runs it until it powers itself off or the user leaves. With `gdb`, a debugger
+/// that connects to this port starts it.
+pub(crate) fn run(global: &Global, ui: &Ui, name: Option<&str>, gdb: Option<u16>) -> Result<(), Failure> {
     let session = Session::open(global, ui)?;
     let name = goals::machine(&session.stack, name)?;
+    // The sandbox has no network, but what listens in ours may be handed in.
+    let listener = gdb.map(listen).transpose()?;
     let mut prepared = session.prepare(&[Goal::Machine(name.clone())])?;
     let machine = prepared.lowered.machines[&name].clone();
-    if dry_run {
-        let program = vm::qemu::program(machine.machine.arch);
-        let console = vm::qemu::Console::Terminal { qmp_socket: None };
-        let arguments = vm::qemu::arguments(&machine.machine, vm::qemu::Engine::Tcg, &console);
-        if global.json {
-            ui.print_json(&json!({ "version": 1, "program": program, "arguments": arguments }));
-        } else {
-            ui.print(&format!(
-                "{program} {}\n",
-                arguments.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
-            ));
-        }
-        return Ok(());
+    let mut arguments = machine.arguments;
+    if let Some(port) = gdb {
+        arguments.push(local::SOCKET.to_string());
+        ui.note(&format!("the guest waits for a debugger: {}", debugger(&session, &name, port)));
     }
     let step = prepared.lowered.graph.add_step(Step {
         label: format!("run {name}"),
-        arguments: machine.arguments,
+        arguments,
         environment: machine.environment,
         inputs: machine.inputs,
         requirements: machine.requirements,
     });
-    let code = session.enter(&prepared, step, Interactive::Command)?;
+    let socket = listener.as_ref().map(|listener| listener.as_fd());
+    let code = session.enter_with(&prepared, step, Interactive::Command, socket)?;
     if code == 0 {
         Ok(())
     } else {
@@ -46,12 +53,100 @@ pub(crate) fn run(global: &Global, ui: &Ui, name: Option<&str>, dry_run: bool) -
     }
 }
 
-/// Returns a word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=+.,/:@%".contains(&byte);
-    if !word.is_empty() && word.bytes().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
+fn listen(port: u16) -> Result<TcpListener, Failure> {
+    let failed = |error| {
+        let failure = io(format!("listen at port {port} of 127.0.0.1"))(error);
+        failure.help("choose another one: `--gdb=PORT`")
+    };
+    // Whoever can connect owns the guest, so nobody from elsewhere can.
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(failed)
+}
+
+/// Returns how to attach the debugger, with the symbols of a kernel that is built here.
+fn debugger(session: &Session<'_>, name: &Name, port: u16) -> String {
+    let machine = &session.stack.machines[name];
+    let loaded = machine.regions.values().filter_map(|region| region.content.file());
+    let mut targets = machine.kernel.iter().chain(loaded).map(|file| &file.target);
+    let kernel =
+        targets.find(|target| matches!(session.stack.targets.get(*target).map(|t| &t.value), Some(Target::Kernel(_))));
+    let symbols = kernel.map(|kernel| format!("{OUT}/{kernel}/vmlinux ")).unwrap_or_default();
+    let build = kernel.map(|kernel| format!(" (`bootwright build {kernel}` puts the symbols there)"));
+    format!("gdb-multiarch {symbols}-ex 'target remote 127.0.0.1:{port}'{}", build.unwrap_or_default())
+}
+
+/// Builds what the machine needs, puts it into `out/`, and prints a QEMU command line that runs it outside of any
+/// sandbox.
+pub(crate) fn dry(global: &Global, ui: &Ui, name: Option<&str>, gdb: Option<u16>) -> Result<(), Failure> {
+    let session = Session::open(global, ui)?;
+    let name = goals::machine(&session.stack, name)?;
+    let prepared = session.prepare(&[Goal::Machine(name.clone())])?;
+    let machine = &prepared.lowered.machines[&name].machine;
+    let files = export(&session, &prepared, &name)?;
+    let mut machine = machine.with_files(|file| files.get(file).cloned().unwrap_or_else(|| file.to_owned()));
+    machine.gdb = gdb.map(|port| spec::Gdb { listen: spec::Listen::Tcp(port), wait: true });
+    let engine = match machine.accelerator {
+        spec::Accelerator::Kvm => Engine::Kvm,
+        spec::Accelerator::Auto | spec::Accelerator::Tcg => Engine::Tcg,
+    };
+    let map = vm::layout::load(&machine).map_err(|error| Failure::new(Blame::Build, error))?;
+    let program = qemu::program(machine.arch);
+    let extras = session.root.join(OUT).join(EXTRAS).join(name.as_str());
+    if qemu::needs_bare_kernel(&machine, &map) {
+        fs::create_dir_all(&extras).map_err(io(format!("make `{}`", extras.display())))?;
     }
+    let console = Console::Terminal { qmp_socket: None };
+    let arguments = vm::layout::arguments(&machine, &map, &extras, engine, &console)
+        .map_err(io(format!("write a file into `{}`", extras.display())))?;
+    if global.json {
+        ui.print_json(&json!({ "version": 1, "program": program, "arguments": arguments }));
+    } else {
+        ui.print(&format!("{}\n", qemu::shell_line(program, &arguments)));
+    }
+    Ok(())
+}
+
+/// Builds what the machine loads and puts it into `out/`. Returns where each file of its specification is.
+fn export(
+    session: &Session<'_>,
+    prepared: &Prepared,
+    name: &Name,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let lowered = &prepared.lowered;
+    let targets: BTreeMap<_, _> = lowered.targets.iter().map(|(name, target)| (target.step, name)).collect();
+    let mut files = Vec::new();
+    for placement in &lowered.machines[name].inputs {
+        if let Input::Output { step, path } = &placement.input
+            && let Some(target) = targets.get(step)
+        {
+            let in_spec = placement.path.strip_prefix("build/").unwrap_or(&placement.path);
+            files.push((in_spec.to_owned(), *step, *target, path));
+        }
+    }
+    let mut steps: BTreeSet<_> = files.iter().map(|(_, step, ..)| *step).collect();
+    steps.extend(lowered.maps.get(name));
+    let steps: Vec<_> = steps.into_iter().collect();
+    let built = session.build(prepared, &steps)?;
+    session.keep(prepared, &built)?;
+    if built.outcome.counts().failed > 0 {
+        return Err(Failure::told(Blame::Build));
+    }
+    let out = session.root.join(OUT);
+    let mut stats = session.state.exported_stats()?;
+    let mut places = BTreeMap::new();
+    let mut exported = BTreeSet::new();
+    for (in_spec, step, target, path) in files {
+        let directory = out.join(target.as_str());
+        if exported.insert(target)
+            && let Some(result) = built.outcome.result(step)
+        {
+            artifacts::export(&session.caches.store, &result.output, &directory, &mut stats)?;
+        }
+        places.insert(in_spec, place(&directory, path));
+    }
+    stats.save().map_err(Failure::machine)?;
+    Ok(places)
+}
+
+fn place(directory: &Path, path: &str) -> String {
+    directory.join(path).to_string_lossy().into_owned()
 }

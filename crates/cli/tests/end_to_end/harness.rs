@@ -1,5 +1,6 @@
 //! Projects in scratch directories, and `bootwright` run on them.
 
+pub(crate) mod guest;
 pub(crate) mod server;
 pub(crate) mod terminal;
 

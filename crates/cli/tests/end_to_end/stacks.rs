@@ -1,6 +1,31 @@
 //! The systems of real users, built and booted.
 
-use crate::harness::{Project, unique};
+use std::fs;
+
+use crate::harness::guest::{POWER_OFF_AT_EL2, SAY_LEVEL, elf, program};
+use crate::harness::{Project, unique, workspace};
+
+/// Compares the drawing of a map in a page with the map, or writes it there.
+///
+/// How long files are changes with the packages that they are made from, so only what the recipe decides must be the
+/// same: the regions, where they start, and what is in them.
+#[track_caller]
+fn check_drawing(page: &str, drawing: &str) {
+    let path = workspace().join(page);
+    let text = fs::read_to_string(&path).unwrap();
+    let start = text.find("```text\n").unwrap() + "```text\n".len();
+    let end = start + text[start..].find("```").unwrap();
+    let decided = |drawing: &str| -> Vec<String> {
+        let rows = drawing.lines().map(|line| line.split('│').map(str::trim).collect::<Vec<_>>());
+        let regions = rows.filter(|row| row.len() > 5 && row[4] != "(free)");
+        regions.map(|row| format!("{} {} {}", row[1], row[4], row[5])).collect()
+    };
+    if std::env::var_os("BOOTWRIGHT_BLESS").is_some() {
+        fs::write(&path, format!("{}{drawing}{}", &text[..start], &text[end..])).unwrap();
+    } else {
+        assert_eq!(decided(&text[start..end]), decided(drawing), "run it with BOOTWRIGHT_BLESS=1");
+    }
+}
 
 #[test]
 fn an_arm64_guest_is_built_from_source_and_boots() {
@@ -9,6 +34,7 @@ fn an_arm64_guest_is_built_from_source_and_boots() {
     assert!(ran.stdout.contains("1 passed, 0 failed"), "{}\n{}", ran.stdout, ran.stderr);
     let again = project.succeed(&["test"]);
     assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
+    check_drawing("stacks/guest-arm64/README.md", &project.succeed(&["inspect"]).stdout);
 
     // Lines of the fragment that change nothing of the configuration compile nothing.
     let fragment = project.read("kernel/guest.config");
@@ -34,5 +60,29 @@ fn an_arm64_guest_is_built_from_source_and_boots() {
 
     // So is an initramfs that has no room where it is to lie.
     project.write("bootwright.toml", &recipe.replace("max = \"64M\"", "max = \"64K\""));
-    project.fail(&["test"], 1, &["initrd", "64 KiB"]);
+    project.fail(&["test"], 1, &["map guest", "`initrd` takes", "limit of 64 KiB", ": `initrd`"]);
+
+    // A kernel that has outgrown its place is found as soon as it is built.
+    let place = "at = \"${KERNEL}\", inside = \"ram\" }";
+    project.write("bootwright.toml", &recipe.replace(place, &place.replace(" }", ", max = \"1M\" }")));
+    project.fail(&["test"], 1, &["map guest", "`kernel` takes", "limit of 1 MiB"]);
+
+    // Under a hypervisor: what it finds where, and that it is started there, at EL2.
+    project.write("bootwright.toml", &recipe);
+    let hypervisor = program("started at EL", &[SAY_LEVEL, POWER_OFF_AT_EL2].concat());
+    fs::write(project.path().join("hv.elf"), elf(0x4020_0000, &hypervisor)).unwrap();
+    let shown = project.succeed(&["inspect", "--set", "HYPERVISOR=hv.elf"]).stdout;
+    for (start, region) in [
+        ("0x40200000", "hypervisor"),
+        ("0x41000000", "heap"),
+        ("0x47000000", "dtb"),
+        ("0x48000000", "kernel"),
+        ("0x54000000", "initrd"),
+        ("0x58000000", "disk"),
+    ] {
+        let has = |line: &str| line.starts_with(&format!("│ {start} ")) && line.contains(region);
+        assert!(shown.lines().any(has), "{region}\n{shown}");
+    }
+    let ran = project.succeed(&["run", "--set", "HYPERVISOR=hv.elf"]);
+    assert!(ran.stdout.contains("started at EL2"), "{}", ran.stdout);
 }

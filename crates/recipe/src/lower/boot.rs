@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::{Input, Placement, Requirements, Step};
+use engine::{Input, Placement, Requirements, Step, StepId};
 use vm::spec;
 
 use super::{INPUTS, Lowering, MachineOutput};
@@ -18,7 +18,7 @@ impl Lowering<'_> {
     /// Adds a machine to what can be run.
     pub(super) fn machine(&mut self, name: &Name) {
         let machine = &self.stack.machines[name];
-        let (spec, mut inputs) = self.machine_spec(machine);
+        let (spec, mut inputs) = self.machine_spec(name, machine);
         let boot = spec::Boot {
             machine: spec.clone(),
             script: Vec::new(),
@@ -41,7 +41,7 @@ impl Lowering<'_> {
     pub(super) fn test(&mut self, name: &Name) {
         let test = &self.stack.tests[name];
         let machine = &self.stack.machines[test.machine.as_str()];
-        let (spec, mut inputs) = self.machine_spec(machine);
+        let (spec, mut inputs) = self.machine_spec(&test.machine, machine);
         let script = test.expect.iter().map(|talk| match &talk.value {
             Talk::Expect(text) => spec::Talk::Expect(text.clone()),
             Talk::Send(text) => spec::Talk::Send(text.clone()),
@@ -74,7 +74,7 @@ impl Lowering<'_> {
 
     /// Returns the machine as `runvm` is told it, and what it reads: the environment with QEMU, the tool and
     /// the images.
-    fn machine_spec(&mut self, machine: &Machine) -> (spec::Machine, Vec<Placement>) {
+    fn machine_spec(&mut self, name: &Name, machine: &Machine) -> (spec::Machine, Vec<Placement>) {
         let environment = self.lowered.environments[machine.env.as_str()];
         let mut inputs =
             vec![Placement { path: String::new(), input: Input::Merged(environment) }, self.tool("runvm")];
@@ -126,7 +126,50 @@ impl Lowering<'_> {
             regions,
             gdb: None,
         };
+        if let Some(map) = self.map(name, machine, &spec) {
+            // Nothing reads it. Without it nothing is started.
+            let input = Input::Output { step: map, path: String::new() };
+            inputs.push(Placement { path: format!("{INPUTS}/map"), input });
+        }
         (spec, inputs)
+    }
+
+    /// Returns the step that finds out what lies where in a machine with regions, and whether it can.
+    ///
+    /// It alone knows the lines of the recipe: when these move it runs again, which takes no time, and comes to
+    /// the same map, with which nothing else runs again.
+    fn map(&mut self, name: &Name, machine: &Machine, spec: &spec::Machine) -> Option<StepId> {
+        if machine.regions.is_empty() {
+            return None;
+        }
+        if let Some(step) = self.lowered.maps.get(name) {
+            return Some(*step);
+        }
+        let regions = machine.regions.values().zip(&spec.regions).map(|(region, spec)| {
+            let place = &region.place;
+            let declared = format!("{}:{}", place.file().name, place.line_and_column().0);
+            spec::Region { declared: Some(declared), ..spec.clone() }
+        });
+        let spec = spec::Machine {
+            arch: spec.arch,
+            memory_mib: spec.memory_mib,
+            virtualization: spec.virtualization,
+            dtb: spec.dtb.clone(),
+            regions: regions.collect(),
+            ..spec::Machine::default()
+        };
+        let mut inputs =
+            vec![Placement { path: format!("{INPUTS}/machine.json"), input: self.json(&spec) }];
+        for (name, region) in &machine.regions {
+            if let Some(file) = region.content.file() {
+                let input = self.reference(file);
+                inputs.push(Placement { path: format!("{INPUTS}/regions/{name}"), input });
+            }
+        }
+        let arguments = ["runvm", "map", "in/machine.json", "out"];
+        let step = self.tool_step(format!("map {name}"), &arguments, inputs, Requirements::default());
+        self.lowered.maps.insert(name.clone(), step);
+        Some(step)
     }
 }
 
@@ -156,6 +199,10 @@ fn region_spec(name: &Name, region: &Region, file: String) -> spec::Region {
     };
     spec::Region {
         inside: rules.inside.as_ref().map(|inside| inside.to_string()),
+        within: rules.within.as_ref().map(|within| spec::AddressRange {
+            start: within.start.number(),
+            end: within.end.number(),
+        }),
         align: number(&rules.align),
         max: number(&rules.max),
         entry: rules.entry.then(|| spec::Entry { offset: rules.entry_offset.number() }),

@@ -74,6 +74,8 @@ pub struct Lowered {
     pub kernels: BTreeMap<Name, KernelOutput>,
     /// The machines that the goals stand on.
     pub machines: BTreeMap<Name, MachineOutput>,
+    /// The step that writes what lies where in a machine, `map.txt` and `map.json`, of those with regions.
+    pub maps: BTreeMap<Name, StepId>,
     /// The step of each wanted test: it succeeds when the test does, and leaves logs.
     pub tests: BTreeMap<Name, StepId>,
     /// What has to be in the store before anything runs: the specifications that steps read, and their

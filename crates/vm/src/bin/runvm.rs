@@ -17,7 +17,8 @@ use vm::{accelerator, device_tree, layout, spec, terminal};
 const NOTE: &str = "host/kvm";
 
 const USAGE: &str = "usage: runvm boot SPEC.json LOGS    boot, hold the conversation, leave logs in LOGS
-       runvm console SPEC.json      boot with this terminal as the serial console; Ctrl-a x leaves
+       runvm console SPEC.json [FD] boot with this terminal as the serial console; Ctrl-a x leaves. The guest
+                                    waits for a debugger that connects to the socket FD
        runvm arguments SPEC.json    print the QEMU command line
        runvm map SPEC.json DIR      write the address map to DIR/map.json and, as a drawing, DIR/map.txt
        runvm dumpdtb SPEC.json FILE write the device tree of the machine
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["boot", spec, logs] => read(spec).and_then(|boot| run(&boot, Path::new(logs))),
         ["console", spec] => read_machine(spec).and_then(|machine| console(&machine)),
+        ["console", spec, fd] => read_machine(spec).and_then(|machine| debug(machine, fd)),
         ["arguments", spec] => read_machine(spec).and_then(|machine| print_arguments(&machine)),
         ["map", spec, directory] => {
             read_machine(spec).and_then(|machine| write_map(&machine, Path::new(directory)))
@@ -100,6 +102,13 @@ fn console(machine: &spec::Machine) -> Result<(), Failed> {
         Err(error @ BootError::Layout(_)) => Err((1, error.into())),
         Err(error) => Err((3, error.into())),
     }
+}
+
+/// Does the same with a debugger that comes over an inherited socket.
+fn debug(machine: spec::Machine, fd: &str) -> Result<(), Failed> {
+    let fd = fd.parse().map_err(|_| (1, format!("`{fd}` is not the number of a socket").into()))?;
+    let gdb = spec::Gdb { listen: spec::Listen::Inherited(fd), wait: true };
+    console(&spec::Machine { gdb: Some(gdb), ..machine })
 }
 
 fn print_arguments(machine: &spec::Machine) -> Result<(), Failed> {

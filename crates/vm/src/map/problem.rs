@@ -1,7 +1,9 @@
 //! What can be wrong with a map, in words.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use super::{Map, Measured};
 use crate::number::{hex, human_room, human_size};
 use crate::spec::AddressRange;
 
@@ -12,6 +14,18 @@ pub struct Problems {
     pub problems: Vec<Problem>,
     /// What [`super::Map::draw`] draws of the map as far as it could be made.
     pub drawing: String,
+    /// Where people find what is said of a region, by its name, as far as that is known.
+    pub declared: BTreeMap<String, String>,
+}
+
+impl Problems {
+    /// Returns the problems of a map as far as it could be made of `regions`.
+    pub(crate) fn new(problems: Vec<Problem>, map: &Map, regions: &[Measured<'_>]) -> Problems {
+        let declared = regions.iter().filter_map(|Measured { region, .. }| {
+            Some((region.name.clone(), region.declared.clone()?))
+        });
+        Problems { problems, drawing: map.draw(), declared: declared.collect() }
+    }
 }
 
 impl std::error::Error for Problems {}
@@ -19,14 +33,21 @@ impl std::error::Error for Problems {}
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let s = if self.problems.len() == 1 { "" } else { "s" };
+        // The drawing comes first: where little is shown of a log, it is the end.
         write!(f, "the address map of the machine has {} problem{s}", self.problems.len())?;
+        write!(f, "\n{}", self.drawing.trim_end())?;
         for problem in &self.problems {
             write!(f, "\n- {problem}")?;
+            for region in problem.regions() {
+                if let Some(declared) = self.declared.get(region) {
+                    write!(f, "\n  {declared}: `{region}`")?;
+                }
+            }
             if let Some(help) = problem.help() {
                 write!(f, "\n  help: {help}")?;
             }
         }
-        write!(f, "\n{}", self.drawing.trim_end())
+        Ok(())
     }
 }
 
@@ -131,6 +152,35 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// Returns the regions that it is about.
+    pub fn regions(&self) -> Vec<&str> {
+        match self {
+            Problem::Name { name } | Problem::SameName { name } => vec![name],
+            Problem::Unknown { region, .. }
+            | Problem::Deep { region, .. }
+            | Problem::Empty { region, .. }
+            | Problem::Align { region, .. }
+            | Problem::Max { region, .. }
+            | Problem::NoRoom { region, .. }
+            | Problem::Linked { region, .. }
+            | Problem::Entry { region, .. } => vec![region],
+            Problem::Parent { region, parent, .. } => vec![region, parent],
+            // The first stands at the end once more.
+            Problem::Cycle { regions } => regions.iter().skip(1).map(String::as_str).collect(),
+            Problem::Unaligned { spot, .. }
+            | Problem::OutsideMemory { spot, .. }
+            | Problem::PastMemory { spot, .. }
+            | Problem::OutsideWithin { spot, .. }
+            | Problem::DeviceInMemory { spot, .. }
+            | Problem::NoDevice { spot, .. } => vec![&spot.name],
+            Problem::Overlap { lower, upper, .. } => vec![&lower.name, &upper.name],
+            Problem::TooBigForParent { spot, parent, .. } => vec![&spot.name, parent],
+            Problem::OutsideParent { spot, parent, .. } => vec![&spot.name, &parent.name],
+            Problem::Entries { first, second } => vec![first, second],
+            Problem::Machine { .. } => Vec::new(),
+        }
+    }
+
     /// Returns what the reader can do about it.
     pub fn help(&self) -> Option<String> {
         match self {

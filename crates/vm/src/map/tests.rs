@@ -136,14 +136,6 @@ fn a_wrong_map_is_told_with_its_drawing() {
     let lines = REFERENCE.replace("raw:11M", "raw:70M").replace("disk raw:64M", "disk raw:700M");
     let problems = resolved(Arch::Arm64, 1024, &format!("{lines}\nstray raw:1M at=0x30000000"));
     let expected = "the address map of the machine has 3 problems
-- `disk` at 0x58000000..0x83c00000 (700 MiB, the file `in/disk`, placed there) is too big for `guest`, which has \
-         only 512 MiB: 188 MiB are missing
-  help: reserve more memory for `guest`
-- `stray` at 0x30000000..0x30100000 (1 MiB, the file `in/stray`, placed there) does not start in RAM, which is \
-         0x40000000..0x80000000
-- `initramfs` at 0x54000000..0x58600000 (70 MiB, the file `in/initramfs`, placed there) and `disk` at \
-         0x58000000..0x83c00000 (700 MiB, the file `in/disk`, placed there) overlap by 6 MiB
-  help: `initramfs` has grown past the start of `disk`: place that at 0x58600000 or later, or `after` `initramfs`
 ┌────────────┬────────────┬───────────┬────────────────────┬─────────────┐
 │ start      │ end        │      size │ region             │ content     │
 ├────────────┼────────────┼───────────┼────────────────────┼─────────────┤
@@ -163,8 +155,31 @@ fn a_wrong_map_is_told_with_its_drawing() {
 │ 0x68000000 │ 0x83c00000 │   444 MiB │     (PAST THE END) │             │
 │ 0x68000000 │ 0x80000000 │   384 MiB │   (free)           │             │
 └────────────┴────────────┴───────────┴────────────────────┴─────────────┘
-the first processor starts in hypervisor at 0x40000000";
+the first processor starts in hypervisor at 0x40000000
+- `disk` at 0x58000000..0x83c00000 (700 MiB, the file `in/disk`, placed there) is too big for `guest`, which has \
+         only 512 MiB: 188 MiB are missing
+  help: reserve more memory for `guest`
+- `stray` at 0x30000000..0x30100000 (1 MiB, the file `in/stray`, placed there) does not start in RAM, which is \
+         0x40000000..0x80000000
+- `initramfs` at 0x54000000..0x58600000 (70 MiB, the file `in/initramfs`, placed there) and `disk` at \
+         0x58000000..0x83c00000 (700 MiB, the file `in/disk`, placed there) overlap by 6 MiB
+  help: `initramfs` has grown past the start of `disk`: place that at 0x58600000 or later, or `after` `initramfs`";
     assert_eq!(problems.unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn problems_name_the_lines_that_declare_their_regions() {
+    let (mut initrd, extent) = region("initrd raw:70M at=0x54000000");
+    let (mut disk, disk_extent) = region("disk raw:1M at=0x58000000");
+    initrd.declared = Some("bootwright.toml:12".to_owned());
+    disk.declared = Some("parts/disk.toml:3".to_owned());
+    let regions = [Measured { region: &initrd, extent }, Measured { region: &disk, extent: disk_extent }];
+    let text = resolve(&Board::new(Arch::Arm64, 1024), &regions).unwrap_err().to_string();
+    let end = " overlap by 1 MiB
+  bootwright.toml:12: `initrd`
+  parts/disk.toml:3: `disk`
+  help: `initrd` has grown past the start of `disk`: place that at 0x58600000 or later, or `after` `initrd`";
+    assert!(text.ends_with(end), "{text}");
 }
 
 #[test]

@@ -32,6 +32,9 @@ pub struct Region {
     /// Whether, and where in it, the first processor starts. At most one region has this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<Entry>,
+    /// Where people find what is said of it, as in `bootwright.toml:12`, for those who are told of problems.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<String>,
 }
 
 impl Region {
@@ -46,6 +49,7 @@ impl Region {
             align: None,
             max: None,
             entry: None,
+            declared: None,
         }
     }
 }
@@ -70,6 +74,13 @@ pub enum Content {
 impl Content {
     /// Returns the file that is loaded, if one is.
     pub fn file(&self) -> Option<&str> {
+        match self {
+            Content::Raw(file) | Content::LinuxImage(file) | Content::Elf(file) => Some(file),
+            Content::Reserved(_) | Content::Device(_) => None,
+        }
+    }
+
+    pub(super) fn file_mut(&mut self) -> Option<&mut String> {
         match self {
             Content::Raw(file) | Content::LinuxImage(file) | Content::Elf(file) => Some(file),
             Content::Reserved(_) | Content::Device(_) => None,
