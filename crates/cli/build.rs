@@ -58,7 +58,9 @@ fn templates(workspace: &Path) -> String {
     for parent in TEMPLATES {
         for (name, path) in entries(&workspace.join(parent)) {
             if path.join("bootwright.toml").is_file() {
-                text.push_str(&format!("Template {{ name: {name:?}, place: \"{parent}/{name}\", files: &[\n"));
+                text.push_str(&format!(
+                    "Template {{ name: {name:?}, place: \"{parent}/{name}\", files: &[\n"
+                ));
                 files(&path, "", &mut text);
                 text.push_str("] },\n");
             }

@@ -90,11 +90,11 @@ impl<'a> Page<'a> {
                 let Some(title) = self.title_of(variant) else { continue };
                 let _ = write!(self.text, "\n{} {title}\n\n", "#".repeat(level));
                 self.paragraphs(variant);
-                self.keys(variant);
+                self.keys(variant, level + 1);
             }
             return;
         }
-        self.keys(value);
+        self.keys(value, level);
     }
 
     /// A variant is known by its `kind`, or by the key that only it demands.
@@ -108,7 +108,8 @@ impl<'a> Page<'a> {
         key.or(required.first().copied()).map(|key| format!("`{key} = …`")).or(Some("As a table".to_owned()))
     }
 
-    fn keys(&mut self, value: &'a Value) {
+    /// Writes the keys of a table, and below it those of the tables of which it has several.
+    fn keys(&mut self, value: &'a Value, level: usize) {
         let required: Vec<&str> = required(value).collect();
         self.text.push_str("\n| key | is | |\n| --- | --- | --- |\n");
         for (key, property) in properties(value).filter(|(key, _)| *key != "kind") {
@@ -128,6 +129,21 @@ impl<'a> Page<'a> {
                 text.replace('|', "\\|")
             );
         }
+        for (key, property) in properties(value).filter(|(key, _)| *key != "when") {
+            if let Some(inner) = self.one_of_several(property) {
+                let _ = write!(self.text, "\n{} Each of `{key}`\n\n", "#".repeat(level));
+                self.paragraphs(inner);
+                self.keys(inner, level + 1);
+            }
+        }
+    }
+
+    /// Returns the table of which a list, or a table by names, has several.
+    fn one_of_several(&self, value: &'a Value) -> Option<&'a Value> {
+        let value = self.resolve(value);
+        let items = value.get("items").map(|items| self.resolve(items));
+        let named = value.get("patternProperties").and_then(|_| self.inner(value));
+        items.or(named).filter(|inner| inner.get("properties").is_some())
     }
 
     /// Returns in a few words what a value is.

@@ -23,7 +23,8 @@ const SCHEMA_LINE: &str = "#:schema ";
 impl Template {
     /// Returns what it is: the first sentence of its project file.
     pub(crate) fn description(&self) -> String {
-        let text = self.files.iter().find(|(path, ..)| *path == PROJECT).map_or(&b""[..], |(.., bytes)| bytes);
+        let text =
+            self.files.iter().find(|(path, ..)| *path == PROJECT).map_or(&b""[..], |(.., bytes)| bytes);
         let text = String::from_utf8_lossy(text);
         let comment = text.lines().skip_while(|line| !line.starts_with("# "));
         let words: Vec<&str> =

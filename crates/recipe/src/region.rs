@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::{Problem, Spanned};
 use crate::reader::{FromText, Read, ReadFields, Reader, Wrong, table};
 use crate::scalar::{Name, TargetRef};
 use crate::value::{Table, Value};
+use crate::{Problem, Spanned};
 
 /// A part of a machine's memory. Exactly one of `linux`, `raw`, `elf`, `reserve` and `device` says what is there.
 #[derive(Clone, Debug)]

@@ -245,8 +245,8 @@ fn attempt(boot: &Boot, map: &Map, host: &Host, engine: Engine, logs: &Path) -> 
     let Some(what) = what else { return Ok(Attempt::Done) };
     let complaints = fs::read_to_string(&stderr_path).unwrap_or_default();
     let gave_up = gave_up || complaints.contains("KVM internal error");
-    let command = (qemu_failed || shown.is_empty())
-        .then(|| qemu::shell_line(&program.to_string_lossy(), &arguments));
+    let command =
+        (qemu_failed || shown.is_empty()).then(|| qemu::shell_line(&program.to_string_lossy(), &arguments));
     let failure = Failure {
         what,
         console: shown,

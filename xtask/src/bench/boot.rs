@@ -69,7 +69,8 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
     make_directory(&project.join("files"))?;
     write(&project.join("bootwright.toml"), PROJECT)?;
     let guest = project.join("files/guest.bin");
-    fs::write(&guest, guest_code()).map_err(|error| format!("could not write `{}`: {error}", guest.display()))?;
+    fs::write(&guest, guest_code())
+        .map_err(|error| format!("could not write `{}`: {error}", guest.display()))?;
     let bootwright = || {
         let mut command = Command::new(context.program("bootwright"));
         command.current_dir(&project).arg("--cache").arg(scratch.join("cache"));
@@ -107,8 +108,8 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
 
 /// Returns the command line that `run --dry-run --json` printed.
 fn arguments(text: &str) -> Result<Vec<String>, String> {
-    let value: Value =
-        serde_json::from_str(text).map_err(|error| format!("`run --dry-run --json` printed no JSON: {error}"))?;
+    let value: Value = serde_json::from_str(text)
+        .map_err(|error| format!("`run --dry-run --json` printed no JSON: {error}"))?;
     let program = value["program"].as_str();
     let arguments = value["arguments"].as_array().into_iter().flatten().map(Value::as_str);
     let words: Option<Vec<String>> =

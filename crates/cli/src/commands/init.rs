@@ -41,8 +41,11 @@ pub(crate) fn list(global: &Global, ui: &Ui) -> Result<(), Failure> {
 pub(crate) fn run(global: &Global, ui: &Ui, place: Option<&Path>, from: &str) -> Result<(), Failure> {
     let Some(template) = TEMPLATES.iter().find(|template| template.name == from) else {
         let known = TEMPLATES.iter().map(|template| template.name);
-        return Err(Failure::project(format!("there is no template `{from}`"))
-            .help(recipe::suggest::help(from, "templates", known)));
+        return Err(Failure::project(format!("there is no template `{from}`")).help(recipe::suggest::help(
+            from,
+            "templates",
+            known,
+        )));
     };
     let here = global.directory.clone().unwrap_or_else(|| PathBuf::from("."));
     let directory = place.map_or(here.clone(), |place| here.join(place));

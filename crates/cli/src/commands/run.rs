@@ -33,10 +33,7 @@ pub(crate) fn run(global: &Global, ui: &Ui, name: Option<&str>, gdb: Option<u16>
     let mut prepared = session.prepare(&[Goal::Machine(name.clone())])?;
     let machine = prepared.lowered.machines[&name].clone();
     let mut arguments = machine.arguments;
-    if let Some(port) = gdb {
-        arguments.push(local::SOCKET.to_string());
-        ui.note(&format!("the guest waits for a debugger: {}", debugger(&session, &name, port)));
-    }
+    arguments.extend(gdb.map(|_| local::SOCKET.to_string()));
     let step = prepared.lowered.graph.add_step(Step {
         label: format!("run {name}"),
         arguments,
@@ -44,6 +41,13 @@ pub(crate) fn run(global: &Global, ui: &Ui, name: Option<&str>, gdb: Option<u16>
         inputs: machine.inputs,
         requirements: machine.requirements,
     });
+    if let Some(port) = gdb {
+        let built = session.build(&prepared, &prepared.lowered.graph.producers(step))?;
+        if built.outcome.counts().failed > 0 {
+            return Err(Failure::told(Blame::Build));
+        }
+        ui.note(&format!("the guest waits for a debugger: {}", debugger(&session, &name, port)));
+    }
     let socket = listener.as_ref().map(|listener| listener.as_fd());
     let code = session.enter_with(&prepared, step, Interactive::Command, socket)?;
     if code == 0 {
@@ -67,8 +71,9 @@ fn debugger(session: &Session<'_>, name: &Name, port: u16) -> String {
     let machine = &session.stack.machines[name];
     let loaded = machine.regions.values().filter_map(|region| region.content.file());
     let mut targets = machine.kernel.iter().chain(loaded).map(|file| &file.target);
-    let kernel =
-        targets.find(|target| matches!(session.stack.targets.get(*target).map(|t| &t.value), Some(Target::Kernel(_))));
+    let kernel = targets.find(|target| {
+        matches!(session.stack.targets.get(*target).map(|t| &t.value), Some(Target::Kernel(_)))
+    });
     let symbols = kernel.map(|kernel| format!("{OUT}/{kernel}/vmlinux ")).unwrap_or_default();
     let build = kernel.map(|kernel| format!(" (`bootwright build {kernel}` puts the symbols there)"));
     format!("gdb-multiarch {symbols}-ex 'target remote 127.0.0.1:{port}'{}", build.unwrap_or_default())

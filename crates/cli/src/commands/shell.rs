@@ -33,12 +33,8 @@ pub(crate) fn run(global: &Global, ui: &Ui, target: Option<&str>, command: &[Str
             };
             ui.note(&format!("entering the sandbox that `{}` left", failed.label()));
             let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-            let console = Console {
-                input: input.as_fd(),
-                output: output.as_fd(),
-                error: error.as_fd(),
-                socket: None,
-            };
+            let console =
+                Console { input: input.as_fd(), output: output.as_fd(), error: error.as_fd(), socket: None };
             executor
                 .enter_failed(&failed, what, &environment::terminal(), console)
                 .map_err(executor_failure)?

@@ -89,7 +89,8 @@ fn a_guest_that_goes_wrong_is_told_at_once() {
         booted("asserts", "asserts", &asserts),
         booted("floods", "floods", &waits("3s")),
         booted("silent", "silent", &waits("2s")),
-        booted("broken", "good", &waits("20m")).replace("accel ", "arguments = [\"-device\", \"no-such\"]\naccel "),
+        booted("broken", "good", &waits("20m"))
+            .replace("accel ", "arguments = [\"-device\", \"no-such\"]\naccel "),
     ];
     let project = project(&files, &recipe.concat());
     let ran = project.fail(
@@ -168,25 +169,22 @@ fn a_hypervisor_starts_with_the_images_of_two_guests() {
     assert!(ran.stdout.ends_with("1 passed, 0 failed\n"), "{}", ran.stdout);
 
     let shown = project.succeed(&["inspect"]).stdout;
-    let expected = "\
-┌────────────┬────────────┬───────────┬─────────────┬─────────────┐
-│ start      │ end        │      size │ region      │ content     │
-├────────────┼────────────┼───────────┼─────────────┼─────────────┤
-│ 0x09000000 │ 0x09001000 │     4 KiB │ uart        │ device      │
-│ 0x40000000 │ 0x80000000 │     1 GiB │ RAM         │             │
-";
-    assert!(shown.starts_with(expected), "{shown}");
-    for line in [
-        "│ 0x41000000 │ 0x42000000 │    16 MiB │   heap      │ reserved    │",
-        "│ 0x48000000 │ 0x48200000 │     2 MiB │     kernel0 │ linux-image │",
-        "│ 0x58000000 │ 0x58001388 │   4.9 KiB │     disk0   │ raw         │",
-        "│ 0x68000000 │ 0x68200000 │     2 MiB │     kernel1 │ linux-image │",
-        "│ 0x68200000 │ 0x68201388 │   4.9 KiB │     initrd1 │ raw         │",
+    let rows: Vec<String> =
+        shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    for row in [
+        "│ 0x09000000 │ 0x09001000 │ 4 KiB │ uart │ device │",
+        "│ 0x40000000 │ 0x80000000 │ 1 GiB │ RAM │ │",
+        "│ 0x41000000 │ 0x42000000 │ 16 MiB │ heap │ reserved │",
+        "│ 0x48000000 │ 0x48200000 │ 2 MiB │ kernel0 │ linux-image │",
+        "│ 0x58000000 │ 0x58001388 │ 4.9 KiB │ disk0 │ raw │",
+        "│ 0x68000000 │ 0x68200000 │ 2 MiB │ kernel1 │ linux-image │",
+        "│ 0x68200000 │ 0x68201388 │ 4.9 KiB │ initrd1 │ raw │",
     ] {
-        assert!(shown.contains(line), "{line}\n{shown}");
+        assert!(rows.iter().any(|found| found == row), "{row}\n{shown}");
     }
     assert!(shown.ends_with("the first processor starts in hypervisor at 0x40000000\n"), "{shown}");
-    let map: serde_json::Value = serde_json::from_str(&project.succeed(&["inspect", "--json"]).stdout).unwrap();
+    let map: serde_json::Value =
+        serde_json::from_str(&project.succeed(&["inspect", "--json"]).stdout).unwrap();
     assert_eq!((&map["version"], &map["machine"]), (&1.into(), &"host".into()));
     assert_eq!(map["map"]["entry"]["address"], "0x40000000");
 

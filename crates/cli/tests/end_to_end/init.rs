@@ -3,8 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::process::Command;
 
-use crate::harness::{Project, Ran, run};
+use crate::harness::{Project, Ran, run, shared_cache};
 
 /// A directory with nothing in it.
 fn empty() -> Project {
@@ -15,15 +16,19 @@ fn empty() -> Project {
 
 /// Runs `bootwright` on the project `name` in `parent`.
 fn on(parent: &Project, name: &str, arguments: &[&str]) -> Ran {
-    let mut command = parent.command(&[]);
-    run(command.arg("-C").arg(parent.path().join(name)).args(arguments))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bootwright"));
+    command.arg("-C").arg(parent.path().join(name)).args(arguments);
+    run(command.env("BOOTWRIGHT_CACHE", shared_cache()).env("PROGRESS", "plain"))
 }
 
 #[test]
 fn the_simplest_template_boots() {
     let parent = empty();
     let said = parent.succeed(&["init", "First"]).stdout;
-    assert!(said.starts_with("`first` is made from `quickstart`: .gitignore, bootwright.schema.json,"), "{said}");
+    assert!(
+        said.starts_with("`first` is made from `quickstart`: .gitignore, bootwright.schema.json,"),
+        "{said}"
+    );
     assert!(said.contains("\n  cd First\n  bootwright test "), "{said}");
     let project = fs::read_to_string(parent.path().join("First/bootwright.toml")).unwrap();
     assert!(project.starts_with("#:schema bootwright.schema.json\n"), "{project}");
@@ -37,8 +42,12 @@ fn every_template_can_be_planned() {
     let parent = empty();
     let listed = parent.succeed(&["init", "--list", "--json"]).stdout;
     let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
-    let names: Vec<&str> =
-        listed["templates"].as_array().unwrap().iter().map(|template| template["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> = listed["templates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|template| template["name"].as_str().unwrap())
+        .collect();
     assert!(names.contains(&"quickstart") && names.contains(&"guest-arm64"), "{names:?}");
     for name in names {
         let made = parent.succeed(&["init", "--from", name, &format!("of-{name}"), "--json"]).stdout;

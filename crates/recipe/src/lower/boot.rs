@@ -158,8 +158,7 @@ impl Lowering<'_> {
             regions: regions.collect(),
             ..spec::Machine::default()
         };
-        let mut inputs =
-            vec![Placement { path: format!("{INPUTS}/machine.json"), input: self.json(&spec) }];
+        let mut inputs = vec![Placement { path: format!("{INPUTS}/machine.json"), input: self.json(&spec) }];
         for (name, region) in &machine.regions {
             if let Some(file) = region.content.file() {
                 let input = self.reference(file);
@@ -199,10 +198,10 @@ fn region_spec(name: &Name, region: &Region, file: String) -> spec::Region {
     };
     spec::Region {
         inside: rules.inside.as_ref().map(|inside| inside.to_string()),
-        within: rules.within.as_ref().map(|within| spec::AddressRange {
-            start: within.start.number(),
-            end: within.end.number(),
-        }),
+        within: rules
+            .within
+            .as_ref()
+            .map(|within| spec::AddressRange { start: within.start.number(), end: within.end.number() }),
         align: number(&rules.align),
         max: number(&rules.max),
         entry: rules.entry.then(|| spec::Entry { offset: rules.entry_offset.number() }),

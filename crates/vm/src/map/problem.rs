@@ -21,9 +21,9 @@ pub struct Problems {
 impl Problems {
     /// Returns the problems of a map as far as it could be made of `regions`.
     pub(crate) fn new(problems: Vec<Problem>, map: &Map, regions: &[Measured<'_>]) -> Problems {
-        let declared = regions.iter().filter_map(|Measured { region, .. }| {
-            Some((region.name.clone(), region.declared.clone()?))
-        });
+        let declared = regions
+            .iter()
+            .filter_map(|Measured { region, .. }| Some((region.name.clone(), region.declared.clone()?)));
         Problems { problems, drawing: map.draw(), declared: declared.collect() }
     }
 }

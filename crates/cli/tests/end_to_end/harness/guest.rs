@@ -18,12 +18,12 @@ pub(crate) const AGAIN: &[u32] = &[0x17ff_fffb]; // b -20
 pub(crate) fn program(text: &str, then: &[u32]) -> Vec<u8> {
     let text_offset = u32::try_from(4 * (6 + then.len())).unwrap();
     let words = [
-        0xd2a1_2001,                                  // mov x1, 0x09000000
-        0x1000_0000 | ((text_offset - 4) >> 2) << 5,  // adr x0, text
-        0x3840_1402,                                  // ldrb w2, [x0], 1
-        0x3400_0062,                                  // cbz w2, then
-        0x3900_0022,                                  // strb w2, [x1]
-        0x17ff_fffd,                                  // b -12
+        0xd2a1_2001,                                 // mov x1, 0x09000000
+        0x1000_0000 | ((text_offset - 4) >> 2) << 5, // adr x0, text
+        0x3840_1402,                                 // ldrb w2, [x0], 1
+        0x3400_0062,                                 // cbz w2, then
+        0x3900_0022,                                 // strb w2, [x1]
+        0x17ff_fffd,                                 // b -12
     ];
     let mut bytes: Vec<u8> = words.iter().chain(then).flat_map(|word| word.to_le_bytes()).collect();
     bytes.extend(text.as_bytes());
