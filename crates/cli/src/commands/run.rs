@@ -144,7 +144,8 @@ fn export(
         if exported.insert(target)
             && let Some(result) = built.outcome.result(step)
         {
-            artifacts::export(&session.caches.store, &result.output, &directory, &mut stats)?;
+            let is_tainted = lowered.graph.is_tainted(step);
+            artifacts::export(&session.caches.store, &result.output, is_tainted, &directory, &mut stats)?;
         }
         places.insert(in_spec, place(&directory, path));
     }
