@@ -269,7 +269,8 @@ impl<'a> Session<'a> {
         let executor = self.caches.executor(NonZeroUsize::MIN, None)?;
         self.ui.clear();
         let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-        let console = Console { input: input.as_fd(), output: output.as_fd(), error: error.as_fd(), socket: None };
+        let console =
+            Console { input: input.as_fd(), output: output.as_fd(), error: error.as_fd(), socket: None };
         run(&executor, &request, console).map_err(executor_failure)
     }
 

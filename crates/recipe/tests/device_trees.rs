@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cas::Digest;
-use recipe::{Goal, Imported, Lock, LockedSet, Lowered, Pin, Resolved, Settings, lower, needs, parse};
+use recipe::{Goal, Imported, Lock, LockedSet, Lowered, Pin, Resolved, Reuse, Settings, lower, needs, parse};
 
 const STACK: &str = r#"
 [stack]
@@ -83,8 +83,13 @@ fn lowered() -> Lowered {
     let paths = needs.paths.keys();
     let paths = paths.map(|path| (path.clone(), if path.as_str() == "boards" { tree } else { file }));
     let sources = needs.sources.keys().map(|name| (name.clone(), tree));
-    let resolved = Resolved { sources: sources.collect(), paths: paths.collect(), tools: tools.into() };
-    lower(&stack, &lock, &resolved, &goals).unwrap_or_else(|problems| panic!("{problems:?}"))
+    let resolved = Resolved {
+        sources: sources.collect(),
+        paths: paths.collect(),
+        tools: tools.into(),
+        ..Resolved::default()
+    };
+    lower(&stack, &lock, &resolved, &goals, Reuse::Nothing).unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 
 #[test]
