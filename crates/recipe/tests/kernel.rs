@@ -200,8 +200,8 @@ fn wrong_kernels_trees_and_regions_are_refused() {
         &["machine `guest` has no region `initd`", "did you mean `initrd`?"],
     );
     check(
-        "inside = \"ram\" }\n\n",
-        "inside = \"rum\" }\n\n",
+        "at = \"0x54000000\", inside = \"ram\"",
+        "at = \"0x54000000\", inside = \"rum\"",
         &["has no region `rum`", "did you mean `ram`?"],
     );
     check("max = \"1M\"", "max = \"one\"", &["`one` is neither an address nor a size"]);
