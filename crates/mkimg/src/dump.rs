@@ -9,9 +9,9 @@ use layer::Layer;
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
-use crate::{cpio, ext4, lz4};
+use crate::{cpio, ext4, lz4, squashfs};
 
-/// Writes a description of the layer, cpio archive (compressed or not) or ext4 image at `path`.
+/// Writes a description of the layer, cpio archive (compressed or not), ext4 or squashfs image at `path`.
 ///
 /// Contents appear as the first sixteen digits of their SHA-256.
 pub fn dump(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
@@ -22,6 +22,9 @@ pub fn dump(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
     let start = &start[..length];
     if start.get(1080..1082) == Some(&[0x53, 0xef]) {
         return dump_ext4(path, file, out);
+    }
+    if start.starts_with(b"hsqs") {
+        return dump_squashfs(path, file, out);
     }
     if start.get(257..262) == Some(b"ustar") || start.iter().all(|byte| *byte == 0) {
         return dump_layer(path, out);
@@ -49,7 +52,7 @@ fn print(out: &mut dyn Write, line: &str) -> Result<(), Error> {
 }
 
 /// Returns the first digits of a hash, enough to tell contents apart.
-fn short(hash: Sha256) -> String {
+pub(crate) fn short(hash: Sha256) -> String {
     hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -109,4 +112,12 @@ fn dump_ext4(path: &Path, file: File, out: &mut dyn Write) -> Result<(), Error> 
     let text = reader.dump().map_err(image_error)?;
     out.write_all(text.as_bytes())
         .map_err(|source: io::Error| Error::Write { path: "standard output".into(), source })
+}
+
+fn dump_squashfs(path: &Path, file: File, out: &mut dyn Write) -> Result<(), Error> {
+    let dumped = squashfs::Reader::open(file).and_then(|reader| reader.dump(squashfs::Digests::Shown, out));
+    dumped.map_err(|source| match source {
+        squashfs::ReadError::Write(source) => Error::Write { path: "standard output".into(), source },
+        source => Error::ReadSquashfs { path: path.to_path_buf(), source },
+    })
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use layer::{BuildError, EntryPath, PlainError, ReadError, ResolveError, TreeError, WriteError};
 
 use crate::device_tree::compile;
-use crate::{accounts, cpio, ext4, modules};
+use crate::{accounts, cpio, ext4, modules, squashfs};
 
 /// A specification could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -147,6 +147,34 @@ pub enum Error {
         /// Why.
         source: ext4::Error,
     },
+    /// The image cannot be made.
+    #[error("could not make the file system `{path}`")]
+    Squashfs {
+        /// The image's file.
+        path: PathBuf,
+        /// Why.
+        source: squashfs::Error,
+    },
+    /// An option of another compressor.
+    #[error("squashfs with {compression} has no `{option}`")]
+    SquashfsOption {
+        /// The option.
+        option: &'static str,
+        /// The compressor.
+        compression: &'static str,
+    },
+    /// Not a size that squashfs has.
+    #[error("a block of squashfs cannot have {size} bytes")]
+    SquashfsBlockSize {
+        /// What was given.
+        size: u32,
+    },
+    /// Not a filter of xz.
+    #[error("there is no filter `{name}` for xz")]
+    Bcj {
+        /// What was given.
+        name: String,
+    },
     /// Not 32 hexadecimal digits.
     #[error("`{text}` is not a UUID")]
     Uuid {
@@ -198,6 +226,14 @@ pub enum Error {
         /// What is wrong with it.
         source: ext4::ReadError,
     },
+    /// What looked like a file system is damaged.
+    #[error("could not read the file system `{path}`")]
+    ReadSquashfs {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: squashfs::ReadError,
+    },
 }
 
 /// Why a file could not be extracted.
@@ -248,6 +284,12 @@ impl Error {
             }
             Error::Accounts(error) => error.help(),
             Error::BlockSize { .. } => Some("ext4 has blocks of 1024, 2048 and 4096 bytes".to_owned()),
+            Error::SquashfsBlockSize { .. } => {
+                Some("squashfs has blocks of 4096 to 1048576 bytes, each a power of two".to_owned())
+            }
+            Error::Bcj { .. } => {
+                Some(format!("there are {}", quoted(&squashfs::Bcj::ALL.map(|filter| filter.name().to_owned()))))
+            }
             _ => None,
         }
     }

@@ -21,6 +21,7 @@ mod overlay;
 mod run;
 mod sink;
 pub mod spec;
+pub mod squashfs;
 mod unpack;
 
 pub use accounts::Error as AccountsError;
@@ -31,4 +32,4 @@ pub use filesystem::write_ext4;
 pub use lz4::Lz4;
 pub use modules::Error as ModulesError;
 pub use run::{read_spec, run};
-pub use sink::{CountingSink, HashSink, MemorySink, Sink, SparseFile};
+pub use sink::{CountingSink, GapSink, HashSink, MemorySink, Sink, SparseFile};

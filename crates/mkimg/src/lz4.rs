@@ -5,7 +5,7 @@
 
 use std::io::{self, Read, Write};
 
-use lz4_flex::block;
+use ::lz4::block;
 
 /// Begins the frame.
 pub(crate) const MAGIC: [u8; 4] = 0x184c_2102_u32.to_le_bytes();
@@ -26,7 +26,7 @@ impl<W: Write> Lz4<W> {
     }
 
     fn send(&mut self) -> io::Result<()> {
-        let compressed = block::compress(&self.block);
+        let compressed = block::compress(&self.block, None, false)?;
         let size = u32::try_from(compressed.len()).map_err(io::Error::other)?;
         self.sink.write_all(&size.to_le_bytes())?;
         self.block.clear();
@@ -90,7 +90,7 @@ impl<R: Read> Decoder<R> {
         let size: [u8; 4] =
             size.try_into().map_err(|_| damaged("the LZ4 frame ends in the size of a block"))?;
         let size = u32::from_le_bytes(size) as usize;
-        if size > block::get_maximum_output_size(BLOCK) {
+        if size > block::compress_bound(BLOCK)? {
             return Err(damaged("a block of the LZ4 frame is larger than blocks are"));
         }
         let mut compressed = Vec::new();
@@ -99,7 +99,7 @@ impl<R: Read> Decoder<R> {
             return Err(damaged("the LZ4 frame ends in a block"));
         }
         self.block.resize(BLOCK, 0);
-        let length = block::decompress_into(&compressed, &mut self.block)
+        let length = block::decompress_to_buffer(&compressed, Some(BLOCK as i32), &mut self.block)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         self.block.truncate(length);
         self.at = 0;

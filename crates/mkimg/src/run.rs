@@ -9,7 +9,7 @@ use crate::cpio::{Archive, Selection};
 use crate::error::Error;
 use crate::files::Directory;
 use crate::spec::{Compression, InitramfsSpec, ModulesSpec, Spec};
-use crate::{cpio, device_tree, extract, filesystem, lz4, modules, overlay, unpack};
+use crate::{cpio, device_tree, extract, filesystem, lz4, modules, overlay, squashfs, unpack};
 
 /// Reads the specification in the file `path`.
 pub fn read_spec(path: &Path) -> Result<Spec, Error> {
@@ -31,6 +31,7 @@ pub fn run(spec: &Spec, directory: &Path) -> Result<Vec<String>, Error> {
         Spec::Extract(spec) => extract::write(spec, &directory),
         Spec::Modules(spec) => write_modules(spec, &directory),
         Spec::Ext4(spec) => filesystem::write(spec, &directory),
+        Spec::Squashfs(spec) => squashfs::layers::write(spec, &directory),
     }?;
     Ok(Vec::new())
 }

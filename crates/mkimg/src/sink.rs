@@ -28,6 +28,12 @@ impl<S: Sink + ?Sized> Sink for &mut S {
     }
 }
 
+/// A sink that can take bytes late, for a header that says what is only known at the end.
+pub trait GapSink: Sink {
+    /// Puts `bytes` into a range that was skipped and is behind the last one by now.
+    fn fill_gap(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+}
+
 /// The range starts before the end of the one before it, or passes the largest offset there is.
 fn misplaced(offset: u64, end: u64) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("a range at {offset} follows one that ends at {end}"))
@@ -45,6 +51,14 @@ impl Position {
         let gap = offset.checked_sub(self.end).ok_or_else(|| misplaced(offset, self.end))?;
         self.end = offset.checked_add(len).ok_or_else(|| misplaced(offset, self.end))?;
         Ok(gap)
+    }
+
+    /// Fails unless the range is in what is done with.
+    fn check_behind(&self, offset: u64, len: u64) -> io::Result<()> {
+        match offset.checked_add(len) {
+            Some(end) if end <= self.end => Ok(()),
+            _ => Err(misplaced(offset, self.end)),
+        }
     }
 }
 
@@ -92,6 +106,13 @@ impl Sink for SparseFile<'_> {
 
     fn zeros(&mut self, offset: u64, len: u64) -> io::Result<()> {
         self.position.advance(offset, len).map(drop)
+    }
+}
+
+impl GapSink for SparseFile<'_> {
+    fn fill_gap(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.position.check_behind(offset, bytes.len() as u64)?;
+        self.file.write_all_at(bytes, offset)
     }
 }
 
@@ -175,6 +196,15 @@ impl Sink for MemorySink {
     }
 }
 
+impl GapSink for MemorySink {
+    fn fill_gap(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.position.check_behind(offset, bytes.len() as u64)?;
+        let start = usize::try_from(offset).map_err(io::Error::other)?;
+        self.bytes[start..start + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
 /// Counts the bytes of data and of zeros, and keeps neither.
 #[derive(Default)]
 pub struct CountingSink {
@@ -235,6 +265,20 @@ mod tests {
         let mut count = CountingSink::default();
         write(&mut count).unwrap();
         assert_eq!((count.data, count.data + count.zeros), (5000 + 3 * HOLE as u64, 100_000));
+    }
+
+    #[test]
+    fn gaps_are_filled_behind_the_end_only() {
+        let file = tempfile::tempfile().unwrap();
+        let (mut sparse, mut memory) = (SparseFile::new(&file), MemorySink::default());
+        for sink in [&mut sparse as &mut dyn GapSink, &mut memory] {
+            sink.data(10, b"body").unwrap();
+            assert!(sink.fill_gap(5, &[0; 10]).is_err());
+            sink.fill_gap(0, b"head").unwrap();
+        }
+        let mut written = [0; 14];
+        file.read_exact_at(&mut written, 0).unwrap();
+        assert_eq!((&written, &memory.into_bytes()[..]), (b"head\0\0\0\0\0\0body", &written[..]));
     }
 
     #[test]

@@ -2,10 +2,13 @@
 //!
 //! Paths are relative to the step's working directory. A key that is not known is an error.
 
+mod squashfs;
+
 use std::collections::BTreeMap;
 
 pub use layer::EntryPath;
 use serde::{Deserialize, Serialize};
+pub use squashfs::{SquashfsCompression, SquashfsFragments, SquashfsSpec};
 
 /// One run of `mkimg in/spec.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +26,8 @@ pub enum Spec {
     Modules(ModulesSpec),
     /// Writes an ext4 image of merged layers.
     Ext4(Ext4Spec),
+    /// Writes a squashfs image of merged layers.
+    Squashfs(SquashfsSpec),
     /// Writes a device tree.
     DeviceTree(DeviceTreeSpec),
     /// Compiles device tree source, by programs of the environment.
@@ -529,7 +534,7 @@ mod tests {
     #[test]
     fn unknown_keys_and_half_entries_are_refused() {
         check(r#"{"kind":"tree","layer":"a","output":"b","colour":1}"#, "unknown field `colour`");
-        check(r#"{"kind":"squashfs"}"#, "unknown variant `squashfs`");
+        check(r#"{"kind":"minix"}"#, "unknown variant `minix`");
         let layer = |entry: &str| format!(r#"{{"kind":"layer","output":"o","epoch":0,"entries":[{entry}]}}"#);
         check(
             &layer(r#"{"path":"a","type":"file"}"#),

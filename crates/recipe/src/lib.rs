@@ -6,6 +6,7 @@
 
 mod check;
 mod device_tree;
+mod filesystem;
 mod git;
 mod kernel;
 mod knobs;
@@ -30,6 +31,7 @@ pub use device_tree::{
     Chosen, Cpus, Dtb, GicV2, GicV3, InSource, NodeName, NodePath, Origin, Pl011, PropertyName, PropertyPart,
     PropertyValue, PsciMethod, RegionRef, Root, VirtioMmio, Window,
 };
+pub use filesystem::{BcjFilter, Filesystem, FilesystemType, SquashfsCompression, SquashfsFragments};
 pub use git::{GitAddress, GitRev};
 pub use kernel::{ConfigPart, Kernel, Symbol, SymbolValue, Toolchain};
 pub use knobs::Settings;
@@ -51,6 +53,6 @@ pub use stack::{
 };
 pub use target::{
     Applet, ArchiveFile, Command, Compression, Content, DeviceEntry, DeviceType, DirectoryEntry, Extract,
-    FileEntry, Filesystem, FilesystemType, Group, Initramfs, KernelPackage, Modules, Rootfs, Run, Target,
+    FileEntry, Group, Initramfs, KernelPackage, Modules, Rootfs, Run, Target,
     User,
 };

@@ -7,11 +7,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::Spanned;
 use crate::device_tree::Dtb;
+use crate::filesystem::Filesystem;
 use crate::kernel::Kernel;
 use crate::reader::{Read, Reader, kinds, table, words};
 use crate::scalar::{
-    Arch, Distro, EnvRef, GuestPath, Mode, Name, OutputPath, PackageName, ProjectPath, Size, SourceRef,
-    TargetName, TargetRef, TimeSpan, Url, Uuid,
+    Arch, Distro, EnvRef, GuestPath, Mode, Name, OutputPath, PackageName, ProjectPath, SourceRef, TargetName,
+    TargetRef, TimeSpan, Url,
 };
 use crate::stack::Base;
 use crate::value::{Kind, Table, Value};
@@ -440,30 +441,6 @@ words! {
         Xz = "xz",
         /// LZ4, in the frame that kernels understand; the fastest to unpack.
         Lz4 = "lz4",
-    }
-}
-
-table! {
-    /// A file-system image with the files of a root file system. Leaves `NAME.TYPE`, as in `disk.ext4`.
-    pub struct Filesystem {
-        /// The root file system: a target of kind `rootfs`.
-        rootfs: Spanned<TargetName>,
-        /// The type of file system.
-        r#type: FilesystemType = "ext4",
-        /// Its size. Without it, room for the files and a quarter more.
-        size: Option<Spanned<Size>>,
-        /// Its label, at most 16 bytes.
-        label: Option<Spanned<String>>,
-        /// Its UUID. Without it, one derived from the names of stack and target.
-        uuid: Option<Spanned<Uuid>>,
-    }
-}
-
-words! {
-    /// A type of file system.
-    pub enum FilesystemType("file system") {
-        /// The fourth extended file system of Linux.
-        Ext4 = "ext4",
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod cycles;
 mod device_trees;
+mod filesystem;
 mod machines;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -270,16 +271,7 @@ impl Checker<'_> {
             Target::Command(command) => self.command(command),
             Target::Rootfs(rootfs) => self.rootfs(target, rootfs),
             Target::Initramfs(initramfs) => self.initramfs(target, initramfs),
-            Target::Filesystem(filesystem) => {
-                self.reference_to_kind(&filesystem.rootfs, "rootfs");
-                // ext4 superblock, s_volume_name.
-                if let Some(label) = filesystem.label.as_ref().filter(|label| label.len() > 16) {
-                    self.report(
-                        Problem::at(&label.place, format!("label of {} bytes", label.len()))
-                            .help("an ext4 label has at most 16"),
-                    );
-                }
-            }
+            Target::Filesystem(filesystem) => self.filesystem(filesystem),
             Target::Kernel(kernel) => self.kernel(kernel),
             Target::KernelPackage(_) => {}
             Target::Dtb(dtb) => self.device_tree(target, dtb),

@@ -2,6 +2,7 @@
 
 mod boot;
 mod device_tree;
+mod filesystem;
 mod kernel;
 mod packages;
 mod sources;

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use engine::{Input, Kept, Placement, Requirements, Step, StepId};
 use mkimg::spec::{
-    AccountsSpec, EntryPath, EntrySpec, Ext4Spec, ExtractSpec, ExtractedSpec, GroupSpec, InitramfsSpec,
-    LayerSpec, ModulesSpec, NodeSpec, Spec, UserSpec,
+    AccountsSpec, EntryPath, EntrySpec, ExtractSpec, ExtractedSpec, GroupSpec, InitramfsSpec, LayerSpec,
+    ModulesSpec, NodeSpec, Spec, UserSpec,
 };
 
 use super::{CACHES, INPUTS, Layer, Lowering, OUT, Reuse, SOURCES, TargetOutput, place_layers, timeout};
 use crate::Spanned;
 use crate::check;
-use crate::scalar::{GuestPath, Name, Uuid};
+use crate::scalar::{GuestPath, Name};
 use crate::target::{
-    ArchiveFile, Command, Compression, Content, DeviceType, DirectoryEntry, Extract, FileEntry, Filesystem,
+    ArchiveFile, Command, Compression, Content, DeviceType, DirectoryEntry, Extract, FileEntry,
     Initramfs, Modules, Rootfs, Run, Target,
 };
 
@@ -293,25 +293,6 @@ impl<'a> Lowering<'a> {
             ..ModulesSpec::default()
         });
         self.image(format!("{name}/modules"), &spec, inputs)
-    }
-
-    fn filesystem(&mut self, name: &Name, filesystem: &Filesystem) -> StepId {
-        let layers = self.rootfs[filesystem.rootfs.as_str()].clone();
-        let (inputs, layers) = place_layers("layers", &layers);
-        let derived = |what: &str| Uuid::derived(&self.stack.name, what).to_string();
-        let uuid =
-            filesystem.uuid.as_ref().map_or_else(|| derived(name.as_str()), |uuid| uuid.value.to_string());
-        let spec = Spec::Ext4(Ext4Spec {
-            output: format!("out/{name}.{}", filesystem.r#type.as_str()),
-            epoch: self.stack.epoch,
-            layers,
-            size: filesystem.size.as_ref().map(|size| size.bytes()),
-            label: filesystem.label.as_ref().map(|label| label.value.clone()),
-            uuid,
-            hash_seed: derived(&format!("{name}/hash-seed")),
-            ..Ext4Spec::default()
-        });
-        self.image(name.to_string(), &spec, inputs)
     }
 
     fn kernel_package(&mut self, name: &Name) -> StepId {

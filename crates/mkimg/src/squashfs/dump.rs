@@ -1,0 +1,137 @@
+//! A file system as text: what `mkimg dump` shows and snapshots keep.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use layer::ReadAt;
+use sha2::{Digest, Sha256};
+
+use super::error::ReadError;
+use super::format::{NOWHERE, flag};
+use super::inode::Content;
+use super::options::Compression;
+use super::read::Reader;
+use super::walk::Visit;
+
+/// How much of a file is read at once.
+const PART: usize = 256 << 10;
+
+/// Whether the contents of files are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Digests {
+    /// Each file has the SHA-256 of its contents, at its first name.
+    Shown,
+    /// Contents are not read: what an image says of their size may be far more than it has.
+    LeftOut,
+}
+
+impl<R: ReadAt> Reader<R> {
+    /// Describes the whole file system: the superblock, and a line for each path.
+    pub fn dump(&self, digests: Digests, out: &mut dyn Write) -> Result<(), ReadError> {
+        self.dump_superblock(out).map_err(ReadError::Write)?;
+        let mut seen = BTreeSet::new();
+        self.walk(&mut |visit| {
+            let is_first = seen.insert(visit.inode.number);
+            let text = self.describe(visit, is_first && digests == Digests::Shown)?;
+            writeln!(out, "{text}").map_err(ReadError::Write)
+        })
+    }
+
+    fn dump_superblock(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let superblock = self.superblock();
+        write!(out, "squashfs 4.0, {}", self.compression().name())?;
+        match self.compression() {
+            Compression::Gzip(level) | Compression::Zstd(level) => write!(out, " level {}", level.get())?,
+            Compression::Lz4 { .. } => {}
+            Compression::Xz { filters, dictionary } => {
+                let size = dictionary.bytes(self.block_size());
+                write!(out, " dictionary {size}")?;
+                for filter in filters {
+                    write!(out, " {}", filter.name())?;
+                }
+            }
+        }
+        let flags = flag::NAMES.iter().zip(0..).filter(|(_, bit)| superblock.flags & 1 << bit != 0);
+        let flags: String = flags.map(|(name, _)| format!(" {name}")).collect();
+        writeln!(out, ", blocks of {}, made {}; flags{flags}", superblock.block_size, superblock.made)?;
+        writeln!(
+            out,
+            "{} inodes, {} blocks of fragments, {} owners, {} bytes",
+            superblock.inodes, superblock.fragments, superblock.ids, superblock.bytes_used
+        )?;
+        let place = |at: u64| if at == NOWHERE { "none".to_owned() } else { at.to_string() };
+        writeln!(
+            out,
+            "root {:#x}; inodes at {}, directories {}, fragments {}, export {}, owners {}, attributes {}",
+            superblock.root,
+            superblock.inode_table,
+            superblock.directory_table,
+            place(superblock.fragment_table),
+            place(superblock.export_table),
+            superblock.id_table,
+            place(superblock.xattr_table)
+        )
+    }
+
+    fn describe(&self, visit: &Visit<'_>, with_digest: bool) -> Result<String, ReadError> {
+        let inode = visit.inode;
+        let (kind, detail) = match &inode.content {
+            Content::Directory { listing: (start, place, size), n_marks, .. } => {
+                let marks = if *n_marks > 0 { format!(", {n_marks} marks") } else { String::new() };
+                ("directory", format!(" listing {start}+{place}, {} bytes{marks}", size.saturating_sub(3)))
+            }
+            Content::File { size, start, sparse, fragment, .. } => {
+                let mut file = self.file(inode)?;
+                let mut text = format!(" size {size}");
+                let (n_blocks, stored, zeros) = file.blocks()?;
+                if n_blocks > 0 {
+                    text += &format!(" blocks {n_blocks} at {start}, {stored} bytes");
+                }
+                if zeros > 0 {
+                    text += &format!(", {zeros} of zeros, {sparse} bytes");
+                }
+                if let Some((block, offset)) = fragment {
+                    text += &format!(" fragment {block}+{offset}");
+                }
+                if with_digest && *size > 0 {
+                    let mut hash = Sha256::new();
+                    let mut buffer = vec![0; PART];
+                    let mut offset = 0;
+                    while offset < *size {
+                        let length = usize::try_from(size - offset).unwrap_or(PART).min(PART);
+                        file.read_exact_at(offset, &mut buffer[..length])?;
+                        hash.update(&buffer[..length]);
+                        offset += length as u64;
+                    }
+                    text += &format!(" sha256={}", crate::dump::short(hash));
+                }
+                ("file", text)
+            }
+            Content::Symlink { target } => ("symlink", format!(" -> {}", target.escape_ascii())),
+            Content::BlockDevice(major, minor) => ("block", format!(" device={major}:{minor}")),
+            Content::CharDevice(major, minor) => ("char", format!(" device={major}:{minor}")),
+            Content::Fifo => ("fifo", String::new()),
+            Content::Socket => ("socket", String::new()),
+        };
+        let mut text = format!(
+            "{} {kind} {:04o} {}:{} inode {} links {} mtime {}{detail}",
+            visit.path.escape_ascii(),
+            inode.mode,
+            inode.uid,
+            inode.gid,
+            inode.number,
+            inode.links,
+            inode.mtime,
+        );
+        for (name, value) in self.xattrs(inode)? {
+            text += &format!("\n        {}=", name.escape_ascii());
+            if value.len() <= 128 {
+                text += &format!("\"{}\"", value.escape_ascii());
+            } else {
+                let hash = Sha256::new_with_prefix(&value);
+                text += &format!("{} bytes, sha256={}", value.len(), crate::dump::short(hash));
+            }
+        }
+        Ok(text)
+    }
+}

@@ -1,0 +1,541 @@
+//! Reading an image, one block at a time: memory does not depend on what the image says of itself.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use layer::ReadAt;
+
+use super::bytes::Fields;
+use super::error::ReadError;
+use super::format::{
+    BLOCK_PLAIN, METADATA_LEN, METADATA_PLAIN, NONE, NOWHERE, SUPERBLOCK_LEN, Superblock, flag, split_reference,
+};
+use super::inode::{self, Content, HEADER_LEN, Header, Inode};
+use super::options::{BlockSize, Compression};
+use super::unpack::Unpacker;
+use super::write::FRAGMENT_LEN;
+
+/// How many metadata blocks are kept.
+const CACHE_LEN: usize = 64;
+
+/// An image that is read.
+pub struct Reader<R> {
+    source: R,
+    superblock: Superblock,
+    block_size: BlockSize,
+    compression: Compression,
+    ids: Vec<u32>,
+    /// Where the table of directories ends.
+    directory_end: u64,
+    unpacker: RefCell<Unpacker>,
+    cache: RefCell<VecDeque<(u64, Rc<MetadataBlock>)>>,
+    fragment: RefCell<Option<(u32, Rc<Vec<u8>>)>>,
+}
+
+/// A metadata block that was read, and where the next one starts.
+pub(super) struct MetadataBlock {
+    bytes: Vec<u8>,
+    next: u64,
+}
+
+/// Reads on in a table.
+pub(super) struct Cursor<'a, R> {
+    reader: &'a Reader<R>,
+    /// Where the metadata block starts, in the image.
+    start: u64,
+    /// Where the table ends.
+    end: u64,
+    place: usize,
+    what: &'static str,
+}
+
+/// A file that is read.
+pub struct File<'a, R> {
+    reader: &'a Reader<R>,
+    number: u32,
+    size: u64,
+    fragment: Option<(u32, u32)>,
+    /// Where its blocks and the list of their sizes start.
+    beginning: (u64, u64),
+    /// The sizes that are still to be read, the number of the next block and where it starts.
+    list: Cursor<'a, R>,
+    next: (u64, u64),
+    /// The block that was read last.
+    current: Option<(u64, Rc<Vec<u8>>)>,
+}
+
+impl<R: ReadAt> Reader<R> {
+    /// Reads the superblock of the image in `source`, the compressor's options and the table of owners.
+    pub fn open(source: R) -> Result<Reader<R>, ReadError> {
+        let io = |source| ReadError::Io { offset: 0, length: SUPERBLOCK_LEN, source };
+        let size = source.size().map_err(io)?;
+        if size < SUPERBLOCK_LEN as u64 {
+            return Err(ReadError::NotSquashfs);
+        }
+        let mut bytes = [0; SUPERBLOCK_LEN];
+        source.read_exact_at(&mut bytes, 0).map_err(io)?;
+        let superblock = Superblock::decode(&bytes)?;
+        let corrupt = |problem: &str| ReadError::corrupt("the superblock", problem);
+        let block_size = BlockSize::from_bytes(superblock.block_size)
+            .filter(|size| size.log() == superblock.block_log)
+            .ok_or_else(|| corrupt("it has an impossible block size"))?;
+        if superblock.bytes_used > size {
+            return Err(corrupt("the file system is larger than the image"));
+        }
+        let tables = [superblock.inode_table, superblock.directory_table, superblock.id_table];
+        let optional = [superblock.xattr_table, superblock.fragment_table, superblock.export_table];
+        let optional = optional.into_iter().filter(|start| *start != NOWHERE);
+        if tables.into_iter().chain(optional).any(|start| start < SUPERBLOCK_LEN as u64 || start >= superblock.bytes_used)
+            || superblock.inode_table > superblock.directory_table
+        {
+            return Err(corrupt("a table is outside of the file system"));
+        }
+        if superblock.inodes == 0 || superblock.ids == 0 {
+            return Err(corrupt("it has no inodes or no owners"));
+        }
+        let has_options = superblock.flags & flag::COMPRESSOR_OPTIONS != 0;
+        let stored = if has_options { Some(stored_options(&source)?) } else { None };
+        let unsupported = |what| ReadError::Unsupported { what };
+        let compression = Compression::decode(superblock.compressor, stored.as_deref(), block_size)
+            .map_err(unsupported)?;
+        let unpacker = Unpacker::new(&compression, block_size).map_err(|error| unsupported(error.to_string()))?;
+        let mut reader = Reader {
+            source,
+            directory_end: superblock.bytes_used,
+            superblock,
+            block_size,
+            compression,
+            ids: Vec::new(),
+            unpacker: RefCell::new(unpacker),
+            cache: RefCell::new(VecDeque::new()),
+            fragment: RefCell::new(None),
+        };
+        reader.ids = reader.read_ids()?;
+        reader.directory_end = reader.find_directory_end()?;
+        Ok(reader)
+    }
+
+    /// Returns the superblock.
+    pub fn superblock(&self) -> &Superblock {
+        &self.superblock
+    }
+
+    /// Returns the compressor and its options.
+    pub fn compression(&self) -> &Compression {
+        &self.compression
+    }
+
+    pub(super) fn block_size(&self) -> BlockSize {
+        self.block_size
+    }
+
+    /// Returns the root's inode.
+    pub fn root(&self) -> Result<Inode, ReadError> {
+        let root = self.inode(self.superblock.root)?;
+        match root.content {
+            Content::Directory { .. } => Ok(root),
+            _ => Err(ReadError::corrupt("the root", "it is not a directory")),
+        }
+    }
+
+    fn read_ids(&self) -> Result<Vec<u32>, ReadError> {
+        let mut ids = Vec::new();
+        for place in 0..self.superblock.ids {
+            let bytes = self.indexed::<4>(self.superblock.id_table, place.into(), "the table of owners")?;
+            ids.push(u32::from_le_bytes(bytes));
+        }
+        Ok(ids)
+    }
+
+    /// Returns where the first table behind that of directories starts.
+    fn find_directory_end(&self) -> Result<u64, ReadError> {
+        let superblock = &self.superblock;
+        let mut end = superblock.bytes_used;
+        let fragments = if superblock.fragments > 0 { superblock.fragment_table } else { NOWHERE };
+        // What an index points to first, and the header of attributes, is where their tables start.
+        for index in [fragments, superblock.export_table, superblock.id_table, superblock.xattr_table] {
+            if index != NOWHERE {
+                end = end.min(self.number_at(index)?);
+            }
+        }
+        if end < superblock.directory_table {
+            return Err(ReadError::corrupt("the superblock", "its tables are out of order"));
+        }
+        Ok(end)
+    }
+
+    pub(super) fn directory_end(&self) -> u64 {
+        self.directory_end
+    }
+
+    pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+        let length = buffer.len();
+        let io = |source| ReadError::Io { offset, length, source };
+        if offset.checked_add(length as u64).is_none_or(|end| end > self.superblock.bytes_used) {
+            return Err(io(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+        self.source.read_exact_at(buffer, offset).map_err(io)
+    }
+
+    fn number_at(&self, offset: u64) -> Result<u64, ReadError> {
+        let mut bytes = [0; 8];
+        self.read_at(offset, &mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// Reads the element `place` of a table whose index is at `index`.
+    pub(super) fn indexed<const N: usize>(
+        &self,
+        index: u64,
+        place: u64,
+        what: &'static str,
+    ) -> Result<[u8; N], ReadError> {
+        let offset = place * N as u64;
+        let block = self.number_at(index + offset / METADATA_LEN as u64 * 8)?;
+        let end = self.superblock.bytes_used;
+        let place = (offset % METADATA_LEN as u64) as usize;
+        Cursor { reader: self, start: block, end, place, what }.array()
+    }
+
+    /// Returns the metadata block at `start` of the image.
+    pub(super) fn metadata_block(&self, start: u64, what: &str) -> Result<Rc<MetadataBlock>, ReadError> {
+        if let Some((_, block)) = self.cache.borrow().iter().find(|(known, _)| *known == start) {
+            return Ok(Rc::clone(block));
+        }
+        let corrupt = |problem| ReadError::corrupt(format!("{what}, the block at {start}"), problem);
+        let mut head = [0; 2];
+        self.read_at(start, &mut head)?;
+        let head = u16::from_le_bytes(head);
+        let length = usize::from(head & !METADATA_PLAIN);
+        if length == 0 || length > METADATA_LEN {
+            return Err(corrupt("it has an impossible size"));
+        }
+        let mut bytes = vec![0; length];
+        self.read_at(start + 2, &mut bytes)?;
+        if head & METADATA_PLAIN == 0 {
+            bytes = self
+                .unpacker
+                .borrow_mut()
+                .unpack(&bytes, METADATA_LEN)
+                .ok_or_else(|| corrupt("it cannot be decompressed"))?;
+        }
+        let block = Rc::new(MetadataBlock { bytes, next: start + 2 + length as u64 });
+        let mut cache = self.cache.borrow_mut();
+        if cache.len() == CACHE_LEN {
+            cache.pop_front();
+        }
+        cache.push_back((start, Rc::clone(&block)));
+        Ok(block)
+    }
+
+    pub(super) fn cursor(&self, table: u64, end: u64, reference: u64, what: &'static str) -> Cursor<'_, R> {
+        let (start, place) = split_reference(reference);
+        Cursor { reader: self, start: table.saturating_add(start), end, place, what }
+    }
+
+    /// Returns the inode at a reference.
+    pub(super) fn inode(&self, reference: u64) -> Result<Inode, ReadError> {
+        let superblock = &self.superblock;
+        let mut cursor =
+            self.cursor(superblock.inode_table, superblock.directory_table, reference, "the table of inodes");
+        let corrupt = |problem: &str| ReadError::corrupt(format!("the inode at {reference:#x}"), problem);
+        let header = Header::decode(&cursor.array::<HEADER_LEN>()?);
+        let header = header.ok_or_else(|| corrupt("its type is unknown"))?;
+        if header.number == 0 || header.number > superblock.inodes {
+            return Err(corrupt("its number is more than there are inodes"));
+        }
+        let owner = |place: u16| {
+            self.ids.get(usize::from(place)).copied().ok_or_else(|| corrupt("its owner is not in the table"))
+        };
+        let (uid, gid) = (owner(header.owners[0])?, owner(header.owners[1])?);
+        let body = cursor.bytes(header.body_len())?;
+        let (links, xattrs, content) = content(&header, &body, &mut cursor, superblock.inode_table)?;
+        let mode = header.mode & 0o7777;
+        Ok(Inode { number: header.number, mode, uid, gid, mtime: header.mtime, links, xattrs, content })
+    }
+
+    /// Opens a file.
+    pub fn file(&self, inode: &Inode) -> Result<File<'_, R>, ReadError> {
+        let what = || format!("inode {}", inode.number);
+        let Content::File { size, start, fragment, blocks, .. } = inode.content else {
+            return Err(ReadError::corrupt(what(), "it is not a file"));
+        };
+        if let Some((block, offset)) = fragment {
+            let tail = size % u64::from(self.block_size.bytes());
+            let is_inside = u64::from(offset) + tail <= u64::from(self.block_size.bytes());
+            if block >= self.superblock.fragments || !is_inside || tail == 0 {
+                return Err(ReadError::corrupt(what(), "its end is in no block of fragments"));
+            }
+        }
+        let list = self.block_list(blocks);
+        Ok(File {
+            reader: self,
+            number: inode.number,
+            size,
+            fragment,
+            beginning: (start, blocks),
+            list,
+            next: (0, start),
+            current: None,
+        })
+    }
+
+    fn block_list(&self, blocks: u64) -> Cursor<'_, R> {
+        let superblock = &self.superblock;
+        self.cursor(superblock.inode_table, superblock.directory_table, blocks, "the table of inodes")
+    }
+
+    /// Reads a block of data that is stored in `size`, and unpacks to `limit` bytes at most.
+    fn data_block(&self, start: u64, size: u32, limit: usize) -> Result<Vec<u8>, ReadError> {
+        let corrupt = |problem| ReadError::corrupt(format!("the block at {start}"), problem);
+        let length = (size & !BLOCK_PLAIN) as usize;
+        if length > self.block_size.len() {
+            return Err(corrupt("it has an impossible size"));
+        }
+        let mut bytes = vec![0; length];
+        self.read_at(start, &mut bytes)?;
+        if size & BLOCK_PLAIN == 0 {
+            let unpacked = self.unpacker.borrow_mut().unpack(&bytes, limit);
+            bytes = unpacked.ok_or_else(|| corrupt("it cannot be decompressed"))?;
+        }
+        Ok(bytes)
+    }
+
+    fn fragment_block(&self, number: u32) -> Result<Rc<Vec<u8>>, ReadError> {
+        if let Some((known, bytes)) = &*self.fragment.borrow()
+            && *known == number
+        {
+            return Ok(Rc::clone(bytes));
+        }
+        let table = self.superblock.fragment_table;
+        let entry = self.indexed::<FRAGMENT_LEN>(table, number.into(), "the table of fragments")?;
+        let mut fields = Fields(&entry);
+        let (start, size) = (fields.u64().unwrap_or_default(), fields.u32().unwrap_or_default());
+        let bytes = Rc::new(self.data_block(start, size, self.block_size.len())?);
+        *self.fragment.borrow_mut() = Some((number, Rc::clone(&bytes)));
+        Ok(bytes)
+    }
+}
+
+/// Reads the options of the compressor, which come behind the superblock.
+fn stored_options(source: &impl ReadAt) -> Result<Vec<u8>, ReadError> {
+    let offset = SUPERBLOCK_LEN as u64;
+    let io = |source| ReadError::Io { offset, length: 2, source };
+    let mut head = [0; 2];
+    source.read_exact_at(&mut head, offset).map_err(io)?;
+    let length = usize::from(u16::from_le_bytes(head) & !METADATA_PLAIN);
+    // The largest that any compressor has are 8 bytes.
+    if length > 64 || u16::from_le_bytes(head) & METADATA_PLAIN == 0 {
+        return Err(ReadError::corrupt("the compressor's options", "they are too long"));
+    }
+    let mut stored = vec![0; length];
+    source.read_exact_at(&mut stored, offset + 2).map_err(io)?;
+    Ok(stored)
+}
+
+/// Understands what follows the header of an inode: the number of links, the attributes and what it is.
+fn content<R: ReadAt>(
+    header: &Header,
+    body: &[u8],
+    cursor: &mut Cursor<'_, R>,
+    inode_table: u64,
+) -> Result<(u32, Option<u32>, Content), ReadError> {
+    let mut fields = Fields(body);
+    let fits = "the body of an inode has the size that its type says";
+    let mut u32 = || fields.u32().expect(fits);
+    let some = |value: u32| (value != NONE).then_some(value);
+    let is_long = header.is_long;
+    Ok(match header.kind {
+        inode::DIRECTORY if is_long => {
+            let [links, size, start, parent, both] = [(); 5].map(|()| u32());
+            let (n_marks, place) = ((both & 0xffff) as u16, (both >> 16) as u16);
+            (links, some(u32()), Content::Directory { parent, listing: (start, place, size), n_marks })
+        }
+        inode::DIRECTORY => {
+            let [start, links, both, parent] = [(); 4].map(|()| u32());
+            let (size, place) = (both & 0xffff, (both >> 16) as u16);
+            (links, None, Content::Directory { parent, listing: (start, place, size), n_marks: 0 })
+        }
+        inode::FILE => {
+            let mut u64 = || u64::from(u32()) | u64::from(u32()) << 32;
+            let (start, size, sparse, links) = if is_long {
+                (u64(), u64(), u64(), Some(u32()))
+            } else {
+                (0, 0, 0, None)
+            };
+            let (start, [fragment, offset]) =
+                if is_long { (start, [u32(), u32()]) } else { (u32().into(), [u32(), u32()]) };
+            let size = if is_long { size } else { u32().into() };
+            let xattrs = if is_long { some(u32()) } else { None };
+            let fragment = some(fragment).map(|block| (block, offset));
+            let blocks = cursor.reference(inode_table);
+            (links.unwrap_or(1), xattrs, Content::File { size, start, sparse, fragment, blocks })
+        }
+        inode::SYMLINK => {
+            let (links, length) = (u32(), u32());
+            if !(1..=4096).contains(&length) {
+                let what = format!("inode {}", header.number);
+                return Err(ReadError::corrupt(what, "the target of the link has an impossible length"));
+            }
+            let target = cursor.bytes(length as usize)?;
+            let xattrs = if is_long { some(u32::from_le_bytes(cursor.array()?)) } else { None };
+            (links, xattrs, Content::Symlink { target })
+        }
+        inode::BLOCK_DEVICE | inode::CHAR_DEVICE => {
+            let (links, (major, minor)) = (u32(), inode::device(u32()));
+            let is_block = header.kind == inode::BLOCK_DEVICE;
+            let content =
+                if is_block { Content::BlockDevice(major, minor) } else { Content::CharDevice(major, minor) };
+            (links, if is_long { some(u32()) } else { None }, content)
+        }
+        kind => {
+            let links = u32();
+            let content = if kind == inode::FIFO { Content::Fifo } else { Content::Socket };
+            (links, if is_long { some(u32()) } else { None }, content)
+        }
+    })
+}
+
+impl<R: ReadAt> Cursor<'_, R> {
+    pub(super) fn fill(&mut self, buffer: &mut [u8]) -> Result<(), ReadError> {
+        let mut done = 0;
+        while done < buffer.len() {
+            if self.start >= self.end {
+                return Err(ReadError::corrupt(self.what, "something reaches over its end"));
+            }
+            let block = self.reader.metadata_block(self.start, self.what)?;
+            let rest = block.bytes.get(self.place..).unwrap_or_default();
+            if rest.is_empty() {
+                // Only a full block can be followed by another one of the table.
+                if self.place != block.bytes.len() || self.place < METADATA_LEN {
+                    return Err(ReadError::corrupt(self.what, "something is behind the end of its block"));
+                }
+                (self.start, self.place) = (block.next, 0);
+                continue;
+            }
+            let length = rest.len().min(buffer.len() - done);
+            buffer[done..done + length].copy_from_slice(&rest[..length]);
+            self.place += length;
+            done += length;
+        }
+        Ok(())
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], ReadError> {
+        let mut bytes = [0; N];
+        self.fill(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    pub(super) fn bytes(&mut self, length: usize) -> Result<Vec<u8>, ReadError> {
+        let mut bytes = Vec::new();
+        while bytes.len() < length {
+            let part = (length - bytes.len()).min(METADATA_LEN);
+            let filled = bytes.len();
+            bytes.resize(filled + part, 0);
+            self.fill(&mut bytes[filled..])?;
+        }
+        Ok(bytes)
+    }
+
+    /// Returns the reference to what comes next.
+    fn reference(&self, table: u64) -> u64 {
+        (self.start - table) << 16 | self.place as u64
+    }
+}
+
+impl<R: ReadAt> File<'_, R> {
+    /// Returns how many bytes it has.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Fills `buffer` with what is at `offset`, which must not pass the end. Reading on is faster than reading back.
+    pub fn read_exact_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+        let length = buffer.len();
+        if offset.checked_add(length as u64).is_none_or(|end| end > self.size) {
+            let source = std::io::ErrorKind::UnexpectedEof.into();
+            return Err(ReadError::Io { offset, length, source });
+        }
+        let block_len = u64::from(self.reader.block_size.bytes());
+        let mut done = 0;
+        while done < length {
+            let at = offset + done as u64;
+            let block = self.block(at / block_len)?;
+            let within = (at % block_len) as usize;
+            let part = (block.len() - within).min(length - done);
+            buffer[done..done + part].copy_from_slice(&block[within..within + part]);
+            done += part;
+        }
+        Ok(())
+    }
+
+    /// Returns how many blocks it has of its own, how many bytes these take, and how many of them are zeros.
+    pub fn blocks(&mut self) -> Result<(u64, u64, u64), ReadError> {
+        self.rewind();
+        let n_blocks = self.n_blocks();
+        let (mut stored, mut zeros) = (0_u64, 0);
+        for _ in 0..n_blocks {
+            let size = u32::from_le_bytes(self.list.array()?) & !BLOCK_PLAIN;
+            stored += u64::from(size);
+            zeros += u64::from(size == 0);
+        }
+        self.rewind();
+        Ok((n_blocks, stored, zeros))
+    }
+
+    fn n_blocks(&self) -> u64 {
+        let block_len = u64::from(self.reader.block_size.bytes());
+        if self.fragment.is_some() { self.size / block_len } else { self.size.div_ceil(block_len) }
+    }
+
+    fn rewind(&mut self) {
+        self.list = self.reader.block_list(self.beginning.1);
+        self.next = (0, self.beginning.0);
+    }
+
+    /// Returns block `number` in its full size.
+    fn block(&mut self, number: u64) -> Result<Rc<Vec<u8>>, ReadError> {
+        if let Some((known, bytes)) = &self.current
+            && *known == number
+        {
+            return Ok(Rc::clone(bytes));
+        }
+        let inode = self.number;
+        let corrupt = |problem: &str| ReadError::corrupt(format!("inode {inode}"), problem);
+        let block_len = u64::from(self.reader.block_size.bytes());
+        let expected = (self.size - number * block_len).min(block_len) as usize;
+        let bytes = if let Some((fragment, offset)) = self.fragment
+            && number == self.n_blocks()
+        {
+            let block = self.reader.fragment_block(fragment)?;
+            let end = block.get(offset as usize..).and_then(|rest| rest.get(..expected));
+            end.ok_or_else(|| corrupt("its end is not in the block of fragments"))?.to_vec()
+        } else {
+            if number < self.next.0 {
+                self.rewind();
+            }
+            loop {
+                let size = u32::from_le_bytes(self.list.array()?);
+                let (current, start) = self.next;
+                let end = start.checked_add(u64::from(size & !BLOCK_PLAIN));
+                self.next = (current + 1, end.ok_or_else(|| corrupt("its blocks are outside of the image"))?);
+                if current == number {
+                    let is_hole = size & !BLOCK_PLAIN == 0;
+                    break if is_hole {
+                        vec![0; expected]
+                    } else {
+                        self.reader.data_block(start, size, expected)?
+                    };
+                }
+            }
+        };
+        if bytes.len() != expected {
+            return Err(corrupt("a block is shorter or longer than it should be"));
+        }
+        let bytes = Rc::new(bytes);
+        self.current = Some((number, Rc::clone(&bytes)));
+        Ok(bytes)
+    }
+}
