@@ -287,9 +287,10 @@ impl Error {
             Error::SquashfsBlockSize { .. } => {
                 Some("squashfs has blocks of 4096 to 1048576 bytes, each a power of two".to_owned())
             }
-            Error::Bcj { .. } => {
-                Some(format!("there are {}", quoted(&squashfs::Bcj::ALL.map(|filter| filter.name().to_owned()))))
-            }
+            Error::Bcj { .. } => Some(format!(
+                "there are {}",
+                quoted(&squashfs::Bcj::ALL.map(|filter| filter.name().to_owned()))
+            )),
             _ => None,
         }
     }

@@ -15,6 +15,7 @@ mod memory;
 mod noop;
 mod report;
 mod solve;
+mod squashfs;
 mod store;
 
 use std::fs;
@@ -36,6 +37,7 @@ const BENCHMARKS: &[Benchmark] = &[
     ("sandbox", 1, harness::sandbox),
     ("ext4", 5, images::ext4),
     ("cpio", 5, images::cpio),
+    ("squashfs", 3, squashfs::squashfs),
     ("store", 5, store::put),
     ("stage", 10, store::stage),
     ("solve", 3, solve::solve),
@@ -252,7 +254,7 @@ mod tests {
         check(
             &["nop"],
             Err(
-                "there is no benchmark `nop`, only noop, bootstrap, download, unpack, add-package, graph, sandbox, ext4, cpio, store, stage, solve, lock, kernel, boot",
+                "there is no benchmark `nop`, only noop, bootstrap, download, unpack, add-package, graph, sandbox, ext4, cpio, squashfs, store, stage, solve, lock, kernel, boot",
             ),
         );
     }

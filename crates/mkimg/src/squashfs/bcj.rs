@@ -15,11 +15,12 @@ pub(super) fn may_change(filter: Bcj, block: &[u8]) -> bool {
         Bcj::Arm => words().any(|code| code[3] == 0xeb),
         Bcj::ArmThumb => {
             let halves = || block.chunks_exact(2);
-            halves().zip(halves().skip(1)).any(|(first, second)| first[1] & 0xf8 == 0xf0 && second[1] & 0xf8 == 0xf8)
+            halves()
+                .zip(halves().skip(1))
+                .any(|(first, second)| first[1] & 0xf8 == 0xf0 && second[1] & 0xf8 == 0xf8)
         }
-        Bcj::Sparc => words().any(|code| {
-            code[0] == 0x40 && code[1] & 0xc0 == 0 || code[0] == 0x7f && code[1] & 0xc0 == 0xc0
-        }),
+        Bcj::Sparc => words()
+            .any(|code| code[0] == 0x40 && code[1] & 0xc0 == 0 || code[0] == 0x7f && code[1] & 0xc0 == 0xc0),
         // `bl`, whose six highest bits are 100101, and `adrp`: 1..10000.
         Bcj::Arm64 => words().any(|code| code[3] & 0xfc == 0x94 || code[3] & 0x9f == 0x90),
         // Their instructions are not at multiples of four, or are of several forms.

@@ -111,7 +111,8 @@ pub(super) fn decode(listing: &[u8]) -> Result<Vec<Found>, &'static str> {
             if found.last().is_some_and(|last| *last.name >= *name) {
                 return Err("its names are not in order");
             }
-            let number = base.checked_add_signed(distance.into()).ok_or("the number of an inode is negative")?;
+            let number =
+                base.checked_add_signed(distance.into()).ok_or("the number of an inode is negative")?;
             let reference = u64::from(block) << 16 | u64::from(place);
             found.push(Found { name: name.to_vec(), reference, number, kind });
         }

@@ -31,12 +31,21 @@ pub(super) fn find(
         }
     }
     by_size.retain(|_, nodes| nodes.len() > 1);
-    let candidates = by_size.into_iter().flat_map(|(size, nodes)| nodes.into_iter().map(move |node| (size, node)));
-    let sums = summarize(image, contents, threads, candidates.collect(), || 0_u32, |sum, bytes| {
-        *sum = crc32c::crc32c_append(*sum, bytes);
-    })?;
+    let candidates =
+        by_size.into_iter().flat_map(|(size, nodes)| nodes.into_iter().map(move |node| (size, node)));
+    let sums = summarize(
+        image,
+        contents,
+        threads,
+        candidates.collect(),
+        || 0_u32,
+        |sum, bytes| {
+            *sum = crc32c::crc32c_append(*sum, bytes);
+        },
+    )?;
     let alike = groups(sums);
-    let candidates = alike.into_iter().flat_map(|((size, _), nodes)| nodes.into_iter().map(move |node| (size, node)));
+    let candidates =
+        alike.into_iter().flat_map(|((size, _), nodes)| nodes.into_iter().map(move |node| (size, node)));
     let digests = summarize(image, contents, threads, candidates.collect(), Sha256::new, |hash, bytes| {
         hash.update(bytes);
     })?;

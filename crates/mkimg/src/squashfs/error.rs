@@ -62,7 +62,9 @@ pub enum Error {
         mode: u16,
     },
     /// Kernels read no longer one.
-    #[error("the target of the symbolic link `{path}` has {length} bytes: it needs 1 to 4095, none of them NUL")]
+    #[error(
+        "the target of the symbolic link `{path}` has {length} bytes: it needs 1 to 4095, none of them NUL"
+    )]
     SymlinkTarget {
         /// The link.
         path: String,
@@ -82,7 +84,9 @@ pub enum Error {
         minor: u32,
     },
     /// Not a prefix that squashfs stores, or a name of the wrong length.
-    #[error("squashfs cannot store the extended attribute `{name}` of `{path}`: only `user.`, `trusted.` and `security.` ones")]
+    #[error(
+        "squashfs cannot store the extended attribute `{name}` of `{path}`: only `user.`, `trusted.` and `security.` ones"
+    )]
     XattrName {
         /// Whose it is.
         path: String,

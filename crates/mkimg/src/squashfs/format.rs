@@ -108,8 +108,16 @@ impl Superblock {
         if (major, minor) != (4, 0) {
             return Err(ReadError::Unsupported { what: format!("version {major}.{minor}") });
         }
-        let [root, bytes_used, id_table, xattr_table, inode_table, directory_table, fragment_table, export_table] =
-            [(); 8].map(|()| fields.u64().expect(fits));
+        let [
+            root,
+            bytes_used,
+            id_table,
+            xattr_table,
+            inode_table,
+            directory_table,
+            fragment_table,
+            export_table,
+        ] = [(); 8].map(|()| fields.u64().expect(fits));
         Ok(Superblock {
             inodes,
             made,

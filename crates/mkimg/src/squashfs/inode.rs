@@ -85,7 +85,9 @@ impl Image {
             }
             tree::Content::BlockDevice(number) | tree::Content::CharDevice(number) => bytes.put_u32(number),
             tree::Content::Fifo | tree::Content::Socket => {}
-            tree::Content::File { .. } | tree::Content::Directory(_) => unreachable!("these have their own forms"),
+            tree::Content::File { .. } | tree::Content::Directory(_) => {
+                unreachable!("these have their own forms")
+            }
         }
         if let Some(xattrs) = xattrs {
             bytes.put_u32(xattrs);
@@ -124,7 +126,12 @@ impl Image {
     }
 
     /// Appends the inode of a directory.
-    pub(super) fn put_directory(&self, bytes: &mut Vec<u8>, node: Node, listing: &Listing) -> Result<(), Error> {
+    pub(super) fn put_directory(
+        &self,
+        bytes: &mut Vec<u8>,
+        node: Node,
+        listing: &Listing,
+    ) -> Result<(), Error> {
         let xattrs = self.tree.xattrs(&self.tree.nodes[node.index()]);
         let directory = self.tree.directory(node).expect("only directories come here");
         let links = directory.n_subdirectories.checked_add(2).ok_or(Error::TreeTooLarge)?;
@@ -260,7 +267,13 @@ impl Header {
             (FILE, true) => 40,
             (SYMLINK, _) | (BLOCK_DEVICE | CHAR_DEVICE, false) => 8,
             (BLOCK_DEVICE | CHAR_DEVICE, true) => 12,
-            (_, is_long) => if is_long { 8 } else { 4 },
+            (_, is_long) => {
+                if is_long {
+                    8
+                } else {
+                    4
+                }
+            }
         }
     }
 }

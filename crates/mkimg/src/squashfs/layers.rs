@@ -43,7 +43,8 @@ fn options(spec: &SquashfsSpec) -> Result<Options, Error> {
         SquashfsCompression::Lz4 => Compression::Lz4 { high: false },
         SquashfsCompression::Lz4hc => Compression::Lz4 { high: true },
         SquashfsCompression::Xz => {
-            let filter = |name: &String| Bcj::from_name(name).ok_or_else(|| Error::Bcj { name: name.clone() });
+            let filter =
+                |name: &String| Bcj::from_name(name).ok_or_else(|| Error::Bcj { name: name.clone() });
             Compression::Xz {
                 filters: spec.bcj.iter().map(filter).collect::<Result<_, _>>()?,
                 dictionary: spec.dictionary_size.map_or(Dictionary::Block, Dictionary::Bytes),

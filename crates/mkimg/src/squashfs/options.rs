@@ -57,16 +57,8 @@ pub enum Bcj {
 
 impl Bcj {
     /// All of them, in the order of the bits that name them in the compressor's options.
-    pub const ALL: [Bcj; 8] = [
-        Bcj::X86,
-        Bcj::PowerPc,
-        Bcj::Ia64,
-        Bcj::Arm,
-        Bcj::ArmThumb,
-        Bcj::Sparc,
-        Bcj::Arm64,
-        Bcj::RiscV,
-    ];
+    pub const ALL: [Bcj; 8] =
+        [Bcj::X86, Bcj::PowerPc, Bcj::Ia64, Bcj::Arm, Bcj::ArmThumb, Bcj::Sparc, Bcj::Arm64, Bcj::RiscV];
 
     /// Returns the filter called `name`, as `mksquashfs -Xbcj` has it.
     pub fn from_name(name: &str) -> Option<Bcj> {
@@ -212,7 +204,11 @@ impl Compression {
     }
 
     /// Returns the compressor that a superblock names, with the options that are stored.
-    pub(super) fn decode(number: u16, stored: Option<&[u8]>, block_size: BlockSize) -> Result<Compression, String> {
+    pub(super) fn decode(
+        number: u16,
+        stored: Option<&[u8]>,
+        block_size: BlockSize,
+    ) -> Result<Compression, String> {
         let short = || "the compressor's options are too short".to_owned();
         let level = |level: u32, most: u32| -> Result<Level, String> {
             let fits = (1..=most).contains(&level).then_some(level as u8);
@@ -248,7 +244,11 @@ impl Compression {
 
 impl Level {
     fn within(compressor: &'static str, level: u8, most: u8) -> Result<Level, Error> {
-        if (1..=most).contains(&level) { Ok(Level(level)) } else { Err(Error::Level { compressor, level, most }) }
+        if (1..=most).contains(&level) {
+            Ok(Level(level))
+        } else {
+            Err(Error::Level { compressor, level, most })
+        }
     }
 }
 
@@ -304,7 +304,10 @@ impl Options {
     pub(super) fn check(&self) -> Result<(), Error> {
         match &self.compression {
             Compression::Xz { dictionary, .. } if !dictionary.is_possible(self.block_size) => {
-                Err(Error::Dictionary { bytes: dictionary.bytes(self.block_size), block_size: self.block_size.0 })
+                Err(Error::Dictionary {
+                    bytes: dictionary.bytes(self.block_size),
+                    block_size: self.block_size.0,
+                })
             }
             _ => Ok(()),
         }

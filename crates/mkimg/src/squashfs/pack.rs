@@ -72,7 +72,12 @@ impl Packer {
     }
 
     /// Replaces `packed` with the compressed `block`, if that is smaller, and says whether it is.
-    pub(super) fn pack(&mut self, purpose: Purpose, block: &[u8], packed: &mut Vec<u8>) -> Result<bool, Error> {
+    pub(super) fn pack(
+        &mut self,
+        purpose: Purpose,
+        block: &[u8],
+        packed: &mut Vec<u8>,
+    ) -> Result<bool, Error> {
         // One byte less than the block: what does not fit is not wanted.
         let room = block.len().saturating_sub(1);
         packed.resize(room, 0);

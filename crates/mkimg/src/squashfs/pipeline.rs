@@ -42,7 +42,8 @@ where
     W: FnMut(J::Item) -> Result<T, E>,
 {
     let shared = Shared { jobs, window: VecDeque::new(), first: 0, is_exhausted: false, is_over: false };
-    let pipeline = Pipeline { shared: Mutex::new(shared), room: Condvar::new(), ready: Condvar::new(), limit };
+    let pipeline =
+        Pipeline { shared: Mutex::new(shared), room: Condvar::new(), ready: Condvar::new(), limit };
     thread::scope(|scope| {
         let workers: Vec<_> = (0..n_threads.max(1)).map(|_| scope.spawn(|| pipeline.work(&start))).collect();
         let result = loop {
@@ -191,7 +192,8 @@ mod tests {
         };
         assert_eq!(in_order(0..1000, 4, 50, start, done), Err(9));
         assert_eq!(last, 8);
-        let refused = in_order(0..1000, 4, 50, || Ok(Ok::<u32, u32>), |job| if job == 5 { Err(77) } else { Ok(()) });
+        let refused =
+            in_order(0..1000, 4, 50, || Ok(Ok::<u32, u32>), |job| if job == 5 { Err(77) } else { Ok(()) });
         assert_eq!(refused, Err(77));
     }
 

@@ -126,7 +126,9 @@ impl Iterator for Blocks<'_> {
                 let last = std::mem::take(&mut self.pieces);
                 return (!last.is_empty()).then_some(Block::Fragment(last));
             };
-            let Some(size) = self.image.size(*node).filter(|_| !self.same.contains_key(node)) else { continue };
+            let Some(size) = self.image.size(*node).filter(|_| !self.same.contains_key(node)) else {
+                continue;
+            };
             let division = self.image.divide(size);
             let end = size - division.tail as u64;
             self.current = Some((*node, 0, end));

@@ -9,7 +9,8 @@ use layer::ReadAt;
 use super::bytes::Fields;
 use super::error::ReadError;
 use super::format::{
-    BLOCK_PLAIN, METADATA_LEN, METADATA_PLAIN, NONE, NOWHERE, SUPERBLOCK_LEN, Superblock, flag, split_reference,
+    BLOCK_PLAIN, METADATA_LEN, METADATA_PLAIN, NONE, NOWHERE, SUPERBLOCK_LEN, Superblock, flag,
+    split_reference,
 };
 use super::inode::{self, Content, HEADER_LEN, Header, Inode};
 use super::options::{BlockSize, Compression};
@@ -86,7 +87,10 @@ impl<R: ReadAt> Reader<R> {
         let tables = [superblock.inode_table, superblock.directory_table, superblock.id_table];
         let optional = [superblock.xattr_table, superblock.fragment_table, superblock.export_table];
         let optional = optional.into_iter().filter(|start| *start != NOWHERE);
-        if tables.into_iter().chain(optional).any(|start| start < SUPERBLOCK_LEN as u64 || start >= superblock.bytes_used)
+        if tables
+            .into_iter()
+            .chain(optional)
+            .any(|start| start < SUPERBLOCK_LEN as u64 || start >= superblock.bytes_used)
             || superblock.inode_table > superblock.directory_table
         {
             return Err(corrupt("a table is outside of the file system"));
@@ -97,9 +101,10 @@ impl<R: ReadAt> Reader<R> {
         let has_options = superblock.flags & flag::COMPRESSOR_OPTIONS != 0;
         let stored = if has_options { Some(stored_options(&source)?) } else { None };
         let unsupported = |what| ReadError::Unsupported { what };
-        let compression = Compression::decode(superblock.compressor, stored.as_deref(), block_size)
-            .map_err(unsupported)?;
-        let unpacker = Unpacker::new(&compression, block_size).map_err(|error| unsupported(error.to_string()))?;
+        let compression =
+            Compression::decode(superblock.compressor, stored.as_deref(), block_size).map_err(unsupported)?;
+        let unpacker =
+            Unpacker::new(&compression, block_size).map_err(|error| unsupported(error.to_string()))?;
         let mut reader = Reader {
             source,
             directory_end: superblock.bytes_used,
@@ -359,11 +364,8 @@ fn content<R: ReadAt>(
         }
         inode::FILE => {
             let mut u64 = || u64::from(u32()) | u64::from(u32()) << 32;
-            let (start, size, sparse, links) = if is_long {
-                (u64(), u64(), u64(), Some(u32()))
-            } else {
-                (0, 0, 0, None)
-            };
+            let (start, size, sparse, links) =
+                if is_long { (u64(), u64(), u64(), Some(u32())) } else { (0, 0, 0, None) };
             let (start, [fragment, offset]) =
                 if is_long { (start, [u32(), u32()]) } else { (u32().into(), [u32(), u32()]) };
             let size = if is_long { size } else { u32().into() };

@@ -47,9 +47,11 @@ impl<R: ReadAt> Reader<R> {
         let length = size.checked_sub(DOTS).ok_or_else(|| corrupt("the directory has an impossible size"))?;
         let reference = reference(start.into(), place.into());
         let (table, end) = (self.superblock().directory_table, self.directory_end());
-        let listing = self.cursor(table, end, reference, "the table of directories").bytes(length as usize)?;
+        let listing =
+            self.cursor(table, end, reference, "the table of directories").bytes(length as usize)?;
         let found = directory::decode(&listing).map_err(corrupt)?;
-        let entry = |Found { name, reference, number, kind }| DirectoryEntry { name, number, reference, kind };
+        let entry =
+            |Found { name, reference, number, kind }| DirectoryEntry { name, number, reference, kind };
         Ok(found.into_iter().map(entry).collect())
     }
 

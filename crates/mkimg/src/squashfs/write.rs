@@ -112,7 +112,8 @@ impl Image {
         let mut places = self.write_leaves(&threads, &same, &written, &mut inodes, &mut output)?;
         let mut listings = Table::new();
         self.write_directories(&mut packer, &mut inodes, &mut listings, &mut places)?;
-        let references = places.iter().map(|place| inodes.reference(*place)).collect::<Result<Vec<u64>, _>>()?;
+        let references =
+            places.iter().map(|place| inodes.reference(*place)).collect::<Result<Vec<u64>, _>>()?;
         inodes.finish(&mut packer)?;
         inodes.drain(&mut output)?;
         let directory_table = output.position();
@@ -187,8 +188,11 @@ impl Image {
         same: &BTreeMap<Node, Node>,
         output: &mut Output<'_>,
     ) -> Result<Written, Error> {
-        let mut written =
-            Written { laid: vec![Laid::default(); self.leaves.len()], sizes: Vec::new(), fragments: Vec::new() };
+        let mut written = Written {
+            laid: vec![Laid::default(); self.leaves.len()],
+            sizes: Vec::new(),
+            fragments: Vec::new(),
+        };
         let mut fragments = FragmentPacker::default();
         for (node, laid) in self.leaves.iter().zip(&mut written.laid) {
             let Some(size) = self.size(*node).filter(|_| !same.contains_key(node)) else { continue };

@@ -35,7 +35,10 @@ pub(super) enum Refusal {
 
 impl Attribute {
     pub(super) fn new(full_name: &[u8], value: &[u8]) -> Result<Attribute, Refusal> {
-        let found = PREFIXES.iter().zip(0..).find_map(|(text, prefix)| Some((prefix, full_name.strip_prefix(*text)?)));
+        let found = PREFIXES
+            .iter()
+            .zip(0..)
+            .find_map(|(text, prefix)| Some((prefix, full_name.strip_prefix(*text)?)));
         let (prefix, name) = found.filter(|(_, name)| !name.is_empty()).ok_or(Refusal::Name)?;
         if full_name.len() > MAX_NAME || name.contains(&0) {
             return Err(Refusal::Name);
@@ -53,7 +56,11 @@ impl Attribute {
 }
 
 /// Writes all sets, and returns where the header of their table is.
-pub(super) fn write(packer: &mut Packer, output: &mut Output<'_>, sets: &[Vec<Attribute>]) -> Result<u64, Error> {
+pub(super) fn write(
+    packer: &mut Packer,
+    output: &mut Output<'_>,
+    sets: &[Vec<Attribute>],
+) -> Result<u64, Error> {
     let mut table = Table::new();
     let mut known: BTreeMap<&[u8], u64> = BTreeMap::new();
     let mut ids = Vec::new();

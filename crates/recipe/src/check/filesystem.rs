@@ -48,8 +48,10 @@ impl Checker<'_> {
     }
 
     fn squashfs(&mut self, filesystem: &Filesystem) {
-        let compression =
-            filesystem.compression.as_ref().map_or(SquashfsCompression::Gzip, |compression| compression.value);
+        let compression = filesystem
+            .compression
+            .as_ref()
+            .map_or(SquashfsCompression::Gzip, |compression| compression.value);
         let name = compression.as_str();
         if let Some(filter) = filesystem.bcj.first().filter(|_| compression != SquashfsCompression::Xz) {
             self.report(
@@ -64,9 +66,10 @@ impl Checker<'_> {
                 _ => None,
             };
             let problem = match most {
-                None => {
-                    Some((format!("`level` is not for {name}"), "only `gzip` and `zstd` have levels".to_owned()))
-                }
+                None => Some((
+                    format!("`level` is not for {name}"),
+                    "only `gzip` and `zstd` have levels".to_owned(),
+                )),
                 Some(most) if !(1..=most).contains(&level.value) => {
                     Some((format!("{name} has no level {}", level.value), format!("it has 1 to {most}")))
                 }
@@ -76,11 +79,14 @@ impl Checker<'_> {
                 self.report(Problem::at(&level.place, message).help(help));
             }
         }
-        let is_possible = |size: Size| size.bytes().is_power_of_two() && (4 << 10..=1 << 20).contains(&size.bytes());
+        let is_possible =
+            |size: Size| size.bytes().is_power_of_two() && (4 << 10..=1 << 20).contains(&size.bytes());
         if let Some(size) = filesystem.block_size.as_ref().filter(|size| !is_possible(size.value)) {
             self.report(
                 Problem::at(&size.place, format!("a block of squashfs cannot have {} bytes", size.bytes()))
-                    .help("write `4K`, `8K` and so on to `1M`, each twice the one before; the usual is `128K`"),
+                    .help(
+                        "write `4K`, `8K` and so on to `1M`, each twice the one before; the usual is `128K`",
+                    ),
             );
         }
     }

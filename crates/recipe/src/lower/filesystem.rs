@@ -51,7 +51,10 @@ impl Lowering<'_> {
                 SquashfsCompression::Zstd => spec::SquashfsCompression::Zstd,
             },
             level: filesystem.level.as_ref().map(|level| u8::try_from(level.value).expect(checked)),
-            block_size: filesystem.block_size.as_ref().map(|size| u32::try_from(size.bytes()).expect(checked)),
+            block_size: filesystem
+                .block_size
+                .as_ref()
+                .map(|size| u32::try_from(size.bytes()).expect(checked)),
             bcj: filesystem.bcj.iter().map(|filter| filter.value.as_str().to_owned()).collect(),
             fragments: match fragments.unwrap_or(SquashfsFragments::Small) {
                 SquashfsFragments::None => spec::SquashfsFragments::None,

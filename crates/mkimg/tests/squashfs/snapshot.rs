@@ -1,0 +1,87 @@
+//! What images say, and what they are, to the byte.
+
+use mkimg::squashfs::{BlockSize, Compression, Fragments, Options, ROOT};
+use sha2::{Digest, Sha256};
+
+use crate::support::{Tree, all_fragments, compressions, dump, everything, mode, options, read};
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn one_of_everything_has_this_description() {
+    let text = dump(&read(everything(options(Compression::Lz4 { high: false })).bytes()));
+    // What has a number in its name differs in nothing else.
+    let shown = text.lines().filter(|line| !line.starts_with("/many/file")).map(|line| format!("{line}\n"));
+    let (found, expected) = (shown.collect::<String>(), include_str!("everything.txt"));
+    let differs = found.lines().zip(expected.lines()).find(|(found, expected)| found != expected);
+    assert!(found == expected, "first difference: {differs:#?}\nthe whole is\n{found}");
+}
+
+/// A change here is a new version of the format: every image and everything made from one gets another digest.
+#[test]
+fn one_of_everything_has_these_digests() {
+    let digests = compressions().map(|compression| digest(&everything(options(compression)).bytes()));
+    assert_eq!(
+        digests,
+        ["92461365e057a020", "b2c3b4e1e2cb4936", "16922b2206a3a284", "0c12444ecbd0aa76", "9134f3a0bb06d05c",]
+    );
+}
+
+#[test]
+fn threads_change_nothing() {
+    for compression in compressions() {
+        let image = |n_threads| everything(all_fragments(compression.clone())).bytes_on(n_threads);
+        let one = image(1);
+        assert!(one == image(4), "{compression:?}");
+        assert!(one == image(4), "{compression:?}, the second time");
+    }
+}
+
+#[test]
+fn the_order_of_declarations_does_not_matter() {
+    let image = |names: &[&str]| {
+        let mut tree = Tree::new(options(Compression::gzip(None).unwrap()));
+        for name in names {
+            let directory = tree.directory(ROOT, name);
+            tree.file(directory, "file", name.as_bytes().repeat(3000));
+            tree.file(directory, "same", b"in all of them".to_vec());
+        }
+        tree.bytes()
+    };
+    assert_eq!(image(&["a", "b", "c"]), image(&["c", "a", "b"]));
+}
+
+/// A change of one declaration or option.
+type Change = fn(&mut Options, &mut mkimg::squashfs::Metadata, &mut Vec<u8>, &mut String);
+
+#[test]
+fn every_change_shows() {
+    let image = |change: Change| {
+        let mut with = options(Compression::gzip(None).unwrap());
+        let (mut metadata, mut content, mut name) = (mode(0o644), b"content".repeat(2000), "name".to_owned());
+        change(&mut with, &mut metadata, &mut content, &mut name);
+        let mut tree = Tree::new(with);
+        tree.file_with(ROOT, name.as_bytes(), metadata, content);
+        digest(&tree.bytes())
+    };
+    let changes: [Change; 13] = [
+        |_, _, _, _| {},
+        |options, _, _, _| options.epoch += 1,
+        |options, _, _, _| options.exportable = false,
+        |options, _, _, _| options.fragments = Fragments::All,
+        |options, _, _, _| options.block_size = BlockSize::from_bytes(8192).unwrap(),
+        |options, _, _, _| options.compression = Compression::gzip(Some(1)).unwrap(),
+        |_, metadata, _, _| metadata.mode = 0o645,
+        |_, metadata, _, _| metadata.mtime += 1,
+        |_, metadata, _, _| metadata.uid = 1,
+        |_, metadata, _, _| metadata.gid = 2,
+        |_, _, content, _| content[0] = b'C',
+        |_, _, content, _| content.push(0),
+        |_, _, _, name| name.push('s'),
+    ];
+    let mut digests = changes.map(image);
+    digests.sort_unstable();
+    assert!(digests.windows(2).all(|pair| pair[0] != pair[1]), "two changes have the same digest");
+}
