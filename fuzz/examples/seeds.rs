@@ -13,7 +13,7 @@ use cas::{Digest, Directory, Node};
 use layer::{Builder, Content, Declaration, EntryPath, Layer, Metadata, Tree};
 use mkimg::ext4::{Journal, Options, Size, Timestamp};
 use mkimg::spec::Compression;
-use mkimg::{MemorySink, cpio, write_ext4};
+use mkimg::{MemorySink, cpio, squashfs, write_ext4};
 use recipe::{Lock, LockedFile, LockedRelease, LockedSet, LockedSource, Pin};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -129,6 +129,18 @@ fn main() -> Result<()> {
         put("ext4", name, &image)?;
         put("ext4", &format!("{name}-unsealed"), &without_checksums(image))?;
     }
+    let compressions = [
+        squashfs::Compression::gzip(None)?,
+        squashfs::Compression::Lz4 { high: false },
+        squashfs::Compression::xz([squashfs::Bcj::X86]),
+        squashfs::Compression::zstd(None)?,
+    ];
+    for compression in compressions {
+        let name = compression.name();
+        let mut sink = MemorySink::default();
+        squashfs::write_squashfs(&tree, squashfs::Options::new(compression, 1), 1, &mut sink)?;
+        put("squashfs", name, &sink.into_bytes())?;
+    }
 
     put("directory", "nodes", &directory().encode())?;
 
@@ -145,6 +157,10 @@ fn main() -> Result<()> {
         (
             "ext4",
             r#"{"kind":"ext4","output":"out/e","epoch":1,"layers":["in/a"],"uuid":"00112233-4455-6677-8899-aabbccddeeff","hash_seed":"00112233-4455-6677-8899-aabbccddeeff","size":1048576}"#,
+        ),
+        (
+            "squashfs",
+            r#"{"kind":"squashfs","output":"out/s","epoch":1,"layers":["in/a"],"compression":"xz","bcj":["x86"],"block_size":65536}"#,
         ),
         (
             "modules",

@@ -15,6 +15,25 @@ fn foreign_tools_accept_our_images() {
          /empty Type: regular Mode: 0644 User: 0 Group: 0 \n\
          /overlaid/run Type: regular Mode: 0755 User: 0 Group: 0 \n"
     );
+    let squashfs = project.read("out/squashfs-accepted/list");
+    for expected in [
+        "-rw-r----- 0/42 26 ",
+        "-rwsr-xr-x 0/0 10 ",
+        "drwxrwsr-x 1000/1000 3 ",
+        "lrwxrwxrwx 0/0 85 ",
+        "-rwxr-xr-x 0/0 24 ",
+    ] {
+        assert!(squashfs.lines().any(|line| line.starts_with(expected)), "no `{expected}` in {squashfs}");
+    }
+    let stat = project.read("out/squashfs-accepted/stat");
+    for expected in [
+        "Compression xz\n",
+        "Filters selected: x86, arm\n",
+        "Block size 1048576\n",
+        "Number of fragments 0\n",
+    ] {
+        assert!(stat.contains(expected), "no `{expected}` in {stat}");
+    }
     let cpio = project.read("out/cpio-accepted/list");
     assert!(
         cpio.lines()

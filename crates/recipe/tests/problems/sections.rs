@@ -389,7 +389,7 @@ error: unknown file system `btrfs`
 12 | type   = "btrfs"
    |          ^^^^^^^
    |
-   = help: known file systems: `ext4`
+   = help: known file systems: `ext4`, `squashfs`
 
 error: invalid package name `Hello`
   --> bootwright.toml:17:13
@@ -425,6 +425,106 @@ error: not valid TOML: unexpected key or value, expected newline, `#`
   |
 5 |     path = "/größe"    colour = 1
   |                        ^
+"#,
+    );
+}
+
+#[test]
+fn keys_of_another_file_system() {
+    check(
+        r#"[stack]
+name = "demo"
+
+[target.disk]
+kind        = "filesystem"
+rootfs      = "rootfs"
+compression = "zstd"
+bcj         = ["x86"]
+
+[target.squash]
+kind       = "filesystem"
+rootfs     = "rootfs"
+type       = "squashfs"
+size       = "16M"
+label      = "demo"
+level      = 13
+bcj        = ["arm"]
+block-size = "3K"
+
+[target.fast]
+kind        = "filesystem"
+rootfs      = "rootfs"
+type        = "squashfs"
+compression = "lz4"
+level       = 1
+
+[target.rootfs]
+kind = "rootfs"
+"#,
+        r#"
+error: `compression` is not for ext4
+ --> bootwright.toml:7:15
+  |
+7 | compression = "zstd"
+  |               ^^^^^^
+  |
+  = help: it is a key of file systems of type `squashfs`
+
+error: `bcj` is not for ext4
+ --> bootwright.toml:8:16
+  |
+8 | bcj         = ["x86"]
+  |                ^^^^^
+  |
+  = help: it is a key of file systems of type `squashfs`
+
+error: `size` is not for squashfs
+  --> bootwright.toml:14:14
+   |
+14 | size       = "16M"
+   |              ^^^^^
+   |
+   = help: squashfs is as large as what is in it, and has neither label nor UUID
+
+error: `label` is not for squashfs
+  --> bootwright.toml:15:14
+   |
+15 | label      = "demo"
+   |              ^^^^^^
+   |
+   = help: squashfs is as large as what is in it, and has neither label nor UUID
+
+error: gzip has no level 13
+  --> bootwright.toml:16:14
+   |
+16 | level      = 13
+   |              ^^
+   |
+   = help: it has 1 to 12
+
+error: `bcj` is not for gzip
+  --> bootwright.toml:17:15
+   |
+17 | bcj        = ["arm"]
+   |               ^^^^^
+   |
+   = help: only `compression = "xz"` has filters
+
+error: a block of squashfs cannot have 3072 bytes
+  --> bootwright.toml:18:14
+   |
+18 | block-size = "3K"
+   |              ^^^^
+   |
+   = help: write `4K`, `8K` and so on to `1M`, each twice the one before; the usual is `128K`
+
+error: `level` is not for lz4
+  --> bootwright.toml:25:15
+   |
+25 | level       = 1
+   |               ^
+   |
+   = help: only `gzip` and `zstd` have levels
 "#,
     );
 }
