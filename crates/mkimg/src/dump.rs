@@ -9,9 +9,9 @@ use layer::Layer;
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
-use crate::{cpio, ext4, lz4, squashfs};
+use crate::{cpio, disk, ext4, fat, lz4, squashfs};
 
-/// Writes a description of the layer, cpio archive (compressed or not), ext4 or squashfs image at `path`.
+/// Writes a description of the layer, cpio archive (compressed or not), file system or disk at `path`.
 ///
 /// Contents appear as the first sixteen digits of their SHA-256.
 pub fn dump(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
@@ -20,6 +20,9 @@ pub fn dump(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
     let mut start = [0; 2048];
     let length = file.read_at(&mut start, 0).map_err(read_error)?;
     let start = &start[..length];
+    if disk::is_gpt(&file).map_err(read_error)? {
+        return dump_disk(path, file, out);
+    }
     if start.get(1080..1082) == Some(&[0x53, 0xef]) {
         return dump_ext4(path, file, out);
     }
@@ -28,6 +31,14 @@ pub fn dump(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
     }
     if start.get(257..262) == Some(b"ustar") || start.iter().all(|byte| *byte == 0) {
         return dump_layer(path, out);
+    }
+    if start.get(510..512) == Some(&[0x55, 0xaa]) {
+        // File systems have their parameters where a table of partitions has code.
+        let again = File::open(path).map_err(read_error)?;
+        return match fat::Reader::open(again) {
+            Err(fat::ReadError::NotFat { .. }) => dump_disk(path, file, out),
+            reader => dump_fat(path, reader, out),
+        };
     }
     let input = BufReader::with_capacity(64 * 1024, file);
     let input: Box<dyn BufRead> = if start.starts_with(b"070701") {
@@ -104,6 +115,24 @@ fn dump_cpio(path: &Path, input: impl Read, out: &mut dyn Write) -> Result<(), E
         };
         print(out, &format!("{record}{detail}"))?;
     }
+}
+
+fn dump_disk(path: &Path, file: File, out: &mut dyn Write) -> Result<(), Error> {
+    let image_error = |source| Error::ReadDisk { path: path.to_path_buf(), source };
+    let text = disk::Reader::open(file).and_then(|reader| reader.dump()).map_err(image_error)?;
+    out.write_all(text.as_bytes())
+        .map_err(|source: io::Error| Error::Write { path: "standard output".into(), source })
+}
+
+fn dump_fat(
+    path: &Path,
+    reader: Result<fat::Reader<File>, fat::ReadError>,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    let image_error = |source| Error::ReadFat { path: path.to_path_buf(), source };
+    let text = reader.and_then(|reader| reader.dump()).map_err(image_error)?;
+    out.write_all(text.as_bytes())
+        .map_err(|source: io::Error| Error::Write { path: "standard output".into(), source })
 }
 
 fn dump_ext4(path: &Path, file: File, out: &mut dyn Write) -> Result<(), Error> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use layer::{BuildError, EntryPath, PlainError, ReadError, ResolveError, TreeError, WriteError};
 
 use crate::device_tree::compile;
-use crate::{accounts, cpio, ext4, modules, squashfs};
+use crate::{accounts, cpio, disk, ext4, fat, modules, squashfs};
 
 /// A specification could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -175,6 +175,49 @@ pub enum Error {
         /// What was given.
         name: String,
     },
+    /// The image cannot be made.
+    #[error("could not make the file system `{path}`")]
+    Fat {
+        /// The image's file.
+        path: PathBuf,
+        /// Why.
+        source: fat::Error,
+    },
+    /// Not a kind of FAT.
+    #[error("there is no FAT of {bits} bits")]
+    FatBits {
+        /// What was given.
+        bits: u32,
+    },
+    /// The disk cannot be as it is declared.
+    #[error(transparent)]
+    DiskLayout(disk::Problems),
+    /// The disk could not be written.
+    #[error("could not make the disk `{path}`")]
+    Disk {
+        /// The disk's file.
+        path: PathBuf,
+        /// Why.
+        source: disk::WriteError,
+    },
+    /// Something of a partition that its table does not have.
+    #[error("partition `{name}` cannot have the {what} `{value}`")]
+    Partition {
+        /// The partition's name.
+        name: String,
+        /// What it is that it cannot have.
+        what: &'static str,
+        /// What was given.
+        value: String,
+    },
+    /// A file that is larger than a boot sector.
+    #[error("`{path}` cannot be boot code: it has {size} bytes, more than a sector")]
+    BootCode {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        size: u64,
+    },
     /// Not 32 hexadecimal digits.
     #[error("`{text}` is not a UUID")]
     Uuid {
@@ -205,7 +248,7 @@ pub enum Error {
     #[error(transparent)]
     Plain(#[from] PlainError),
     /// Nobody knows what this is.
-    #[error("`{path}` is no layer, archive or file system")]
+    #[error("`{path}` is no layer, archive, file system or disk")]
     UnknownFormat {
         /// The file.
         path: PathBuf,
@@ -233,6 +276,22 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         source: squashfs::ReadError,
+    },
+    /// What looked like a disk is damaged.
+    #[error("could not read the disk `{path}`")]
+    ReadDisk {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: disk::ReadError,
+    },
+    /// What looked like a file system is damaged.
+    #[error("could not read the file system `{path}`")]
+    ReadFat {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: fat::ReadError,
     },
 }
 
@@ -291,6 +350,9 @@ impl Error {
                 "there are {}",
                 quoted(&squashfs::Bcj::ALL.map(|filter| filter.name().to_owned()))
             )),
+            Error::BootCode { .. } => Some("say how many of its first bytes are meant".to_owned()),
+            Error::FatBits { .. } => Some("FAT has 12, 16 or 32".to_owned()),
+            Error::Fat { source, .. } => source.help(),
             _ => None,
         }
     }

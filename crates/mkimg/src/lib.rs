@@ -5,16 +5,20 @@
 //! options; there is no clock, randomness or environment, so the same declarations are always the same bytes.
 
 mod accounts;
+mod bytes;
 mod compress;
 pub mod cpio;
 mod device_tree;
+pub mod disk;
 mod dump;
 mod error;
 pub mod ext4;
 mod extract;
+pub mod fat;
 mod files;
 mod filesystem;
 mod glob;
+mod largest;
 mod lz4;
 mod modules;
 mod overlay;
@@ -29,6 +33,7 @@ pub use compress::{Compressor, Gzip};
 pub use dump::dump;
 pub use error::{Error, ExtractProblem};
 pub use filesystem::write_ext4;
+pub use largest::Largest;
 pub use lz4::Lz4;
 pub use modules::Error as ModulesError;
 pub use run::{read_spec, run};

@@ -9,7 +9,9 @@ use crate::cpio::{Archive, Selection};
 use crate::error::Error;
 use crate::files::Directory;
 use crate::spec::{Compression, InitramfsSpec, ModulesSpec, Spec};
-use crate::{cpio, device_tree, extract, filesystem, lz4, modules, overlay, squashfs, unpack};
+use crate::{
+    cpio, device_tree, disk, extract, fat, filesystem, lz4, modules, overlay, squashfs, unpack,
+};
 
 /// Reads the specification in the file `path`.
 pub fn read_spec(path: &Path) -> Result<Spec, Error> {
@@ -32,6 +34,12 @@ pub fn run(spec: &Spec, directory: &Path) -> Result<Vec<String>, Error> {
         Spec::Modules(spec) => write_modules(spec, &directory),
         Spec::Ext4(spec) => filesystem::write(spec, &directory),
         Spec::Squashfs(spec) => squashfs::layers::write(spec, &directory),
+        Spec::Fat(spec) => {
+            let mut notes = Vec::new();
+            fat::write(spec, &directory, &mut |note| notes.push(note))?;
+            return Ok(notes);
+        }
+        Spec::Disk(spec) => disk::write(spec, &directory),
     }?;
     Ok(Vec::new())
 }

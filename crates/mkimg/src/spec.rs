@@ -2,10 +2,17 @@
 //!
 //! Paths are relative to the step's working directory. A key that is not known is an error.
 
+mod device_tree;
+mod images;
 mod squashfs;
 
 use std::collections::BTreeMap;
 
+pub use device_tree::{DeviceTreeSourceSpec, DeviceTreeSourcesSpec, DeviceTreeSpec, RamdiskSpec};
+pub use images::{
+    BlobSpec, BootCodeSpec, DiskSpec, FatSpec, HybridSpec, PartitionSizeSpec, PartitionSpec, ProtectiveSpec,
+    TableSpec,
+};
 pub use layer::EntryPath;
 use serde::{Deserialize, Serialize};
 pub use squashfs::{SquashfsCompression, SquashfsFragments, SquashfsSpec};
@@ -28,72 +35,14 @@ pub enum Spec {
     Ext4(Ext4Spec),
     /// Writes a squashfs image of merged layers.
     Squashfs(SquashfsSpec),
+    /// Writes a FAT image of merged layers.
+    Fat(FatSpec),
+    /// Writes a disk with partitions.
+    Disk(DiskSpec),
     /// Writes a device tree.
     DeviceTree(DeviceTreeSpec),
     /// Compiles device tree source, by programs of the environment.
     DeviceTreeSources(DeviceTreeSourcesSpec),
-}
-
-/// A device tree: one that is there, or an empty one, with edits.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeviceTreeSpec {
-    /// Where the blob goes.
-    pub output: String,
-    /// Where its source goes, for people.
-    pub source_output: String,
-    /// The blob to start from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub base: Option<String>,
-    /// Whether what is wrong in the base counts. Else it is only told: it was so before.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub strict: bool,
-    /// Blobs that are laid over it, in this order, before anything is edited.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub overlays: Vec<String>,
-    /// Whether the labels of the base, which edits may use, are left out of the result.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub drop_symbols: bool,
-    /// What is changed, in this order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub edits: Vec<fdt::Edit>,
-    /// Short names that references in edits may use for nodes.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: fdt::Labels,
-    /// The ramdisk that the tree tells the kernel of, once all is edited.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ramdisk: Option<RamdiskSpec>,
-}
-
-/// Device tree source to compile.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeviceTreeSourcesSpec {
-    /// What is compiled.
-    pub sources: Vec<DeviceTreeSourceSpec>,
-    /// The directories in which included files are looked for, in this order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub includes: Vec<String>,
-}
-
-/// A file of device tree source.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeviceTreeSourceSpec {
-    /// The file.
-    pub source: String,
-    /// Where its blob goes, with all labels.
-    pub output: String,
-}
-
-/// A ramdisk in memory.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RamdiskSpec {
-    /// The file, of which only the size matters.
-    pub file: String,
-    /// The address of its first byte.
-    pub address: u64,
 }
 
 /// Layers merged, then directories laid over them, then entries, then accounts: one canonical layer.

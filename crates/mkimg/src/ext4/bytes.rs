@@ -1,14 +1,6 @@
-//! Little-endian numbers at fixed places of an on-disk structure.
-//!
-//! Every caller holds a structure or a block whose size is known, so an offset outside it is our bug.
+//! Numbers whose halves ext4 stores apart, where a field outgrew its place.
 
-pub(super) fn get_u16(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
-}
-
-pub(super) fn get_u32(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-}
+pub(super) use crate::bytes::{get_u16, get_u32, put_u16, put_u32};
 
 /// Returns the number whose halves are stored apart, as ext4 does where a field outgrew its place.
 pub(super) fn get_split_u64(bytes: &[u8], low_at: usize, high_at: usize) -> u64 {
@@ -18,14 +10,6 @@ pub(super) fn get_split_u64(bytes: &[u8], low_at: usize, high_at: usize) -> u64 
 /// Returns the number whose halves of 16 bits are stored apart.
 pub(super) fn get_split_u32(bytes: &[u8], low_at: usize, high_at: usize) -> u32 {
     u32::from(get_u16(bytes, low_at)) | u32::from(get_u16(bytes, high_at)) << 16
-}
-
-pub(super) fn put_u16(bytes: &mut [u8], at: usize, value: u16) {
-    bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
-}
-
-pub(super) fn put_u32(bytes: &mut [u8], at: usize, value: u32) {
-    bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
 }
 
 /// Stores the two halves of `value` apart.

@@ -1,7 +1,8 @@
 //! Why an image cannot be made, and why one cannot be read.
 
-use std::fmt;
 use std::io;
+
+use crate::largest::Largest;
 
 /// An image cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -197,20 +198,6 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-}
-
-/// The largest files of a tree, largest first.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Largest(pub Vec<(String, u64)>);
-
-impl fmt::Display for Largest {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (path, size)) in self.0.iter().enumerate() {
-            let lead = if index == 0 { "; the largest files: " } else { ", " };
-            write!(formatter, "{lead}`{path}` with {size}")?;
-        }
-        Ok(())
-    }
 }
 
 /// An image cannot be read.

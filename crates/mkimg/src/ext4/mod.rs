@@ -35,7 +35,7 @@ mod walk;
 mod write;
 mod xattr;
 
-pub use error::{Error, Largest, ReadError};
+pub use error::{Error, ReadError};
 pub use extent::Extent;
 pub use group::GroupDescriptor;
 pub use image::Image;

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::error::{Error, Largest};
+use super::error::Error;
 use super::image::Image;
 use super::inode::{LINK_MAX, Timestamp};
 use super::options::Options;
 use super::xattr::{Attribute, Placed, Refusal, place};
+use crate::largest::Largest;
 
 /// A handle of something declared. Handles count up from [`ROOT`] in the order of declarations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -456,14 +457,10 @@ impl Tree {
 
     /// Returns the files that need the most blocks.
     pub(super) fn largest(&self) -> Largest {
-        let mut files: Vec<(u64, u32)> = Vec::new();
-        for (declared, index) in self.nodes.iter().zip(0..) {
-            if let Content::File { size, .. } = declared.content {
-                files.push((size, index));
-            }
-        }
-        files.sort_unstable_by(|a, b| b.cmp(a));
-        files.truncate(5);
-        Largest(files.into_iter().map(|(size, index)| (self.path(Node(index)), size)).collect())
+        let files = self.nodes.iter().zip(0..).filter_map(|(declared, index)| match declared.content {
+            Content::File { size, .. } => Some((size, index)),
+            _ => None,
+        });
+        Largest::of(files, |index| self.path(Node(index)))
     }
 }
