@@ -5,7 +5,7 @@ use std::fmt::Write;
 use layer::ReadAt;
 use sha2::{Digest, Sha256};
 
-use super::mbr::PROTECTIVE;
+use super::mbr::{self, PROTECTIVE};
 use super::read::{ReadError, Reader};
 use super::types::gpt_name;
 
@@ -36,8 +36,10 @@ impl<R: ReadAt> Reader<R> {
             }
             None => line(&mut text, format_args!("{kind} {signature} {of}")),
         }
-        if self.mbr.code.iter().any(|byte| *byte != 0) {
-            line(&mut text, format_args!("boot code sha256 {}", hex(Sha256::digest(self.mbr.code))));
+        // An old table has the disk's number behind the code, which was shown.
+        let code = &self.mbr.code[..if self.gpt.is_some() { self.mbr.code.len() } else { mbr::SIGNATURE }];
+        if code.iter().any(|byte| *byte != 0) {
+            line(&mut text, format_args!("boot code sha256 {}", hex(Sha256::digest(code))));
         }
         // What partitions and tables leave, as first sectors and ends.
         let mut taken: Vec<(u64, u64)> = vec![(0, 1)];

@@ -4,7 +4,8 @@ use crate::bytes::{get_u32, put_u32};
 
 /// The bytes of the first sector that mean something.
 pub(super) const LEN: usize = 512;
-const SIGNATURE: usize = 440;
+/// Where the disk's number is.
+pub(super) const SIGNATURE: usize = 440;
 const RECORDS: usize = 446;
 const RECORD_LEN: usize = 16;
 /// The type of the entry that keeps old programs away.
@@ -120,7 +121,7 @@ mod tests {
         assert_eq!(chs(1), [0, 2, 0]);
         assert_eq!(chs(2047), [32, 32, 0]);
         assert_eq!(chs(2048), [32, 33, 0]);
-        assert_eq!(chs(75_775), [0xb7, 0x33, 4]);
+        assert_eq!(chs(75_775), [0xb6, 0x32, 4]);
         assert_eq!(chs(1024 * 255 * 63 - 1), [254, 255, 255]);
         assert_eq!(chs(u64::MAX), [254, 255, 255]);
     }

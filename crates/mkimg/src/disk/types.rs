@@ -4,7 +4,7 @@ use super::guid::Guid;
 
 /// The types of a GUID partition table by our names: those of the Discoverable Partitions Specification without
 /// spaces, and what others agree on.
-pub const GPT_TYPES: [(&str, &str); 26] = [
+pub const GPT_TYPES: [(&str, &str); 25] = [
     ("esp", "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"),
     ("xbootldr", "bc13c2ff-59e6-4262-a352-b275fd6f7172"),
     ("bios-boot", "21686148-6449-6e6f-744e-656564454649"),
@@ -28,7 +28,6 @@ pub const GPT_TYPES: [(&str, &str); 26] = [
     ("linux-raid", "a19d880f-05fc-4d3b-a006-743f0f84911e"),
     ("microsoft-basic", "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7"),
     ("microsoft-reserved", "e3c9e316-0b5c-4db8-817d-f92df00215ae"),
-    ("chromeos-firmware", "cab6e88e-abf3-4102-a07a-d4bb9be3c1d3"),
     ("chromeos-kernel", "fe3a2a5d-4f32-41a7-b725-accc3285a309"),
     ("chromeos-root", "3cb8e202-3b7e-47dd-8a3c-7ff2a13cfcec"),
 ];
@@ -52,7 +51,9 @@ pub fn gpt_type(name: &str) -> Option<Guid> {
 /// Returns the type of an old table that has this name, or is written so: `0x0c`.
 pub fn mbr_type(text: &str) -> Option<u8> {
     let named = MBR_TYPES.iter().find(|(known, _)| *known == text).map(|(_, number)| *number);
-    let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 2);
+    let digits = text
+        .strip_prefix("0x")
+        .filter(|digits| digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
     named.or_else(|| u8::from_str_radix(digits?, 16).ok().filter(|number| *number != 0))
 }
 

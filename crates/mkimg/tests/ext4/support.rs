@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::Path;
-use std::process::Command;
 
 use mkimg::ext4::{BlockSize, Builder, Error, Image, Metadata, Node, Options, ROOT, Reader, Size, Timestamp};
 use mkimg::{MemorySink, SparseFile};
@@ -144,30 +142,14 @@ pub(crate) fn read(bytes: Vec<u8>) -> Reader<Vec<u8>> {
     reader
 }
 
-#[path = "../skip/mod.rs"]
-mod skip;
+#[path = "../tool/mod.rs"]
+mod tool;
 
-use skip::skip;
+pub(crate) use tool::tool;
 
 /// A directory for images, next to everything else that is built.
 pub(crate) fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
-}
-
-/// Runs a tool of e2fsprogs and returns its exit code and what it said, or nothing if there is none to run.
-pub(crate) fn tool(name: &str, arguments: &[&str]) -> Option<(i32, String)> {
-    // Those of the locked environment are on the PATH; the machine's own often are not.
-    for directory in ["", "/usr/sbin", "/sbin", "/usr/local/sbin"] {
-        let output = match Command::new(Path::new(directory).join(name)).args(arguments).output() {
-            Ok(output) => output,
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            Err(error) => panic!("`{name}` does not run: {error}"),
-        };
-        let text = [output.stdout, output.stderr].concat();
-        return Some((output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned()));
-    }
-    skip(name);
-    None
 }
 
 /// Says what `e2fsck` says unless it finds nothing to complain about.
