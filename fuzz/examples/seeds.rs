@@ -13,7 +13,7 @@ use cas::{Digest, Directory, Node};
 use layer::{Builder, Content, Declaration, EntryPath, Layer, Metadata, Tree};
 use mkimg::ext4::{Journal, Options, Size, Timestamp};
 use mkimg::spec::Compression;
-use mkimg::{MemorySink, cpio, squashfs, write_ext4};
+use mkimg::{MemorySink, cpio, disk, fat, squashfs, write_ext4};
 use recipe::{Lock, LockedFile, LockedRelease, LockedSet, LockedSource, Pin};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -142,6 +142,11 @@ fn main() -> Result<()> {
         put("squashfs", name, &sink.into_bytes())?;
     }
 
+    for (name, kind) in [("fat12", fat::Kind::Fat12), ("fat16", fat::Kind::Fat16)] {
+        put("fat", name, &fat(kind)?)?;
+    }
+    put("disk", "gpt", &disk()?)?;
+
     put("directory", "nodes", &directory().encode())?;
 
     for (name, text) in [
@@ -161,6 +166,12 @@ fn main() -> Result<()> {
         (
             "squashfs",
             r#"{"kind":"squashfs","output":"out/s","epoch":1,"layers":["in/a"],"compression":"xz","bcj":["x86"],"block_size":65536}"#,
+            "fat",
+            r#"{"kind":"fat","output":"out/f","epoch":1,"layers":["in/a"],"volume_id":1,"size":1048576,"bits":12}"#,
+        ),
+        (
+            "disk",
+            r#"{"kind":"disk","output":"out/d","table":{"kind":"gpt","guid":"00112233-4455-6677-8899-aabbccddeeff","hybrid":[{"partition":1,"type":12}],"protective":"last"},"partitions":[{"name":"a","type":"0fc63daf-8483-4772-8e79-3d69d8477de4","guid":"00112233-4455-6677-8899-aabbccddee00","attributes":[2],"size":{"bytes":1048576},"file":"in/f"},{"name":"b","type":"0fc63daf-8483-4772-8e79-3d69d8477de4","size":"grow"}]}"#,
         ),
         (
             "modules",
@@ -313,4 +324,50 @@ fn lock() -> Lock {
         packages: [(text("env e"), set)].into(),
         sources: sources.into_iter().map(|(name, source)| (name.to_owned(), source)).collect(),
     }
+}
+
+/// Returns a small FAT image with directories, long names and files.
+fn fat(kind: fat::Kind) -> Result<Vec<u8>> {
+    let mut options = fat::Options::new(fat::Size::Fit { slack: 0 }, 1, 1_700_000_000);
+    // With the smallest clusters, the kinds with more bits have small images, too.
+    (options.kind, options.cluster_size, options.label) = (Some(kind), Some(512), Some("SEED".to_owned()));
+    let mut builder = fat::Builder::new(options)?;
+    let directory = builder.directory(fat::ROOT, b"directory", 1_700_000_000);
+    builder.file(directory, b"a file with a long name", 0, 3000);
+    builder.file(fat::ROOT, b"SHORT.TXT", 0, 10);
+    let mut sink = MemorySink::default();
+    builder.seal()?.write(&mut |_, _, buffer| { buffer.fill(b'x'); Ok(()) }, &mut sink)?;
+    Ok(sink.into_bytes())
+}
+
+/// Returns the smallest disk with a GUID partition table and two partitions.
+fn disk() -> Result<Vec<u8>> {
+    let guid = |number: u8| {
+        disk::Guid::parse(&format!("00112233-4455-6677-8899-aabbccddee{number:02x}")).ok_or("no GUID")
+    };
+    let kind = disk::gpt_type("linux").ok_or("no type")?;
+    let partition = |number: u8| -> Result<disk::Partition> {
+        Ok(disk::Partition {
+            number: None,
+            name: format!("partition {number}"),
+            identity: disk::Identity::Gpt { kind, guid: guid(number)?, attributes: 4 },
+            size: disk::PartitionSize::Fixed(1024),
+            at: None,
+            align: None,
+            content: None,
+        })
+    };
+    let declared = disk::Disk {
+        sector_size: 512,
+        size: disk::Size::Fit { slack: 0, round: 512 },
+        align: 512,
+        first_lba: 0,
+        table: disk::Table::Gpt { guid: guid(0)?, hybrid: Vec::new(), protective: disk::Protective::First },
+        boot_code: 0,
+        blobs: Vec::new(),
+        partitions: vec![partition(1)?, partition(2)?],
+    };
+    let mut sink = MemorySink::default();
+    disk::resolve(declared)?.write(&[], &[], &[], &mut sink)?;
+    Ok(sink.into_bytes())
 }

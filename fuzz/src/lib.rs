@@ -22,3 +22,30 @@ pub fn with_tar_checksums(bytes: &[u8]) -> Vec<u8> {
     }
     bytes
 }
+
+/// Returns `bytes` with the checksums of both GUID partition tables set right, as far as there are such.
+///
+/// Sectors have 512 bytes, and the entries are where a table usually has them.
+pub fn with_gpt_checksums(bytes: &[u8]) -> Vec<u8> {
+    const SECTOR: usize = 512;
+    const ENTRIES: usize = 128 * 128;
+    let mut bytes = bytes.to_vec();
+    let Some(last) = (bytes.len() / SECTOR).checked_sub(1).map(|sector| sector * SECTOR) else { return bytes };
+    let Some(copy) = last.checked_sub(ENTRIES).filter(|copy| *copy >= 2 * SECTOR) else { return bytes };
+    for (header, entries) in [(SECTOR, 2 * SECTOR), (last, copy)] {
+        let Some(sum) = bytes.get(entries..entries + ENTRIES).map(crc32) else { continue };
+        let header = &mut bytes[header..header + SECTOR];
+        header[88..92].copy_from_slice(&sum.to_le_bytes());
+        header[16..20].fill(0);
+        let sum = crc32(&header[..92]);
+        header[16..20].copy_from_slice(&sum.to_le_bytes());
+    }
+    bytes
+}
+
+/// CRC-32, bit by bit.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| sum >> 1 ^ if sum & 1 == 1 { 0xedb8_8320 } else { 0 })
+    })
+}

@@ -9,9 +9,7 @@ use crate::cpio::{Archive, Selection};
 use crate::error::Error;
 use crate::files::Directory;
 use crate::spec::{Compression, InitramfsSpec, ModulesSpec, Spec};
-use crate::{
-    cpio, device_tree, disk, extract, fat, filesystem, lz4, modules, overlay, squashfs, unpack,
-};
+use crate::{cpio, device_tree, disk, extract, fat, filesystem, lz4, modules, overlay, squashfs, unpack};
 
 /// Reads the specification in the file `path`.
 pub fn read_spec(path: &Path) -> Result<Spec, Error> {

@@ -1,35 +1,36 @@
-//! File-system images: what each type of file system can be told.
+//! File-system images: of what, how large, and what each type of file system has besides.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::Spanned;
-use crate::reader::{table, words};
-use crate::scalar::{Size, TargetName, Uuid};
+use crate::reader::{FromText, Wrong, table, words};
+use crate::region::Address;
+use crate::scalar::{GuestPath, Size, TargetName, Uuid};
+use crate::target::FileEntry;
 
 table! {
-    /// A file-system image with the files of a root file system. Leaves `NAME.TYPE`, as in `disk.ext4`.
-    ///
-    /// `size`, `label` and `uuid` are for `ext4`. The keys from `compression` on are for `squashfs`, which is read-only,
-    /// as large as what is in it, and has neither label nor UUID.
+    /// A file-system image with the files of a root file system, or those that are listed, or both. Leaves
+    /// `NAME.TYPE`, as in `disk.ext4`.
     pub struct Filesystem {
         /// The root file system: a target of kind `rootfs`.
-        rootfs: Spanned<TargetName>,
+        rootfs: Option<Spanned<TargetName>>,
+        /// Files by path, laid over it: the text itself, or a table with `content`, `file` or `target`.
+        files: BTreeMap<GuestPath, Spanned<FileEntry>>,
         /// The type of file system.
         r#type: FilesystemType = "ext4",
-        /// Its size. Without it, room for the files and a quarter more.
-        size: Option<Spanned<Size>>,
-        /// Its label, at most 16 bytes.
+        /// Its size, or `min`: as small as the files allow. Without it, room for the files and a quarter more.
+        size: Option<Spanned<ImageSize>>,
+        /// Its label: at most 16 bytes for ext4, 11 characters in capitals for FAT.
         label: Option<Spanned<String>>,
-        /// Its UUID. Without it, one derived from the names of stack and target.
+        /// Its UUID, which FAT has not. Without it, one derived from the names of stack and target.
         uuid: Option<Spanned<Uuid>>,
-        /// What compresses it. Without it, `gzip`.
-        compression: Option<Spanned<SquashfsCompression>>,
-        /// How hard `gzip` (1 to 12) and `zstd` (1 to 22) try. Without it, 7 and 15.
-        level: Option<Spanned<u32>>,
-        /// The size of a block, from `4K` to `1M`. Larger ones make it smaller and slower to read. Without it, `128K`.
-        block_size: Option<Spanned<Size>>,
-        /// Filters for code that `xz` tries on each block beside none, to keep the smallest result.
-        bcj: Vec<Spanned<BcjFilter>>,
-        /// Which ends of files share blocks. Without it, `small`.
-        fragments: Option<Spanned<SquashfsFragments>>,
+        /// What FAT has besides.
+        fat: Option<Spanned<Fat>>,
+        /// What squashfs has besides: it is only read, as large as what is in it, and has neither label nor UUID.
+        squashfs: Option<Spanned<Squashfs>>,
     }
 }
 
@@ -38,8 +39,54 @@ words! {
     pub enum FilesystemType("file system") {
         /// The fourth extended file system of Linux.
         Ext4 = "ext4",
+        /// FAT12, FAT16 or FAT32, with long names: what firmware reads. It has no owners, modes, links or devices.
+        Fat = "fat" not "vfat" not "msdos" not "fat32",
         /// A compressed file system that is only read.
         Squashfs = "squashfs" not "squash" not "sqfs",
+    }
+}
+
+table! {
+    /// What FAT has besides. What is left out is as `mkfs.fat` has it.
+    pub struct Fat {
+        /// The kind: 12, 16 or 32.
+        bits: Option<Spanned<u32>>,
+        /// The size of a cluster: a power of two.
+        cluster: Option<Spanned<Address>>,
+        /// The size of a sector: 512, 1024, 2048 or 4096.
+        sector_size: Spanned<Address> = "512",
+        /// The volume's number: `1234-ABCD`. Without it, one derived from the names of stack and target.
+        volume_id: Option<Spanned<VolumeId>>,
+        /// How many sectors there are in front of the file system on its disk.
+        hidden_sectors: u32 = 0,
+        /// The geometry that a BIOS reckons with.
+        geometry: Option<Spanned<Geometry>>,
+    }
+}
+
+table! {
+    /// A disk's geometry.
+    pub struct Geometry {
+        /// How many heads: 1 to 65535.
+        heads: Spanned<u32>,
+        /// How many sectors per track: 1 to 65535.
+        sectors: Spanned<u32>,
+    }
+}
+
+table! {
+    /// What squashfs has besides.
+    pub struct Squashfs {
+        /// What compresses it.
+        compression: SquashfsCompression = "gzip",
+        /// How hard `gzip` (1 to 12) and `zstd` (1 to 22) try. Without it, 7 and 15.
+        level: Option<Spanned<u32>>,
+        /// The size of a block, from `4K` to `1M`. Larger ones make it smaller and slower to read. Without it, `128K`.
+        block_size: Option<Spanned<Size>>,
+        /// Filters for code that `xz` tries on each block beside none, to keep the smallest result.
+        bcj: Vec<Spanned<BcjFilter>>,
+        /// Which ends of files share blocks.
+        fragments: SquashfsFragments = "small",
     }
 }
 
@@ -90,5 +137,79 @@ words! {
         Arm64 = "arm64" not "aarch64",
         /// RISC-V; Linux reads it from 6.12 on.
         RiscV = "riscv" not "riscv64",
+    }
+}
+
+/// The size of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageSize {
+    /// As small as the contents allow.
+    Min,
+    /// This size.
+    Fixed(Size),
+}
+
+impl FromText for ImageSize {
+    fn from_text(text: &str) -> Result<ImageSize, Wrong> {
+        match text {
+            "min" => Ok(ImageSize::Min),
+            _ => Size::from_text(text).map(ImageSize::Fixed).map_err(|wrong| Wrong {
+                help: Some(
+                    "write `min`, or a whole number and a unit, as in `64K`, `512M` or `2G`".to_owned(),
+                ),
+                ..wrong
+            }),
+        }
+    }
+}
+
+impl JsonSchema for ImageSize {
+    fn schema_name() -> Cow<'static, str> {
+        "ImageSize".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^(min|[0-9]+[KMGT](iB)?)$",
+            "description": "A size with a binary unit, or `min`: as small as the contents allow.",
+        })
+    }
+}
+
+/// The number of a FAT volume: `1234-ABCD`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VolumeId(u32);
+
+impl VolumeId {
+    /// Returns the number.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
+
+impl FromText for VolumeId {
+    fn from_text(text: &str) -> Result<VolumeId, Wrong> {
+        let digits = text.split_once('-').filter(|halves| halves.0.len() == 4 && halves.1.len() == 4);
+        let digits = digits.map(|(high, low)| format!("{high}{low}"));
+        let number = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        number.and_then(|digits| u32::from_str_radix(&digits, 16).ok()).map(VolumeId).ok_or_else(|| {
+            let message = format!("`{}` is not the number of a volume", text.escape_debug());
+            Wrong::new(message, "write it as in `1234-ABCD`")
+        })
+    }
+}
+
+impl JsonSchema for VolumeId {
+    fn schema_name() -> Cow<'static, str> {
+        "VolumeId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^[0-9a-fA-F]{4}-[0-9a-fA-F]{4}$",
+            "description": "The number of a FAT volume: `1234-ABCD`.",
+        })
     }
 }

@@ -6,6 +6,7 @@
 
 mod check;
 mod device_tree;
+mod disk;
 mod filesystem;
 mod git;
 mod kernel;
@@ -31,7 +32,14 @@ pub use device_tree::{
     Chosen, Cpus, Dtb, GicV2, GicV3, InSource, NodeName, NodePath, Origin, Pl011, PropertyName, PropertyPart,
     PropertyValue, PsciMethod, RegionRef, Root, VirtioMmio, Window,
 };
-pub use filesystem::{BcjFilter, Filesystem, FilesystemType, SquashfsCompression, SquashfsFragments};
+pub use disk::{
+    Attribute, BootCode, ChromeOs, DiskBlob, DiskImage, HybridEntry, MbrType, Partition, PartitionSize,
+    PartitionTable, PartitionType, ProtectivePlace,
+};
+pub use filesystem::{
+    BcjFilter, Fat, Filesystem, FilesystemType, Geometry, ImageSize, Squashfs, SquashfsCompression,
+    SquashfsFragments, VolumeId,
+};
 pub use git::{GitAddress, GitRev};
 pub use kernel::{ConfigPart, Kernel, Symbol, SymbolValue, Toolchain};
 pub use knobs::Settings;
@@ -53,6 +61,5 @@ pub use stack::{
 };
 pub use target::{
     Applet, ArchiveFile, Command, Compression, Content, DeviceEntry, DeviceType, DirectoryEntry, Extract,
-    FileEntry, Group, Initramfs, KernelPackage, Modules, Rootfs, Run, Target,
-    User,
+    FileEntry, Group, Initramfs, KernelPackage, Modules, Rootfs, Run, Target, User,
 };

@@ -237,7 +237,13 @@ pub fn needs(stack: &Stack, goals: &[Goal]) -> Needs {
                     }
                 }
             }
-            Target::Filesystem(_) | Target::KernelPackage(_) | Target::Extract(_) => {}
+            Target::Filesystem(filesystem) => add_files(filesystem.files.values(), &mut needs),
+            Target::Disk(disk) => {
+                for file in disk.bytes().filter_map(|bytes| bytes.file) {
+                    needs.paths.insert(file.value.clone(), file.place.clone());
+                }
+            }
+            Target::KernelPackage(_) | Target::Extract(_) => {}
         }
     }
     needs
@@ -357,6 +363,7 @@ fn target_request(target: &Target) -> Option<(PackageRequest, Option<&'static [&
         Target::Initramfs(_)
         | Target::Command(_)
         | Target::Filesystem(_)
+        | Target::Disk(_)
         | Target::Kernel(_)
         | Target::Dtb(_) => None,
     }

@@ -552,6 +552,11 @@ impl Uuid {
         let namespace = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_DNS, b"bootwright");
         Uuid(uuid::Uuid::new_v5(&namespace, format!("{stack}/{what}").as_bytes()))
     }
+
+    /// Returns the first 32 bits, for what has a number of that size in place of a UUID.
+    pub(crate) fn short(&self) -> u32 {
+        self.0.as_fields().0
+    }
 }
 
 impl fmt::Display for Uuid {

@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::Spanned;
 use crate::device_tree::Dtb;
+use crate::disk::DiskImage;
 use crate::filesystem::Filesystem;
 use crate::kernel::Kernel;
 use crate::reader::{Read, Reader, kinds, table, words};
@@ -28,6 +29,8 @@ kinds! {
         Initramfs(Initramfs) = "initramfs",
         /// A file-system image.
         Filesystem(Filesystem) = "filesystem",
+        /// A disk with partitions.
+        Disk(DiskImage) = "disk",
         /// A kernel, built from its source.
         Kernel(Kernel) = "kernel",
         /// A kernel, out of a distribution's package.

@@ -53,14 +53,14 @@ pub(crate) fn cpio(context: &Context, n_runs: usize) -> Result<Report, String> {
 }
 
 /// A root file system, as a layer for us and as files for our peers.
-struct Root {
-    scratch: PathBuf,
+pub(super) struct Root {
+    pub(super) scratch: PathBuf,
     n_bytes: u64,
 }
 
 impl Root {
     /// Makes it, or takes the one that was made before. It is the same everywhere.
-    fn make(context: &Context) -> Result<Root, String> {
+    pub(super) fn make(context: &Context) -> Result<Root, String> {
         let scratch = context.scratch("images")?;
         make_directory(&scratch.join("out"))?;
         let size = scratch.join(format!("size-{SIZE}"));

@@ -4,6 +4,7 @@
 
 mod boot;
 mod bootstrap;
+mod disks;
 mod download;
 mod environment;
 mod graph;
@@ -38,6 +39,8 @@ const BENCHMARKS: &[Benchmark] = &[
     ("ext4", 5, images::ext4),
     ("cpio", 5, images::cpio),
     ("squashfs", 3, squashfs::squashfs),
+    ("fat", 5, disks::fat),
+    ("disk", 3, disks::disk),
     ("store", 5, store::put),
     ("stage", 10, store::stage),
     ("solve", 3, solve::solve),
@@ -254,7 +257,7 @@ mod tests {
         check(
             &["nop"],
             Err(
-                "there is no benchmark `nop`, only noop, bootstrap, download, unpack, add-package, graph, sandbox, ext4, cpio, squashfs, store, stage, solve, lock, kernel, boot",
+                "there is no benchmark `nop`, only noop, bootstrap, download, unpack, add-package, graph, sandbox, ext4, cpio, squashfs, fat, disk, store, stage, solve, lock, kernel, boot",
             ),
         );
     }

@@ -49,4 +49,33 @@ fn foreign_tools_accept_our_images() {
         tar.lines().any(|line| line.starts_with("drwxrwsr-x 1000/1000 ") && line.ends_with(" srv/")),
         "{tar}"
     );
+    let list = project.read("out/fat-accepted/list");
+    for path in ["::/EFI/BOOT/BOOTX64.EFI", "::/EFI/BOOT/grub.cfg", "::/EFI/BOOT/a rather long name.x"] {
+        assert!(list.lines().any(|line| line == path), "{path}\n{list}");
+    }
+    assert_eq!(project.read("out/live-accepted/table"), LIVE);
+    assert_eq!(project.read("out/live-accepted/attributes"), "Attribute flags: 0102000000000000\n");
+    assert_eq!(project.read("out/installer-accepted/mbr"), INSTALLER_MBR);
+    assert!(project.read("out/live/live.map.txt").contains("│ CONFIG     │ `in/partitions/4` │"));
 }
+
+/// EVE's live disk as `sfdisk` sees it.
+const LIVE: &str = "label: gpt
+label-id: AD6871EE-31F9-4CF3-9E09-6F7A25C30050
+unit: sectors
+first-lba: 34
+last-lba: 1226718
+sector-size: 512
+
+start=        2048, size=       73728, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, uuid=AD6871EE-31F9-4CF3-9E09-6F7A25C30051, name=\"EFI System\", attrs=\"LegacyBIOSBootable\"
+start=      159744, size=     1048576, type=5DFBF5F4-2848-4BAC-AA5E-0D9A20B745A6, uuid=AD6871EE-31F9-4CF3-9E09-6F7A25C30052, name=\"IMGA\", attrs=\"GUID:49,56\"
+start=      149504, size=       10240, type=13307E62-CD9C-4920-8F9B-91B45828B798, uuid=AD6871EE-31F9-4CF3-9E09-6F7A25C30054, name=\"CONFIG\"
+start=       75776, size=       73728, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, uuid=AD6871EE-31F9-4CF3-9E09-6F7A25C30056, name=\"EFI System\"
+";
+
+/// The old table of an installer: bootable FAT32, two that Windows sees, and the one that protects the rest last.
+const INSTALLER_MBR: &str = " 80 20 21 00 0c b6 32 04 00 08 00 00 00 20 01 00
+ 00 b6 33 04 07 d7 13 04 00 28 01 00 00 08 00 00
+ 00 02 3c 07 07 1c 10 0c 00 b8 01 00 00 40 01 00
+ 00 00 02 00 ee 20 20 00 01 00 00 00 ff 07 00 00
+";

@@ -19,7 +19,7 @@ pub(crate) fn write(
     note: &mut dyn FnMut(String),
 ) -> Result<(), crate::Error> {
     let tree = directory.merge(&spec.layers)?;
-    let options = options(spec)?;
+    let options = options(spec, &tree)?;
     let output = directory.create(&spec.output)?;
     let mut sink = SparseFile::new(&output.file);
     let fat_error = |source| crate::Error::Fat { path: output.path.clone(), source };
@@ -30,9 +30,10 @@ pub(crate) fn write(
     sink.finish().map(drop).map_err(|source| output.error(source))
 }
 
-fn options(spec: &FatSpec) -> Result<Options, crate::Error> {
+fn options(spec: &FatSpec, tree: &Tree) -> Result<Options, crate::Error> {
     let epoch = i64::try_from(spec.epoch).map_err(|_| crate::Error::Epoch { epoch: spec.epoch })?;
-    let size = spec.size.map_or(Size::Fit { slack: spec.slack.unwrap_or(0) }, Size::Fixed);
+    let slack = || spec.slack.unwrap_or_else(|| tree.statistics().bytes / 4);
+    let size = spec.size.map_or_else(|| Size::Fit { slack: slack() }, Size::Fixed);
     let mut options = Options::new(size, spec.volume_id, epoch);
     if let Some(bits) = spec.bits {
         options.kind = Some(Kind::from_bits(bits).ok_or(crate::Error::FatBits { bits })?);

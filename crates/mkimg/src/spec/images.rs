@@ -12,10 +12,10 @@ pub struct FatSpec {
     pub epoch: u64,
     /// The layers, bottom first.
     pub layers: Vec<String>,
-    /// The image's size in bytes. Without it, as small as can be, with room for `slack`.
+    /// The image's size in bytes. Without it, room for the files and for `slack`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// Free space in bytes when there is no `size`.
+    /// Free space in bytes when there is no `size`. Without it, a quarter of what the files hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slack: Option<u64>,
     /// The volume's number.

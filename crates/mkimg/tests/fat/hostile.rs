@@ -134,7 +134,7 @@ fn directories_that_contradict_themselves() {
     bad[short + 26..short + 28].copy_from_slice(&[2, 0]);
     assert_eq!(
         examine(bad).unwrap_err().to_string(),
-        "/directory/SHORT: it does not begin with itself and the directory above"
+        "/directory/SHORT: cluster 2 belongs to another file, too"
     );
 }
 

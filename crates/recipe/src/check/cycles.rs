@@ -68,7 +68,14 @@ pub(crate) fn references<'a>(
             });
             layers.chain(kernel).chain(contents).chain(archives).collect()
         }
-        Target::Filesystem(filesystem) => vec![(&**filesystem.rootfs, &filesystem.rootfs.place)],
+        Target::Filesystem(filesystem) => {
+            let rootfs = filesystem.rootfs.iter().map(|rootfs| (&***rootfs, &rootfs.place));
+            rootfs.chain(files(filesystem.files.values())).collect()
+        }
+        Target::Disk(disk) => {
+            let targets = disk.bytes().filter_map(|bytes| bytes.target);
+            targets.map(|target| (&target.target, &target.place)).collect()
+        }
         Target::Dtb(dtb) => {
             let base = dtb.base.iter().map(|base| (&base.target, &base.place));
             let initrd = dtb.initrd.iter().filter_map(|initrd| {

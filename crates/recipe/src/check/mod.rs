@@ -2,8 +2,9 @@
 
 mod cycles;
 mod device_trees;
-mod filesystem;
+mod disks;
 mod machines;
+mod squashfs;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -73,6 +74,7 @@ pub(crate) fn leaves<'a>(name: &Name, target: &'a Target) -> Leaves<'a> {
         Target::Filesystem(filesystem) => {
             Leaves::Files(vec![format!("{name}.{}", filesystem.r#type.as_str())])
         }
+        Target::Disk(_) => Leaves::Files(vec![format!("{name}.raw"), format!("{name}.map.txt")]),
         Target::Kernel(kernel) => {
             let mut files = vec![
                 kernel.built_for().image(),
@@ -271,7 +273,8 @@ impl Checker<'_> {
             Target::Command(command) => self.command(command),
             Target::Rootfs(rootfs) => self.rootfs(target, rootfs),
             Target::Initramfs(initramfs) => self.initramfs(target, initramfs),
-            Target::Filesystem(filesystem) => self.filesystem(filesystem),
+            Target::Filesystem(filesystem) => self.filesystem(target, filesystem),
+            Target::Disk(disk) => self.disk(target, disk),
             Target::Kernel(kernel) => self.kernel(kernel),
             Target::KernelPackage(_) => {}
             Target::Dtb(dtb) => self.device_tree(target, dtb),
@@ -527,6 +530,7 @@ fn kind_of(target: &Target) -> &'static str {
         Target::Rootfs(_) => "rootfs",
         Target::Initramfs(_) => "initramfs",
         Target::Filesystem(_) => "filesystem",
+        Target::Disk(_) => "disk",
         Target::Kernel(_) => "kernel",
         Target::KernelPackage(_) => "kernel-package",
         Target::Dtb(_) => "dtb",

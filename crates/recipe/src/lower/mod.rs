@@ -2,10 +2,11 @@
 
 mod boot;
 mod device_tree;
-mod filesystem;
+mod images;
 mod kernel;
 mod packages;
 mod sources;
+mod squashfs;
 mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -14,8 +14,8 @@ use crate::Spanned;
 use crate::check;
 use crate::scalar::{GuestPath, Name};
 use crate::target::{
-    ArchiveFile, Command, Compression, Content, DeviceType, DirectoryEntry, Extract, FileEntry,
-    Initramfs, Modules, Rootfs, Run, Target,
+    ArchiveFile, Command, Compression, Content, DeviceType, DirectoryEntry, Extract, FileEntry, Initramfs,
+    Modules, Rootfs, Run, Target,
 };
 
 /// Runs the script or program it is given and then looks for the outputs it was to leave.
@@ -76,6 +76,7 @@ impl<'a> Lowering<'a> {
             }
             Target::Initramfs(initramfs) => self.initramfs(name, initramfs),
             Target::Filesystem(filesystem) => self.filesystem(name, filesystem),
+            Target::Disk(disk) => self.disk(name, disk),
             Target::Kernel(kernel) => self.kernel(name, kernel),
             Target::KernelPackage(_) => self.kernel_package(name),
             Target::Extract(extract) => self.extract(name, extract),
@@ -321,6 +322,17 @@ impl<'a> Lowering<'a> {
     pub(super) fn image(&mut self, label: String, spec: &Spec, mut inputs: Vec<Placement>) -> StepId {
         inputs.push(Placement { path: format!("{INPUTS}/spec.json"), input: self.json(spec) });
         self.tool_step(label, &["mkimg", "in/spec.json"], inputs, Requirements::default())
+    }
+
+    /// Returns one more layer with these files.
+    pub(super) fn layer_of_files(
+        &mut self,
+        label: String,
+        files: &BTreeMap<GuestPath, Spanned<FileEntry>>,
+    ) -> Layer {
+        let mut changes = Changes::default();
+        self.files(files, &mut changes);
+        layer("files".to_owned(), self.layer(label, "layer.tar", &[], changes))
     }
 
     /// Adds the step that merges `layers` and what is laid over them into the file `output`.

@@ -136,20 +136,20 @@ fn missing_keys_point_at_their_table() {
         r#"[stack]
 name = "demo"
 
-[target.disk]
-kind = "filesystem"
+[machine.vm]
+cpus = 2
 
 [target.tool]
 env = "x"
 "#,
         r#"
-error: `target.disk` has no `rootfs`
- --> bootwright.toml:4:9
+error: `machine.vm` has no `env`
+ --> bootwright.toml:4:10
   |
-4 | [target.disk]
-  |         ^^^^
+4 | [machine.vm]
+  |          ^^
 
-error: `target.tool` has no `kind`: it is `command`, `rootfs`, `initramfs`, `filesystem`, `kernel`, `kernel-package`, `extract` or `dtb`
+error: `target.tool` has no `kind`: it is `command`, `rootfs`, `initramfs`, `filesystem`, `disk`, `kernel`, `kernel-package`, `extract` or `dtb`
  --> bootwright.toml:7:9
   |
 7 | [target.tool]

@@ -1,5 +1,6 @@
 //! Every kind of wrong input, with the whole text that people see.
 
+mod disks;
 mod keys;
 mod references;
 mod sections;

@@ -373,7 +373,7 @@ error: `1 gig` is not a size
 9 | size   = "1 gig"
   |          ^^^^^^^
   |
-  = help: write a whole number and a unit, as in `64K`, `512M` or `2G`
+  = help: write `min`, or a whole number and a unit, as in `64K`, `512M` or `2G`
 
 error: `1234` is not a UUID
   --> bootwright.toml:10:10
@@ -389,7 +389,7 @@ error: unknown file system `btrfs`
 12 | type   = "btrfs"
    |          ^^^^^^^
    |
-   = help: known file systems: `ext4`, `squashfs`
+    = help: known file systems: `ext4`, `fat`, `squashfs`
 
 error: invalid package name `Hello`
   --> bootwright.toml:17:13
@@ -436,93 +436,83 @@ fn keys_of_another_file_system() {
 name = "demo"
 
 [target.disk]
-kind        = "filesystem"
-rootfs      = "rootfs"
-compression = "zstd"
-bcj         = ["x86"]
+kind     = "filesystem"
+rootfs   = "rootfs"
+squashfs = { compression = "zstd" }
 
 [target.squash]
-kind       = "filesystem"
-rootfs     = "rootfs"
-type       = "squashfs"
-size       = "16M"
-label      = "demo"
+kind   = "filesystem"
+rootfs = "rootfs"
+type   = "squashfs"
+size   = "16M"
+label  = "demo"
+
+[target.squash.squashfs]
 level      = 13
 bcj        = ["arm"]
 block-size = "3K"
 
 [target.fast]
-kind        = "filesystem"
-rootfs      = "rootfs"
-type        = "squashfs"
-compression = "lz4"
-level       = 1
+kind     = "filesystem"
+rootfs   = "rootfs"
+type     = "squashfs"
+squashfs = { compression = "lz4", level = 1 }
 
 [target.rootfs]
 kind = "rootfs"
 "#,
         r#"
-error: `compression` is not for ext4
- --> bootwright.toml:7:15
+error: `squashfs` is for file systems of that type
+ --> bootwright.toml:7:12
   |
-7 | compression = "zstd"
-  |               ^^^^^^
-  |
-  = help: it is a key of file systems of type `squashfs`
-
-error: `bcj` is not for ext4
- --> bootwright.toml:8:16
-  |
-8 | bcj         = ["x86"]
-  |                ^^^^^
-  |
-  = help: it is a key of file systems of type `squashfs`
+7 | squashfs = { compression = "zstd" }
+  |            ^^^^^^^^^^^^^^^^^^^^^^^^
 
 error: `size` is not for squashfs
-  --> bootwright.toml:14:14
+  --> bootwright.toml:13:10
    |
-14 | size       = "16M"
-   |              ^^^^^
+13 | size   = "16M"
+   |          ^^^^^
    |
    = help: squashfs is as large as what is in it, and has neither label nor UUID
 
 error: `label` is not for squashfs
-  --> bootwright.toml:15:14
+  --> bootwright.toml:14:10
    |
-15 | label      = "demo"
-   |              ^^^^^^
+14 | label  = "demo"
+   |          ^^^^^^
    |
    = help: squashfs is as large as what is in it, and has neither label nor UUID
 
 error: gzip has no level 13
-  --> bootwright.toml:16:14
+  --> bootwright.toml:17:14
    |
-16 | level      = 13
+17 | level      = 13
    |              ^^
    |
    = help: it has 1 to 12
 
 error: `bcj` is not for gzip
-  --> bootwright.toml:17:15
+  --> bootwright.toml:18:15
    |
-17 | bcj        = ["arm"]
+18 | bcj        = ["arm"]
    |               ^^^^^
    |
    = help: only `compression = "xz"` has filters
 
 error: a block of squashfs cannot have 3072 bytes
-  --> bootwright.toml:18:14
+  --> bootwright.toml:19:14
    |
-18 | block-size = "3K"
+19 | block-size = "3K"
    |              ^^^^
    |
    = help: write `4K`, `8K` and so on to `1M`, each twice the one before; the usual is `128K`
 
 error: `level` is not for lz4
-  --> bootwright.toml:25:15
+  --> bootwright.toml:25:43
    |
-25 | level       = 1
-   |               ^
+25 | squashfs = { compression = "lz4", level = 1 }
+   |                                           ^
    |
    = help: only `gzip` and `zstd` have levels
 "#,
