@@ -20,7 +20,8 @@ pub fn dump(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
     let mut start = [0; 2048];
     let length = file.read_at(&mut start, 0).map_err(read_error)?;
     let start = &start[..length];
-    if disk::is_gpt(&file).map_err(read_error)? {
+    let has_boot_sector = start.get(510..512) == Some(&[0x55, 0xaa]);
+    if has_boot_sector && disk::is_gpt(&file).map_err(read_error)? {
         return dump_disk(path, file, out);
     }
     if start.get(1080..1082) == Some(&[0x53, 0xef]) {
@@ -32,7 +33,7 @@ pub fn dump(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
     if start.get(257..262) == Some(b"ustar") || start.iter().all(|byte| *byte == 0) {
         return dump_layer(path, out);
     }
-    if start.get(510..512) == Some(&[0x55, 0xaa]) {
+    if has_boot_sector {
         // File systems have their parameters where a table of partitions has code.
         let again = File::open(path).map_err(read_error)?;
         return match fat::Reader::open(again) {

@@ -5,11 +5,11 @@
 mod skip;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
-use mkimg::{Error, dump, read_spec, run};
+use mkimg::{Error, dump, read_spec, run, run_noting};
 use skip::skip;
 use tempfile::TempDir;
 
@@ -319,6 +319,83 @@ fn an_ext4_image_has_what_the_layers_have() {
         Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
         Err(_) => skip("e2fsck"),
     }
+}
+
+#[test]
+fn a_fat_image_has_what_the_layers_have() {
+    let build = Build::new();
+    build.layer("base", BASE);
+    let fat = |layers: &str| {
+        format!(
+            r#"{{"kind":"fat","output":"out/esp.fat","epoch":9,"layers":[{layers}],"label":"ESP","volume_id":1,"slack":0}}"#
+        )
+    };
+    let error = build.run(&fat(r#""in/base.tar""#)).unwrap_err();
+    assert_eq!(
+        render(&error).split_once("out/esp.fat").unwrap().1,
+        "`: 2 paths cannot be in a FAT file system\n  `/bin`: FAT has no symbolic links\n  `/dev/null`: FAT has no \
+         devices; take them out, or take a file system of another type"
+    );
+    let removed = r#"{"path":"bin","type":"removed"},{"path":"dev/null","type":"removed"}"#;
+    build.layer("plain", removed);
+    build.write("in/spec.json", &fat(r#""in/base.tar","in/plain.tar""#));
+    let mut notes = Vec::new();
+    let spec = read_spec(&build.path().join("in/spec.json")).unwrap();
+    run_noting(&spec, build.path(), &mut |note| notes.push(note)).unwrap();
+    assert_eq!(notes, ["FAT keeps no owners, modes, attributes or hard links: 4 of 10 paths have such"]);
+    let dump = build.dump("out/esp.fat");
+    assert!(dump.starts_with("fat12 `ESP` id 0000-0001, boot sector says `ESP        `\n"), "{dump}");
+    for name in ["alias", "tool"] {
+        let expected = format!("/usr/bin/{name} file {} 1980-01-01T00:00:00 size 5 ", name.to_uppercase());
+        assert!(dump.contains(&expected), "{expected}\n{dump}");
+    }
+}
+
+#[test]
+fn a_disk_has_what_the_files_have() {
+    let build = Build::new();
+    let boot = fs::File::create_new(build.path().join("in/boot")).unwrap();
+    boot.set_len(512).unwrap();
+    boot.write_all_at(b"code", 0).unwrap();
+    boot.write_all_at(b"what is here is left out", 450).unwrap();
+    let sparse = fs::File::create_new(build.path().join("in/root")).unwrap();
+    sparse.set_len(64 << 20).unwrap();
+    sparse.write_all_at(b"in the middle", 32 << 20).unwrap();
+    let disk = |size: &str| {
+        format!(
+            r#"{{"kind":"disk","output":"out/disk","map_output":"out/map","size":17179869184,
+            "table":{{"kind":"gpt","guid":"6f0f2b0a-6c0e-4c2b-9d0e-0d6f4d0c1a10"}},
+            "boot_code":{{"file":"in/boot"}},"blobs":[{{"name":"core","file":"in/boot","at":17408}}],
+            "partitions":[{{"name":"root","type":"0fc63daf-8483-4772-8e79-3d69d8477de4","number":2,
+            "guid":"6f0f2b0a-6c0e-4c2b-9d0e-0d6f4d0c1a11","attributes":[2,60],"size":{size},"file":"in/root"}}]}}"#
+        )
+    };
+    build.run(&disk(r#""min""#)).unwrap();
+    let metadata = fs::metadata(build.path().join("out/disk")).unwrap();
+    assert_eq!(metadata.len(), 16 << 30);
+    assert!(metadata.blocks() * 512 < 1 << 20, "{} blocks", metadata.blocks());
+    let map = fs::read_to_string(build.path().join("out/map")).unwrap();
+    assert!(map.contains("│ 2 │ root      │ `in/root`            │"), "{map}");
+    let dump = build.dump("out/disk");
+    let lines: Vec<&str> = dump.lines().map(|line| line.split(" sha256").next().unwrap()).collect();
+    assert_eq!(
+        lines,
+        [
+            "gpt 6f0f2b0a-6c0e-4c2b-9d0e-0d6f4d0c1a10 33554432 sectors of 512, 34-33554398 for partitions, 128 entries",
+            "boot code",
+            "mbr entry 1: type ee 1-33554431",
+            "partition 2 `root`: type 0fc63daf-8483-4772-8e79-3d69d8477de4 (linux) guid \
+             6f0f2b0a-6c0e-4c2b-9d0e-0d6f4d0c1a11 2048-133119 attributes 2,60",
+            "gap 34-2047:",
+        ]
+    );
+    let error = build.run(&disk(r#"{"bytes":1048576}"#)).unwrap_err();
+    assert!(
+        error.to_string().starts_with(
+            "the disk has a problem\n- partition 2 `root` has 1 MiB, and `in/root` has 64 MiB: 63 MiB are missing\n"
+        ),
+        "{error}"
+    );
 }
 
 #[test]

@@ -83,7 +83,7 @@ pub(crate) fn disk(context: &Context, n_runs: usize) -> Result<Report, String> {
 
     let config = format!(
         "image theirs.fat {{ vfat {{ files = {{ \"EFI\" }} }} size = {ESP_SIZE}M }}\n\
-         image theirs.ext4 {{ ext4 {{ }} size = {ROOT_SIZE}M }}\n\
+         image theirs.ext4 {{ ext4 {{ use-mke2fs = true }} size = {ROOT_SIZE}M }}\n\
          image theirs.raw {{\n  hdimage {{ partition-table-type = \"gpt\" }}\n  size = {}M\n  \
          partition esp {{ image = \"theirs.fat\" partition-type-uuid = \"c12a7328-f81f-11d2-ba4b-00a0c93ec93b\" }}\n  \
          partition root {{ image = \"theirs.ext4\" partition-type-uuid = \"0fc63daf-8483-4772-8e79-3d69d8477de4\" }}\n}}\n",

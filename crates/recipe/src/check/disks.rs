@@ -230,7 +230,7 @@ impl Checker<'_> {
         }
     }
 
-    fn partition(&mut self, table: PartitionTable, partition: &Partition) {
+    fn partition(&mut self, table: PartitionTable, partition: &Spanned<Partition>) {
         let units = partition.name.encode_utf16().count();
         if units > MOST_UNITS {
             self.report(
