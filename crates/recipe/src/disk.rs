@@ -155,7 +155,7 @@ impl FromText for MbrType {
         mbr_type(text).map(MbrType).ok_or_else(|| {
             let help = suggest::help(text, "types", MBR_TYPES.map(|(name, _)| name));
             let message = format!("`{}` is no type of an old table", text.escape_debug());
-            Wrong::new(message, format!("{help}; or write a number, as in `0x0c`"))
+            Wrong::new(message, format!("write a number as in `0x0c`, or a name: {help}"))
         })
     }
 }
@@ -200,7 +200,7 @@ impl FromText for PartitionType {
                 GPT_TYPES.iter().map(|(name, _)| *name).chain(MBR_TYPES.iter().map(|(name, _)| *name));
             let help = suggest::help(text, "types", names);
             let message = format!("unknown type of partition `{}`", text.escape_debug());
-            return Err(Wrong::new(message, format!("{help}; or write a GUID")));
+            return Err(Wrong::new(message, format!("write a GUID or a name: {help}")));
         }
         Ok(PartitionType { text: text.to_owned(), gpt, mbr })
     }
@@ -255,7 +255,7 @@ impl Read for Attribute {
             let help = suggest::help(&shown, "attributes", ATTRIBUTES.map(|(name, _)| name));
             reader.problems.push(
                 Problem::at(&value.place, format!("unknown attribute `{}`", shown.escape_debug()))
-                    .help(format!("{help}; or write the number of a bit, 0 to 63")),
+                    .help(format!("write the number of a bit, 0 to 63, or a name: {help}")),
             );
         }
         bit.map(Attribute)

@@ -24,7 +24,77 @@ kind  = "filesystem"
 files = { "/a" = { target = "efi/efi.ext4" } }
 fat   = {}
 "#,
-        "",
+        r#"
+error: there is nothing in this file system
+ --> bootwright.toml:4:9
+  |
+4 | [target.empty]
+  |         ^^^^^
+  |
+  = help: name a root file system as `rootfs`, or list `files`
+
+error: FAT has no UUID
+  --> bootwright.toml:10:9
+   |
+10 | uuid  = "ad6871ee-31f9-4cf3-9e09-6f7a25c30050"
+   |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+   |
+   = help: it has a `fat.volume-id`
+
+error: `efi` cannot be a label
+  --> bootwright.toml:11:9
+   |
+11 | label = "efi"
+   |         ^^^^^
+   |
+   = help: a FAT label has up to 11 characters, all of them capitals, digits or signs
+
+error: there is no FAT of 24 bits
+  --> bootwright.toml:13:18
+   |
+13 | fat   = { bits = 24, cluster = "1000", sector-size = "500", geometry = { heads = 0, sectors = 63 } }
+   |                  ^^
+   |
+   = help: there are 12, 16 and 32
+
+error: no size of a cluster
+  --> bootwright.toml:13:32
+   |
+13 | fat   = { bits = 24, cluster = "1000", sector-size = "500", geometry = { heads = 0, sectors = 63 } }
+   |                                ^^^^^^
+   |
+   = help: clusters have a power of two of bytes, up to `64K`
+
+error: no size of a sector
+  --> bootwright.toml:13:54
+   |
+13 | fat   = { bits = 24, cluster = "1000", sector-size = "500", geometry = { heads = 0, sectors = 63 } }
+   |                                                      ^^^^^
+   |
+   = help: sectors have 512, 1024, 2048 or 4096 bytes
+
+error: 0 is out of range
+  --> bootwright.toml:13:82
+   |
+13 | fat   = { bits = 24, cluster = "1000", sector-size = "500", geometry = { heads = 0, sectors = 63 } }
+   |                                                                                  ^
+   |
+   = help: the range is 1 to 65535
+
+error: target `efi` leaves no `efi.ext4`
+  --> bootwright.toml:17:29
+   |
+17 | files = { "/a" = { target = "efi/efi.ext4" } }
+   |                             ^^^^^^^^^^^^^^
+   |
+   = help: did you mean `efi.fat`?
+
+error: `fat` is for file systems of that type
+  --> bootwright.toml:18:9
+   |
+18 | fat   = {}
+   |         ^^
+"#,
     );
 }
 
@@ -50,7 +120,85 @@ type       = "esb"
 size       = "max"
 attributes = ["bootable", 64, "hidden", 3, true]
 "#,
-        "",
+        r#"
+error: unknown file system `vfat`
+ --> bootwright.toml:6:8
+  |
+6 | type = "vfat"
+  |        ^^^^^^
+  |
+  = help: it is called `fat` here
+
+error: `small` is not a size
+ --> bootwright.toml:7:8
+  |
+7 | size = "small"
+  |        ^^^^^^^
+  |
+  = help: write `min`, or a whole number and a unit, as in `64K`, `512M` or `2G`
+
+error: `1234ABCD` is not the number of a volume
+ --> bootwright.toml:8:22
+  |
+8 | fat  = { volume-id = "1234ABCD" }
+  |                      ^^^^^^^^^^
+  |
+  = help: write it as in `1234-ABCD`
+
+error: unknown partition table `dos`
+  --> bootwright.toml:12:10
+   |
+12 | table  = "dos"
+   |          ^^^^^
+   |
+   = help: it is called `mbr` here
+
+error: `0x00` is no type of an old table
+  --> bootwright.toml:13:35
+   |
+13 | hybrid = [{ partition = 1, type = "0x00" }]
+   |                                   ^^^^^^
+   |
+   = help: write a number as in `0x0c`, or a name: known types: `fat12`, `fat16`, `fat32`, `ntfs`, `linux-swap`, `linux`, `esp`
+
+error: unknown type of partition `esb`
+  --> bootwright.toml:16:14
+   |
+16 | type       = "esb"
+   |              ^^^^^
+   |
+   = help: write a GUID or a name: did you mean `esp`?
+
+error: `max` is not a size
+  --> bootwright.toml:17:14
+   |
+17 | size       = "max"
+   |              ^^^^^
+   |
+   = help: write `min`, `grow`, or a whole number and a unit, as in `512M`
+
+error: unknown attribute `bootable`
+  --> bootwright.toml:18:15
+   |
+18 | attributes = ["bootable", 64, "hidden", 3, true]
+   |               ^^^^^^^^^^
+   |
+   = help: write the number of a bit, 0 to 63, or a name: known attributes: `required`, `no-block-io`, `legacy-boot`, `grow-file-system`, `read-only`, `hidden`, `no-automount`
+
+error: unknown attribute `64`
+  --> bootwright.toml:18:27
+   |
+18 | attributes = ["bootable", 64, "hidden", 3, true]
+   |                           ^^
+   |
+   = help: write the number of a bit, 0 to 63, or a name: known attributes: `required`, `no-block-io`, `legacy-boot`, `grow-file-system`, `read-only`, `hidden`, `no-automount`
+
+error: an entry of `attributes` must be the name or the number of a bit, not a boolean
+  --> bootwright.toml:18:44
+   |
+18 | attributes = ["bootable", 64, "hidden", 3, true]
+   |                                            ^^^^
+"#,
     );
 }
 
@@ -96,7 +244,162 @@ bootable = true
 [[target.disk.partitions]]
 type = "linux"
 "#,
-        "",
+        r#"
+error: a disk of a fixed size has no other
+  --> bootwright.toml:11:15
+   |
+10 | size        = "1G"
+   |               ---- the size
+11 | slack       = "1M"
+   |               ^^^^
+
+error: no size of a sector
+  --> bootwright.toml:12:15
+   |
+12 | sector-size = "1K"
+   |               ^^^^
+   |
+   = help: sectors have 512 or 4096 bytes
+
+error: there is a number of the disk only in a table of kind `mbr`
+  --> bootwright.toml:13:15
+   |
+13 | signature   = "0x1"
+   |               ^^^^^
+
+error: there is nothing in it
+  --> bootwright.toml:14:15
+   |
+14 | boot-code   = { length = 500 }
+   |               ^^^^^^^^^^^^^^^^
+   |
+   = help: name a `target` or a `file`
+
+error: 500 is out of range
+  --> bootwright.toml:14:26
+   |
+14 | boot-code   = { length = 500 }
+   |                          ^^^
+   |
+   = help: the range is 1 to 446
+
+error: `target` and `file` exclude each other
+  --> bootwright.toml:15:41
+   |
+15 | blobs       = [{ target = "efi", file = "x", at = "17K" }]
+   |                           -----         ^^^
+   |                           |
+   |                           given here
+   |
+   = help: keep one of them
+
+error: partition 1 is listed twice
+  --> bootwright.toml:16:65
+   |
+16 | hybrid      = [{ partition = 1, type = "fat32" }, { partition = 1, type = "0x0b" }, { partition = 5, type = "esp" }]
+   |                              - first listed here                ^
+
+error: there is no partition 5
+  --> bootwright.toml:16:99
+   |
+16 | hybrid      = [{ partition = 1, type = "fat32" }, { partition = 1, type = "0x0b" }, { partition = 5, type = "esp" }]
+   |                                                                                                   ^
+
+error: a partition without size and contents
+  --> bootwright.toml:18:1
+   |
+18 | [[target.disk.partitions]]
+   | ^^^^^^^^^^^^^^^^^^^^^^^^^^
+   |
+   = help: give it a `size`, or a `target` or `file`
+
+error: a name of 47 UTF-16 units
+  --> bootwright.toml:19:8
+   |
+19 | name = "a name that has more than thirty-six characters"
+   |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+   |
+   = help: a partition's name has at most 36
+
+error: 300 is out of range
+  --> bootwright.toml:23:12
+   |
+23 | number   = 300
+   |            ^^^
+   |
+   = help: the range is 1 to 128
+
+error: a table of kind `gpt` has no type `ntfs`
+  --> bootwright.toml:24:12
+   |
+24 | type     = "ntfs"
+   |            ^^^^^^
+
+error: 16 is out of range
+  --> bootwright.toml:27:25
+   |
+27 | chromeos = { priority = 16 }
+   |                         ^^
+   |
+   = help: the range is 0 to 15
+
+error: a partition can be marked as bootable only in a table of kind `mbr`
+  --> bootwright.toml:29:1
+   |
+29 | [[target.disk.partitions]]
+   | ^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+error: 300 is out of range
+  --> bootwright.toml:30:12
+   |
+30 | number   = 300
+   |            ^^^
+   |
+   = help: the range is 1 to 128
+
+error: two partitions of number 300
+  --> bootwright.toml:30:12
+   |
+23 | number   = 300
+   |            --- the other
+...
+30 | number   = 300
+   |            ^^^
+
+error: two partitions cannot both take the rest
+  --> bootwright.toml:32:12
+   |
+25 | size     = "grow"
+   |            ------ the other
+...
+32 | size     = "grow"
+   |            ^^^^^^
+
+error: a GUID that is there already
+  --> bootwright.toml:33:12
+   |
+26 | guid     = "ad6871ee-31f9-4cf3-9e09-6f7a25c30050"
+   |            -------------------------------------- given here
+...
+33 | guid     = "ad6871ee-31f9-4cf3-9e09-6f7a25c30050"
+   |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+error: target `efi` leaves no `efi.fat`
+  --> bootwright.toml:34:12
+   |
+34 | target   = "efi/efi.fat"
+   |            ^^^^^^^^^^^^^
+   |
+   = help: did you mean `efi.ext4`?
+
+error: a partition without size and contents
+  --> bootwright.toml:37:1
+   |
+37 | [[target.disk.partitions]]
+   | ^^^^^^^^^^^^^^^^^^^^^^^^^^
+   |
+   = help: give it a `size`, or a `target` or `file`
+"#,
     );
 }
 
@@ -118,6 +421,36 @@ size       = "1M"
 attributes = [1]
 guid       = "ad6871ee-31f9-4cf3-9e09-6f7a25c30051"
 "#,
-        "",
+        r#"
+error: there is a GUID of the disk only in a table of kind `gpt`
+ --> bootwright.toml:7:10
+  |
+7 | guid   = "ad6871ee-31f9-4cf3-9e09-6f7a25c30050"
+  |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+error: there are hybrid entries only in a table of kind `gpt`
+ --> bootwright.toml:8:11
+  |
+8 | hybrid = [{ partition = 1, type = "fat32" }]
+  |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+error: a table of kind `mbr` has no type `linux-home`
+  --> bootwright.toml:11:14
+   |
+11 | type       = "linux-home"
+   |              ^^^^^^^^^^^^
+
+error: a partition has attributes only in a table of kind `gpt`
+  --> bootwright.toml:13:15
+   |
+13 | attributes = [1]
+   |               ^
+
+error: a partition has a GUID only in a table of kind `gpt`
+  --> bootwright.toml:14:14
+   |
+14 | guid       = "ad6871ee-31f9-4cf3-9e09-6f7a25c30051"
+   |              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+"#,
     );
 }
