@@ -118,9 +118,11 @@ impl<'a> Session<'a> {
     /// environment, or a step by its label.
     pub(crate) fn prepare_step(&self, name: &str) -> Result<(Prepared, StepId), Failure> {
         let goal = goals::any_one(&self.stack, name);
-        let prepared = match &goal {
-            Ok(goal) => self.prepare(std::slice::from_ref(goal))?,
-            Err(_) => self.prepare(&goals::all(&self.stack))?,
+        // A step of a target is called TARGET/…; the rest of the project may be in no state to be prepared.
+        let of_label = name.split_once('/').and_then(|(of, _)| goals::any_one(&self.stack, of).ok());
+        let prepared = match goal.as_ref().ok().or(of_label.as_ref()) {
+            Some(goal) => self.prepare(std::slice::from_ref(goal))?,
+            None => self.prepare(&goals::all(&self.stack))?,
         };
         let graph = &prepared.lowered.graph;
         if goal.is_ok()

@@ -159,7 +159,7 @@ fn what_is_missing_is_named_before_anything_is_compiled() {
             "add the package `gcc-aarch64-linux-gnu`",
         ],
     );
-    project.write("bootwright.toml", &RECIPE.replace("\"tinyconfig\", {", "\"tinyconfg\", {"));
-    project.fail(&["build", "board"], 1, &["no configuration `tinyconfg`", "did you mean `tinyconfig`"]);
+    project.write("bootwright.toml", &RECIPE.replace("\"tinyconfig\", {", "\"tinconfig\", {"));
+    project.fail(&["build", "board"], 1, &["no configuration `tinconfig`", "did you mean `tinyconfig`"]);
     project.fail(&["config", "baord"], 2, &["the project builds no kernel `baord`", "did you mean `board`?"]);
 }
