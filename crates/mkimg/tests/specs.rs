@@ -9,7 +9,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
-use mkimg::{Error, dump, read_spec, run, run_noting};
+use mkimg::{Error, dump, read_spec, run};
 use skip::skip;
 use tempfile::TempDir;
 
@@ -339,9 +339,8 @@ fn a_fat_image_has_what_the_layers_have() {
     let removed = r#"{"path":"bin","type":"removed"},{"path":"dev/null","type":"removed"}"#;
     build.layer("plain", removed);
     build.write("in/spec.json", &fat(r#""in/base.tar","in/plain.tar""#));
-    let mut notes = Vec::new();
     let spec = read_spec(&build.path().join("in/spec.json")).unwrap();
-    run_noting(&spec, build.path(), &mut |note| notes.push(note)).unwrap();
+    let notes = run(&spec, build.path()).unwrap();
     assert_eq!(notes, ["FAT keeps no owners, modes, attributes or hard links: 4 of 10 paths have such"]);
     let dump = build.dump("out/esp.fat");
     assert!(dump.starts_with("fat12 `ESP` id 0000-0001, boot sector says `ESP        `\n"), "{dump}");

@@ -8,7 +8,7 @@ use crate::support::{content, read, scratch};
 
 fn run(directory: &std::path::Path, json: &str) -> Result<(), mkimg::Error> {
     let spec: Spec = serde_json::from_str(json).unwrap();
-    mkimg::run(&spec, directory)
+    mkimg::run(&spec, directory).map(drop)
 }
 
 const LAYER: &str = r#"{"kind":"layer","output":"layer.tar","epoch":7,"entries":[
