@@ -83,7 +83,7 @@ fn data_ranges(file: &File, size: u64) -> Result<Vec<Range<u64>>, Errno> {
             // There is no more data.
             Err(Errno::NXIO) => break,
             // The file system does not know of holes.
-            Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(vec![0..size]),
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(std::iter::once(0..size).collect()),
             Err(error) => return Err(error),
         };
         let end = seek(file, SeekFrom::Hole(start))?.min(size);

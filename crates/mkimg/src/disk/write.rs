@@ -32,7 +32,7 @@ pub struct Source<'a> {
 impl<'a> Source<'a> {
     /// Returns the source of the first `size` bytes, of which nobody knows which are zero.
     pub fn whole(content: &'a dyn ReadAt, size: u64) -> Source<'a> {
-        Source { content, data: vec![0..size] }
+        Source { content, data: std::iter::once(0..size).collect() }
     }
 }
 

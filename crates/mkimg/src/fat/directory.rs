@@ -125,7 +125,7 @@ pub(super) fn append(bytes: &mut Vec<u8>, long: &[u16], entry: &Entry) {
     for part_idx in (0..n_parts).rev() {
         let mut part = [0; LEN];
         // 255 units make 20 parts.
-        part[0] = part_idx as u8 + 1 | if part_idx + 1 == n_parts { LAST } else { 0 };
+        part[0] = (part_idx as u8 + 1) | if part_idx + 1 == n_parts { LAST } else { 0 };
         part[11] = LONG;
         part[13] = sum(&entry.short);
         let rest = &long[part_idx * UNITS.len()..];

@@ -126,7 +126,7 @@ impl Request<'_> {
 
     /// Returns the first size of clusters that `mkfs.fat` tries for a kind, in sectors.
     fn first_per_cluster(&self, kind: Kind, sectors: u64) -> u64 {
-        let mebibytes = sectors * self.sector_size() >> 20;
+        let mebibytes = (sectors * self.sector_size()) >> 20;
         let bytes: u64 = match mebibytes {
             _ if kind != Kind::Fat32 => return 4,
             0..260 => 512,

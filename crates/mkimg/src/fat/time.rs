@@ -26,7 +26,7 @@ impl DosTime {
         // The range of years was clamped, and all others are small.
         DosTime {
             date: ((year - 1980) << 9 | month << 5 | day) as u16,
-            time: ((of_day / 3600) << 11 | (of_day / 60 % 60) << 5 | of_day % 60 / 2) as u16,
+            time: ((of_day / 3600) << 11 | (of_day / 60 % 60) << 5 | (of_day % 60 / 2)) as u16,
             hundredths: if of_day % 2 == 1 { 100 } else { 0 },
         }
     }
