@@ -25,8 +25,8 @@ impl Tree {
         for edit in edits {
             draft.apply(edit).map_err(|source| EditError {
                 doing: edit.to_string(),
-                node: edit.node().to_owned(),
-                property: edit.property().map(str::to_owned),
+                node: edit.node().into(),
+                property: edit.property().map(Box::from),
                 source,
             })?;
         }
@@ -153,7 +153,12 @@ impl Draft {
                 Err(source) => {
                     let node = path_of(&self.tree, &node);
                     let doing = format!("let `{property}` of `{node}` refer to `{reference}`");
-                    return Err(EditError { doing, node, property: Some(property), source });
+                    return Err(EditError {
+                        doing,
+                        node: node.into(),
+                        property: Some(property.into()),
+                        source,
+                    });
                 }
             };
             let phandle = target.phandle().unwrap_or_else(|| {

@@ -120,9 +120,9 @@ pub struct EditError {
     /// What would have been done: with the path of the node, and the name of the property.
     pub doing: String,
     /// The path of the node, as the edit has it.
-    pub node: String,
+    pub node: Box<str>,
     /// The name of the property, if it was about one.
-    pub property: Option<String>,
+    pub property: Option<Box<str>>,
     /// Why it was not.
     pub source: EditProblem,
 }

@@ -52,7 +52,7 @@ fn copy(directory: &Path, path: &str, to: &Path) -> Result<(), Error> {
 
 fn is_selected(path: &str) -> bool {
     let is_below = |directory: &&str| path.strip_prefix(*directory).is_some_and(|rest| rest.starts_with('/'));
-    if WHOLE.iter().any(|directory| is_below(directory)) {
+    if WHOLE.iter().any(is_below) {
         return true;
     }
     let name = path.rsplit('/').next().unwrap_or(path);

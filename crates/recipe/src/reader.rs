@@ -483,6 +483,7 @@ macro_rules! kinds {
     ) => {
         $(#[$meta])*
         #[derive(Clone, Debug)]
+        #[allow(clippy::large_enum_variant, reason = "there are as many of them as a recipe has tables")]
         pub enum $name {
             $($(#[$variant_meta])* $variant($type),)*
         }

@@ -118,11 +118,8 @@ fn find_kernel<'s>(session: &'s Session<'_>, name: &str) -> Result<(Name, &'s Ke
         return Ok((name.clone(), kernel));
     }
     let known: Vec<&str> = kernels.map(|(name, _)| name.as_str()).collect();
-    Err(Failure::project(format!("the project builds no kernel `{name}`")).help(suggest::help(
-        name,
-        "kernels",
-        known.into_iter(),
-    )))
+    Err(Failure::project(format!("the project builds no kernel `{name}`"))
+        .help(suggest::help(name, "kernels", known)))
 }
 
 /// Makes the configuration and returns its text.
