@@ -150,7 +150,8 @@ impl<R: ReadAt> Reader<R> {
             .entries
             .checked_add(entries_len.div_ceil(self.sector_size))
             .is_some_and(|end| header.entries >= 2 && end <= self.sectors);
-        if header.own != sector || !is_inside || header.first_usable > header.last_usable {
+        // A disk can be too small for any partition: then the first sector for them comes right after the last.
+        if header.own != sector || !is_inside || header.first_usable > header.last_usable.saturating_add(1) {
             return corrupt(what, "it says that something is where it cannot be");
         }
         Ok(header)
