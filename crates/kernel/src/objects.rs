@@ -24,6 +24,9 @@ const RUNNING: &str = ".bootwright-running";
 /// What the first line of [`SEEN`] starts with.
 const VERSION: &str = "1";
 
+/// What is known of a file where the file system does not say when inodes were made: it is another one each time.
+const UNKNOWN: &str = "unknown";
+
 /// Paths in a source, as bytes, with what tells versions of them apart.
 type Seen = BTreeMap<Vec<u8>, String>;
 
@@ -63,7 +66,7 @@ impl Objects {
             objects.write(&objects.now)?;
             return Ok(objects);
         };
-        let is_settled = |path: &Vec<u8>| objects.now.get(path) == seen.get(path);
+        let is_settled = |path: &Vec<u8>| is_same(seen.get(path), objects.now.get(path));
         let changed: Vec<&Vec<u8>> = objects.now.keys().filter(|path| !is_settled(path)).collect();
         if !changed.is_empty() || seen.len() != objects.now.len() {
             let settled = objects.now.iter().filter(|(path, _)| is_settled(path));
@@ -139,12 +142,16 @@ fn look(directory: &Path, path: &mut Vec<u8>, found: &mut Seen) -> Result<(), Er
     Ok(())
 }
 
-/// Where the file system does not say when inodes were made, every file is another one each time.
+/// Says whether a file is what it was.
+fn is_same(before: Option<&String>, now: Option<&String>) -> bool {
+    before == now && now.is_none_or(|what| what != UNKNOWN)
+}
+
 fn identity(metadata: &fs::Metadata) -> String {
     let made = metadata.created().ok().and_then(|made| made.duration_since(SystemTime::UNIX_EPOCH).ok());
     match made {
         Some(made) => format!("{}:{}:{}", metadata.ino(), metadata.size(), made.as_nanos()),
-        None => format!("unknown:{}", std::process::id()),
+        None => UNKNOWN.to_owned(),
     }
 }
 
@@ -332,6 +339,15 @@ mod tests {
         world.changed(Some(true));
         assert!(object("lib/b.o").exists());
         assert!(!object("a.o").exists());
+    }
+
+    #[test]
+    fn file_of_which_nothing_is_known_is_another_one() {
+        let [one, other, unknown] = ["1:2:3", "1:2:4", UNKNOWN].map(str::to_owned);
+        assert!(is_same(Some(&one), Some(&one)));
+        assert!(!is_same(Some(&one), Some(&other)));
+        assert!(!is_same(None, Some(&one)));
+        assert!(!is_same(Some(&unknown), Some(&unknown)));
     }
 
     #[test]
