@@ -140,6 +140,9 @@ pub(crate) fn machine_failure(error: RunError) -> Failure {
 
 /// Turns what an executor could not do into a failure with its help.
 pub(crate) fn executor_failure(error: ExecutorError) -> Failure {
+    if matches!(error, ExecutorError::Cancelled) {
+        return Failure::new(Blame::Build, "interrupted");
+    }
     let help = help(&error);
     let failure = Failure::machine(error);
     Failure { help: help.or(failure.help), ..failure }

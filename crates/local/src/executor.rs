@@ -69,7 +69,7 @@ const KVM_NOTE: &str = "kvm";
 const NO_SPACE: &str = "No space left on device";
 
 /// How often a running step is looked after.
-const INTERVAL: Duration = Duration::from_millis(50);
+pub(crate) const INTERVAL: Duration = Duration::from_millis(50);
 
 impl<'s> LocalExecutor<'s> {
     /// Returns an executor that takes inputs from `store` and puts outputs there.

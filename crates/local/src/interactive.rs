@@ -2,6 +2,7 @@
 
 use std::os::fd::{BorrowedFd, RawFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cas::{Digest, ImportMode};
 use engine::{ExecutorError, Request};
@@ -9,7 +10,7 @@ use rustix::termios::isatty;
 use sandbox::{Ended, Files, Sandbox, Standard, Stream};
 
 use crate::environment::environment_of;
-use crate::executor::{Run, sandbox_error};
+use crate::executor::{INTERVAL, Run, sandbox_error};
 use crate::stage::{Staged, directories, stage};
 use crate::{FailedSandbox, LocalExecutor};
 
@@ -25,6 +26,9 @@ pub struct Console<'a> {
     /// A socket for the command, which finds it as file descriptor [`SOCKET`]. It may have been made where there is
     /// a network.
     pub socket: Option<BorrowedFd<'a>>,
+    /// When this becomes true, the command is killed and [`ExecutorError::Cancelled`] returned. Ctrl-C at a terminal
+    /// does not do that: it goes to the command.
+    pub cancel: &'a AtomicBool,
 }
 
 /// The file descriptor of a socket that a command is given.
@@ -156,12 +160,18 @@ impl LocalExecutor<'_> {
         let files = Files { standard, inherited };
         let ended = sandbox::spawn(sandbox, &files, &self.options.init).and_then(|mut child| {
             if terminal {
-                sandbox::terminal::attach(&mut child, console.input, console.output)
-            } else {
-                child.wait()
+                return sandbox::terminal::attach(&mut child, console.input, console.output, console.cancel);
+            }
+            loop {
+                if let Some(ended) = child.wait_timeout(INTERVAL)? {
+                    return Ok(ended);
+                }
+                if console.cancel.load(Ordering::Relaxed) {
+                    child.kill();
+                }
             }
         });
         let Ended { exit, .. } = ended.map_err(|error| sandbox_error(label, error))?;
-        Ok(exit.code())
+        if console.cancel.load(Ordering::Relaxed) { Err(ExecutorError::Cancelled) } else { Ok(exit.code()) }
     }
 }

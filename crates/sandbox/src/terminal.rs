@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -17,8 +18,13 @@ const SIZE_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
 /// [`crate::Standard::Terminal`], ended.
 ///
 /// When `input` is a terminal, it is raw meanwhile, so that ctrl-C goes to the command, and afterwards as
-/// before.
-pub fn attach(child: &mut Child, input: BorrowedFd<'_>, output: BorrowedFd<'_>) -> Result<Ended, Error> {
+/// before. When `cancel` becomes true, everything in the sandbox is killed.
+pub fn attach(
+    child: &mut Child,
+    input: BorrowedFd<'_>,
+    output: BorrowedFd<'_>,
+    cancel: &AtomicBool,
+) -> Result<Ended, Error> {
     let error = |error| Error::set_up("connect the terminal", error);
     let terminal = child.terminal().ok_or_else(|| error(io::Error::from(io::ErrorKind::InvalidInput)))?;
     let terminal = terminal.try_clone_to_owned().map_err(error)?;
@@ -26,6 +32,9 @@ pub fn attach(child: &mut Child, input: BorrowedFd<'_>, output: BorrowedFd<'_>) 
     let mut input_open = true;
     let mut size = None;
     loop {
+        if cancel.load(Ordering::Relaxed) {
+            child.kill();
+        }
         if let Ok(now) = tcgetwinsize(output) {
             let now_pair = (now.ws_row, now.ws_col);
             if size != Some(now_pair) {

@@ -7,11 +7,11 @@ use local::{Console, Interactive};
 
 use crate::args::Global;
 use crate::builder::executor_failure;
-use crate::environment;
 use crate::failure::{Blame, Failure};
 use crate::session::Session;
 use crate::ui::Ui;
 use crate::workspace::Caches;
+use crate::{environment, signals};
 
 /// Enters the sandbox of `target`'s step, fresh, with its inputs in place; without a target, the one that the
 /// last failed step left. Fails when what runs there does, as a shell does whose last command failed.
@@ -32,9 +32,15 @@ pub(crate) fn run(global: &Global, ui: &Ui, target: Option<&str>, command: &[Str
                     .help("`bootwright shell TARGET` enters a fresh one"));
             };
             ui.note(&format!("entering the sandbox that `{}` left", failed.label()));
+            let cancel = signals::cancel_flag()?;
             let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-            let console =
-                Console { input: input.as_fd(), output: output.as_fd(), error: error.as_fd(), socket: None };
+            let console = Console {
+                input: input.as_fd(),
+                output: output.as_fd(),
+                error: error.as_fd(),
+                socket: None,
+                cancel: &cancel,
+            };
             executor
                 .enter_failed(&failed, what, &environment::terminal(), console)
                 .map_err(executor_failure)?

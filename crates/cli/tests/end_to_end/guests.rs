@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::harness::guest::{AGAIN, POWER_OFF, POWER_OFF_AT_EL2, SAY_LEVEL, SLEEP, elf, program};
 use crate::harness::{Project, unique};
@@ -289,4 +289,25 @@ fn a_machine_that_leaves_everything_to_qemu_has_no_map() {
     let project = Project::copy_of("examples/quickstart");
     project.fail(&["inspect"], 2, &["machine `vm` leaves to QEMU what lies where", "give it `regions`"]);
     project.fail(&["inspect", "v"], 2, &["no machine `v`", "did you mean `vm`?"]);
+}
+
+#[test]
+fn a_machine_that_runs_is_ended_with_its_builder() {
+    let files = [("guest", program("I run\n", SLEEP))];
+    let project = project(&files, &booted("guest", "guest", "expect = [\"I run\"]"));
+    let mut child = project
+        .command(&["run"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = [0; 5];
+    child.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
+    assert_eq!(&said, b"I run");
+    Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(printed.ends_with("error: interrupted\n"), "{printed}");
 }

@@ -34,8 +34,13 @@ fn talk(
 ) -> (i32, String) {
     let output = tempfile::tempfile().unwrap();
     let null = fs::File::open("/dev/null").unwrap();
-    let console =
-        Console { input: null.as_fd(), output: output.as_fd(), error: output.as_fd(), socket: None };
+    let console = Console {
+        input: null.as_fd(),
+        output: output.as_fd(),
+        error: output.as_fd(),
+        socket: None,
+        cancel: &AtomicBool::new(false),
+    };
     let arguments = ["sh", "-c", script].map(str::to_owned);
     let code = enter(&arguments, console).unwrap_or_else(|error| panic!("{error:?}"));
     let mut text = String::new();

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use sandbox::{
@@ -193,7 +194,7 @@ fn a_terminal() {
     let (keys, mut typist) = std::io::pipe().unwrap();
     let (mut screen, printed) = std::io::pipe().unwrap();
     typist.write_all(b"hello\n").unwrap();
-    let ended = terminal::attach(&mut child, keys.as_fd(), printed.as_fd()).unwrap();
+    let ended = terminal::attach(&mut child, keys.as_fd(), printed.as_fd(), &AtomicBool::new(false)).unwrap();
     drop(printed);
     let mut text = String::new();
     screen.read_to_string(&mut text).unwrap();
