@@ -7,6 +7,7 @@ use std::time::Duration;
 use cas::Digest;
 
 use crate::needs::Needs;
+use crate::select::Selection;
 
 /// The directory, relative to the input root, in which every step starts.
 pub const WORKING_DIRECTORY: &str = "build";
@@ -17,7 +18,15 @@ pub const OUTPUT_DIRECTORY: &str = "out";
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
     pub(crate) steps: Vec<Step>,
-    pub(crate) merges: Vec<Vec<Placement>>,
+    pub(crate) merges: Vec<Merge>,
+}
+
+/// A tree that is made of others without running anything.
+#[derive(Clone, Debug)]
+pub(crate) struct Merge {
+    pub(crate) parts: Vec<Placement>,
+    /// What is taken of them; everything without it.
+    pub(crate) selection: Option<Selection>,
 }
 
 /// A step of the graph it was added to.
@@ -122,8 +131,22 @@ impl Graph {
     /// # Panics
     /// As [`Graph::add_step`].
     pub fn add_merge(&mut self, parts: Vec<Placement>) -> MergeId {
-        self.check(&parts);
-        self.merges.push(parts);
+        self.merge(Merge { parts, selection: None })
+    }
+
+    /// Adds what `selection` takes of a tree. A step that reads only that is not run again when anything else of the
+    /// tree changes.
+    ///
+    /// # Panics
+    /// As [`Graph::add_step`].
+    pub fn add_selection(&mut self, tree: Input, selection: Selection) -> MergeId {
+        let parts = vec![Placement { path: String::new(), input: tree }];
+        self.merge(Merge { parts, selection: Some(selection) })
+    }
+
+    fn merge(&mut self, merge: Merge) -> MergeId {
+        self.check(&merge.parts);
+        self.merges.push(merge);
         MergeId(self.merges.len() as u32 - 1)
     }
 

@@ -8,8 +8,9 @@ use crate::action::{Command, encode_action, encode_command};
 use crate::executor::Placed;
 use crate::graph::{Graph, Input, Placement, Requirements, Step, StepId};
 use crate::merge::{Part, overlay};
-use crate::needs::placements;
+use crate::needs::{placements, selection};
 use crate::scheme::{ShortcutWriter, scheme};
+use crate::select::Selection;
 use crate::tree::{Blobs, TreeError, Trees};
 
 /// Where every step finds its output directory, relative to the input root.
@@ -90,6 +91,8 @@ impl<'a> Keys<'a> {
             writer.texts(step.environment.iter().flat_map(|(name, value)| [name.as_str(), value]));
             let platform = platform_of(&step.requirements);
             writer.texts(platform.iter().flat_map(|(name, value)| [name.as_ref(), value]));
+        } else if let Some(selection) = selection(self.graph, node) {
+            writer.texts(selection.words());
         }
         for placement in placements(self.graph, node) {
             writer.text(&placement.path);
@@ -167,9 +170,13 @@ impl<'a> Keys<'a> {
         Ok(Key { action, input_root })
     }
 
-    /// Returns the key under which the merged tree of `parts` is remembered: that of the command
-    /// `merge` over an input root that holds each part, at its path, in a numbered directory.
-    pub(crate) fn merge(&mut self, parts: &[Part<'_>]) -> Result<Key, InputError> {
+    /// Returns the key under which what `selection` takes of the merged tree of `parts` is remembered: that of the
+    /// command `merge` with the words of the selection over an input root that holds each part, at its path, in a numbered directory.
+    pub(crate) fn merge(
+        &mut self,
+        parts: &[Part<'_>],
+        selection: Option<&Selection>,
+    ) -> Result<Key, InputError> {
         self.blobs.clear();
         let mut root = Directory::default();
         for (part_idx, part) in parts.iter().enumerate() {
@@ -182,7 +189,8 @@ impl<'a> Keys<'a> {
             root.entries.insert(format!("{part_idx:06}"), node);
         }
         let input_root = self.blobs.push(|buffer| buffer.extend(root.encode()));
-        let arguments = MERGE_COMMAND.map(str::to_owned);
+        let words = selection.into_iter().flat_map(Selection::words);
+        let arguments: Vec<String> = MERGE_COMMAND.into_iter().chain(words).map(str::to_owned).collect();
         let command = self.blobs.push(|buffer| encode_command(buffer, &arguments, std::iter::empty(), &[]));
         let action = self.blobs.push(|buffer| encode_action(buffer, &command, &input_root, &[]));
         Ok(Key { action, input_root })

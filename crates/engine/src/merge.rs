@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use cas::{Digest, Directory, Node};
 
+use crate::select::Selection;
 use crate::tree::{Blobs, DigestMap, MAX_DEPTH, TreeError, Trees};
 use crate::wire::{Entry, Writer};
 
@@ -65,13 +66,21 @@ pub(crate) fn overlay(
     Merger { trees, blobs, clean: None }.root(parts)
 }
 
-/// As [`overlay`], but no whiteout is left anywhere in the result. Reads every directory once.
+/// As [`overlay`], but no whiteout is left anywhere in the result, and of that only what `selection` takes. Reads every
+/// directory once.
 pub(crate) fn merge(
     trees: &mut Trees<'_>,
     parts: &[Part<'_>],
+    selection: Option<&Selection>,
     blobs: &mut Blobs,
 ) -> Result<Digest, TreeError> {
-    Merger { trees, blobs, clean: Some(DigestMap::default()) }.root(parts)
+    let clean = Some(DigestMap::default());
+    let Some(selection) = selection else { return Merger { trees, blobs, clean }.root(parts) };
+    // What is left out need not be kept.
+    let mut all = Blobs::default();
+    let root = Merger { trees, blobs: &mut all, clean }.root(parts)?;
+    trees.adopt(&all);
+    selection.of(trees, &root, blobs)
 }
 
 struct Merger<'m, 't> {

@@ -3,6 +3,7 @@
 //! Steps and merges are both nodes here: steps first, then merges.
 
 use crate::graph::{Graph, Input, Placement, StepId};
+use crate::select::Selection;
 
 /// The part of a graph that the wanted steps need.
 pub(crate) struct Needs {
@@ -102,6 +103,12 @@ pub(crate) fn producers(graph: &Graph, node: u32) -> impl Iterator<Item = u32> {
 pub(crate) fn placements(graph: &Graph, node: u32) -> &[Placement] {
     match graph.steps.get(node as usize) {
         Some(step) => &step.inputs,
-        None => &graph.merges[node as usize - graph.steps.len()],
+        None => &graph.merges[node as usize - graph.steps.len()].parts,
     }
+}
+
+/// Returns what a merge takes of its parts, if it leaves anything out. Steps take all.
+pub(crate) fn selection(graph: &Graph, node: u32) -> Option<&Selection> {
+    let merge_idx = (node as usize).checked_sub(graph.steps.len())?;
+    graph.merges[merge_idx].selection.as_ref()
 }

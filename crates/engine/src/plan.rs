@@ -14,7 +14,7 @@ use crate::graph::{Graph, Input, Placement, StepId};
 use crate::history::History;
 use crate::key::{InputError, Key, Keys, Outputs, command_of};
 use crate::merge::{Part, merge};
-use crate::needs::{Needs, placements, producers};
+use crate::needs::{Needs, placements, producers, selection};
 use crate::outcome::{NodeName, RunError};
 use crate::progress::TimeLeft;
 use crate::run::Options;
@@ -304,7 +304,8 @@ impl<'a> Survey<'a> {
             return Ok(result.output);
         }
         let parts = self.keys.resolve(placements(self.graph, node), &self.outputs)?;
-        let key = self.keys.merge(&parts)?;
+        let selection = selection(self.graph, node);
+        let key = self.keys.merge(&parts, selection)?;
         let result = self.known.cache.get(&key.action).map_err(MergeError::Cache)?;
         if let Some(result) = result
             && is_stored(self.known.store, &result.output).map_err(|error| InputError::Tree(error.into()))?
@@ -312,7 +313,7 @@ impl<'a> Survey<'a> {
             return Ok(result.output);
         }
         let mut blobs = Blobs::default();
-        let output = merge(&mut self.keys.trees, &parts, &mut blobs).map_err(InputError::Tree)?;
+        let output = merge(&mut self.keys.trees, &parts, selection, &mut blobs).map_err(InputError::Tree)?;
         self.keys.trees.adopt(&blobs);
         self.unwritten.push(blobs);
         Ok(output)
@@ -402,7 +403,7 @@ impl<'a> Survey<'a> {
                     }
                 }
                 Input::Merged(merge) => {
-                    let parts = &self.graph.merges[merge.0 as usize];
+                    let parts = &self.graph.merges[merge.0 as usize].parts;
                     let node = (self.graph.steps.len() + merge.0 as usize) as u32;
                     if self.outputs.get(node).is_some_and(|root| self.has(&root, rest)) {
                         return self.origin(parts, rest);

@@ -23,7 +23,7 @@ use crate::graph::{Graph, StepId};
 use crate::history::History;
 use crate::key::{InputError, Key, Keys, Outputs, command_of, placed};
 use crate::merge::Part;
-use crate::needs::{Needs, placements};
+use crate::needs::{Needs, placements, selection};
 use crate::outcome::{Outcome, RunError, StepOutcome};
 use crate::pack::{Queue, Waiting};
 use crate::tree::{DigestMap, TreeError, Trees, is_stored};
@@ -294,7 +294,7 @@ impl<'a> Build<'a, '_> {
         let prepared = self.keys.resolve(placements(graph, node), &self.outputs).and_then(|mut parts| {
             let key = match step {
                 Some(step) => self.keys.step(graph.step(step), &mut parts)?,
-                None => self.keys.merge(&parts)?,
+                None => self.keys.merge(&parts, selection(self.graph, node))?,
             };
             Ok((parts, key))
         });
@@ -401,7 +401,7 @@ impl<'a> Build<'a, '_> {
         };
         let graph = self.graph;
         let work = match self.needs.step(node) {
-            None => Work::Merge,
+            None => Work::Merge { selection: selection(graph, node) },
             Some(step) => {
                 let step = graph.step(step);
                 Work::Step {

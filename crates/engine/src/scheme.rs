@@ -87,10 +87,10 @@ fn sample() -> Result<Digest, InputError> {
     let mut outputs = Outputs::new(&graph);
     let merge_node = graph.steps.len() as u32;
     let mut digests = Vec::new();
-    let parts = keys.resolve(&graph.merges[0], &outputs)?;
-    digests.push(keys.merge(&parts)?.action);
+    let parts = keys.resolve(&graph.merges[0].parts, &outputs)?;
+    digests.push(keys.merge(&parts, None)?.action);
     let mut blobs = Blobs::default();
-    let output = merge(&mut keys.trees, &parts, &mut blobs)?;
+    let output = merge(&mut keys.trees, &parts, None, &mut blobs)?;
     digests.push(output);
     keys.trees.adopt(&blobs);
     outputs.set(merge_node, output);

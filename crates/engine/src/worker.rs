@@ -10,6 +10,7 @@ use crate::action::{ActionResult, Command, Usage};
 use crate::executor::{ActionCache, CacheError, Execution, Executor, ExecutorError, Placed, Request};
 use crate::graph::Requirements;
 use crate::merge::{Part, merge};
+use crate::select::Selection;
 use crate::tree::{Blobs, TreeError, Trees};
 
 /// Something to do on a thread.
@@ -24,7 +25,7 @@ pub(crate) struct Job<'g> {
 
 pub(crate) enum Work<'g> {
     Step { label: &'g str, requirements: &'g Requirements, command: Command, input_root: Digest },
-    Merge,
+    Merge { selection: Option<&'g Selection> },
 }
 
 /// What became of a job.
@@ -116,16 +117,17 @@ impl Bench<'_> {
                 }
                 Ok(JobEnd::Executed(execution))
             }
-            Work::Merge => self.merge(job),
+            Work::Merge { selection } => self.merge(job, *selection),
         }
     }
 
-    fn merge(&self, job: &Job<'_>) -> Result<JobEnd, JobError> {
+    fn merge(&self, job: &Job<'_>, selection: Option<&Selection>) -> Result<JobEnd, JobError> {
         let tree = |error: StoreError| JobError::Tree(error.into());
         let parts: Vec<Part<'_>> =
             job.placed.iter().map(|placed| Part { path: &placed.path, node: placed.node.clone() }).collect();
         let mut blobs = Blobs::default();
-        let output = merge(&mut Trees::new(self.store), &parts, &mut blobs).map_err(JobError::Tree)?;
+        let output =
+            merge(&mut Trees::new(self.store), &parts, selection, &mut blobs).map_err(JobError::Tree)?;
         let log = blobs.push_empty();
         blobs.write_to(self.store).map_err(tree)?;
         job.blobs.write_to(self.store).map_err(tree)?;

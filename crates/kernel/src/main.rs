@@ -10,12 +10,11 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use kernel::{Error, build, check, configure, edit, patch, select};
+use kernel::{Error, build, check, configure, edit, patch};
 use serde::de::DeserializeOwned;
 
 const USAGE: &str = "\
 usage: kbuild patch SPEC.json               apply a series of patches
-       kbuild select SPEC.json              leave only what a configuration depends on
        kbuild config SPEC.json              make a configuration
        kbuild edit SPEC.json [COMMAND...]   have a configuration changed, in menus by default
        kbuild contract SPEC.json            check a configuration
@@ -29,7 +28,6 @@ fn main() -> ExitCode {
     let mut say = |line: &str| eprintln!("{line}");
     let result = match arguments[..] {
         ["patch", spec] => read(spec).and_then(|spec| patch(&spec, out, &mut say)),
-        ["select", spec] => read(spec).and_then(|spec| select(&spec, out)),
         ["config", spec] => read(spec).and_then(|spec| configure(&spec, out, &mut say)),
         ["edit", spec, ..] => read(spec).and_then(|spec| edit(&spec, &words[2..], out)),
         ["contract", spec] => read(spec).and_then(|spec| check(&spec, out)),

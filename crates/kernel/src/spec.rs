@@ -106,14 +106,6 @@ pub struct PatchSpec {
     pub fuzz: usize,
 }
 
-/// `kbuild select`: leaves in `out/tree` what of a source its configuration depends on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SelectSpec {
-    /// The source, which is only read.
-    pub source: PathBuf,
-}
-
 /// `kbuild config`: leaves `out/config` and `out/defconfig`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cas::Digest;
-use engine::{Input, Kept, Placement, Requirements, Step, StepId};
+use engine::{Input, Kept, Placement, Requirements, Selection, Step, StepId};
 use kernel::spec::{
     self, BuildSpec, ConfigSpec, ContractSpec, Date, EditSpec, Linux, Named, Part, PatchSpec, Rule,
-    SelectSpec,
 };
 
 use super::{INPUTS, KernelOutput, Lowering, Reuse, SOURCES, timeout};
@@ -31,7 +30,7 @@ impl Lowering<'_> {
             },
         };
         let source = Placement { path: format!("{SOURCES}/{SOURCE}"), input: source };
-        let selected = self.selected(name, source.clone());
+        let selected = self.selected(source.clone());
 
         let mut inputs = vec![selected.clone()];
         let mut parts = Vec::new();
@@ -111,14 +110,17 @@ impl Lowering<'_> {
 
     /// Returns what of a source its configuration depends on: when anything else changes, the steps that read it are
     /// not run again.
-    fn selected(&mut self, name: &Name, source: Placement) -> Placement {
-        let path = source.path.clone();
-        let spec = SelectSpec { source: format!("src/{SOURCE}").into() };
-        let inputs =
-            vec![source, Placement { path: format!("{INPUTS}/select.json"), input: self.json(&spec) }];
-        let arguments = ["kbuild", "select", "in/select.json"];
-        let step = self.tool_step(format!("{name}/select"), &arguments, inputs, Requirements::default());
-        Placement { path, input: Input::Output { step, path: "tree".to_owned() } }
+    fn selected(&mut self, source: Placement) -> Placement {
+        let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect();
+        let selection = Selection {
+            whole: words(kernel::CONFIGURES_WHOLE),
+            never: words(kernel::CONFIGURES_NEVER),
+            without: words(kernel::CONFIGURES_WITHOUT),
+        };
+        Placement {
+            path: source.path,
+            input: Input::Merged(self.lowered.graph.add_selection(source.input, selection)),
+        }
     }
 
     /// Returns what is used again of the last build, if anything shall be.
