@@ -25,12 +25,12 @@ fn main() {
     measure("shared checkout, first", || store.shared_checkout(&tree).unwrap());
     measure("shared checkout, again", || store.shared_checkout(&tree).unwrap());
     measure("export", || store.export(&Node::Directory { digest: tree }, &path("export")).unwrap());
-    let mut cache = StatCache::load(&path("cache")).unwrap();
+    let mut cache = StatCache::at(&path("cache"));
     let ignore = Ignore::new([".git/", "*.o"]);
     std::thread::sleep(std::time::Duration::from_secs(4));
     measure("import a source", || store.import_source(&source, &ignore, &mut cache).unwrap());
     measure("save the stat cache", || cache.save().unwrap());
-    let mut cache = measure("load the stat cache", || StatCache::load(&path("cache")).unwrap());
+    let mut cache = StatCache::at(&path("cache"));
     measure("import the unchanged source", || store.import_source(&source, &ignore, &mut cache).unwrap());
     measure("import the source by moving", || store.import_tree(&path("export"), ImportMode::Move).unwrap());
     drop(store);

@@ -6,6 +6,7 @@
 mod digest;
 mod directory;
 mod files;
+mod glance;
 mod ignore;
 mod local;
 mod proto;

@@ -1,15 +1,16 @@
 //! Local sources into the store, without reading again what has not changed.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use prost::Message as _;
 
 use crate::files::{Stamp, in_parallel};
+use crate::glance::glance;
 use crate::local::{
     Found, ImportMode, Imported, LocalStore, Record, Reference, Skeleton, read_link, utf8_name,
 };
@@ -25,8 +26,9 @@ use crate::{Digest, Ignore, Node, Store as _, StoreError, proto};
 #[derive(Debug)]
 pub struct StatCache {
     path: PathBuf,
-    /// By path, as text: paths themselves are compared name by name, which is several times slower.
-    entries: BTreeMap<OsString, Entry>,
+    /// Read when it is first asked for. By path, as text: paths themselves are compared name by name, which is several
+    /// times slower.
+    entries: OnceCell<BTreeMap<OsString, Entry>>,
     changed: bool,
 }
 
@@ -44,14 +46,20 @@ struct Entry {
 }
 
 impl StatCache {
-    /// Returns the cache that was saved at `path`; an empty one when there is none or it is damaged.
-    pub fn load(path: &Path) -> Result<StatCache, StoreError> {
-        let bytes = match fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error).doing(|| format!("read `{}`", path.display())),
-        };
-        Ok(StatCache { path: path.to_owned(), entries: decode(&bytes).unwrap_or_default(), changed: false })
+    /// Returns the cache that was saved at `path`; an empty one when there is none, or it cannot be read or is damaged.
+    pub fn at(path: &Path) -> StatCache {
+        StatCache { path: path.to_owned(), entries: OnceCell::new(), changed: false }
+    }
+
+    fn entries(&self) -> &BTreeMap<OsString, Entry> {
+        self.entries
+            .get_or_init(|| fs::read(&self.path).ok().and_then(|bytes| decode(&bytes)).unwrap_or_default())
+    }
+
+    fn change(&mut self) -> &mut BTreeMap<OsString, Entry> {
+        self.entries();
+        self.changed = true;
+        self.entries.get_mut().expect("it was read above")
     }
 
     /// Writes the cache to where it was loaded from, if it has changed.
@@ -59,7 +67,7 @@ impl StatCache {
         if !self.changed {
             return Ok(());
         }
-        replace_file(&self.path, &encode(&self.entries))
+        replace_file(&self.path, &encode(self.entries()))
             .doing(|| format!("write `{}`", self.path.display()))?;
         self.changed = false;
         Ok(())
@@ -67,7 +75,7 @@ impl StatCache {
 
     /// Returns the digest of the file at `path` if it has not changed since it was remembered.
     pub fn get(&self, path: &Path, metadata: &fs::Metadata) -> Option<Digest> {
-        let entry = self.entries.get(path.as_os_str())?;
+        let entry = self.entries().get(path.as_os_str())?;
         (*entry == Entry::new(metadata, entry.digest)).then_some(entry.digest)
     }
 
@@ -76,11 +84,10 @@ impl StatCache {
     pub fn insert(&mut self, path: &Path, metadata: &fs::Metadata, digest: Digest, now: i64) {
         let entry = Entry::new(metadata, digest);
         let latest = entry.modified.max(entry.changed);
-        self.changed = true;
         if latest.0 + QUIET < now {
-            self.entries.insert(path.as_os_str().to_owned(), entry);
+            self.change().insert(path.as_os_str().to_owned(), entry);
         } else {
-            self.entries.remove(path.as_os_str());
+            self.change().remove(path.as_os_str());
         }
     }
 }
@@ -101,8 +108,8 @@ impl Entry {
 impl LocalStore {
     /// Keeps the tree in `directory` except what `ignore` says, and returns its digest.
     ///
-    /// Reads only files that `cache` does not know; when it knows all of them and the tree is here, it does
-    /// nothing but look at every entry. The tree is here whole afterwards, and stays.
+    /// Reads only files that `cache` does not know. When nothing below it looks otherwise than last time, and nothing
+    /// had just changed then, it does nothing but look at every entry. The tree is here whole afterwards, and stays.
     /// Fails like [`LocalStore::import_tree`].
     pub fn import_source(
         &self,
@@ -111,6 +118,16 @@ impl LocalStore {
         cache: &mut StatCache,
     ) -> Result<Imported, StoreError> {
         let now = self.seconds_now()?;
+        // What could not be looked at is told below.
+        let glance = glance(directory, ignore).ok();
+        let key = Digest::of(format!("{}\n{ignore:?}", directory.display()).as_bytes());
+        if let Some(glance) = &glance
+            && let Some(record) = self.record(GLANCES, &key)?
+            && let Some(imported) = known(&record.payload, &glance.digest)
+            && self.record(SOURCES, &imported.digest)?.is_some()
+        {
+            return Ok(imported);
+        }
         let mut walk = Walk { ignore, files: Vec::new() };
         let skeleton = walk.read(directory, &mut Vec::new())?;
         let files = walk.files;
@@ -143,7 +160,12 @@ impl LocalStore {
             self.put_record(SOURCES, &digest, &record)?;
         }
         let n_bytes = read.iter().map(|(digest, _)| digest.size()).sum();
-        Ok(Imported { digest, n_files: files.len() as u64, n_bytes })
+        let imported = Imported { digest, n_files: files.len() as u64, n_bytes };
+        if let Some(glance) = glance.filter(|glance| glance.latest.0 + QUIET < now) {
+            let payload = format!("{} {digest} {} {n_bytes}", glance.digest, imported.n_files).into_bytes();
+            self.put_record(GLANCES, &key, &Record { references: Vec::new(), payload })?;
+        }
+        Ok(imported)
     }
 
     /// Keeps a file and returns, with its digest, its attributes if they were the same before and after.
@@ -164,6 +186,18 @@ impl LocalStore {
 
 /// The records of trees that were imported whole.
 const SOURCES: &str = "sources";
+/// The records of what directories looked like when they were imported, and what they came to.
+const GLANCES: &str = "glances";
+
+/// Returns what a record of a glance says, if the directory looks as it did.
+fn known(payload: &[u8], glance: &Digest) -> Option<Imported> {
+    let text = std::str::from_utf8(payload).ok()?;
+    let mut words = text.split(' ');
+    let seen: Digest = words.next()?.parse().ok()?;
+    let digest = words.next()?.parse().ok()?;
+    let (n_files, n_bytes) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    (seen == *glance).then_some(Imported { digest, n_files, n_bytes })
+}
 
 impl StatCache {
     /// Forgets the files below `directory` that are not in the list.
@@ -171,11 +205,11 @@ impl StatCache {
         let mut first = directory.as_os_str().to_owned();
         first.push("/");
         let below = || {
-            self.entries
+            self.entries()
                 .range(first.clone()..)
                 .take_while(|(path, _)| path.as_encoded_bytes().starts_with(first.as_encoded_bytes()))
         };
-        let n_known = files.iter().filter(|(path, _)| self.entries.contains_key(path.as_os_str())).count();
+        let n_known = files.iter().filter(|(path, _)| self.entries().contains_key(path.as_os_str())).count();
         if below().count() == n_known {
             return;
         }
@@ -183,8 +217,7 @@ impl StatCache {
         let gone: Vec<_> =
             below().map(|(path, _)| path.clone()).filter(|path| !known.contains(path.as_os_str())).collect();
         for path in gone {
-            self.entries.remove(&path);
-            self.changed = true;
+            self.change().remove(&path);
         }
     }
 }

@@ -168,7 +168,7 @@ fn after_a_power_cut_what_is_believed_is_whole_and_what_was_synchronised_is_ther
             fs::write(source.join(format!("file-{number}")), format!("source {number}")).unwrap();
         }
         let import = |store: &LocalStore| {
-            let mut cache = StatCache::load(&directory.path().join("stats")).unwrap();
+            let mut cache = StatCache::at(&directory.path().join("stats"));
             let tree = store.import_source(&source, &Ignore::default(), &mut cache).unwrap().digest;
             cache.save().unwrap();
             tree

@@ -37,7 +37,7 @@ impl Fixture {
     }
 
     fn cache(&self) -> StatCache {
-        StatCache::load(&self.root.path().join("cache")).unwrap()
+        StatCache::at(&self.root.path().join("cache"))
     }
 }
 
@@ -120,5 +120,36 @@ fn a_damaged_cache_is_an_empty_one() {
         fs::write(fixture.root.path().join("cache"), bytes).unwrap();
         let mut cache = fixture.cache();
         fixture.import(&mut cache);
+    }
+}
+
+#[test]
+fn whatever_changes_of_a_settled_source_is_seen() {
+    let fixture = Fixture::new();
+    std::os::unix::fs::symlink("a", fixture.path("link")).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(3100));
+    let mut digests = vec![fixture.import(&mut fixture.cache()).digest];
+    // Nothing is known of single files any more, and still nothing is read.
+    let hex = Digest::of(b"two").hex();
+    fs::remove_file(fixture.root.path().join("store/blobs").join(&hex[..2]).join(&hex[2..])).unwrap();
+    assert_eq!(fixture.import(&mut fixture.cache()).digest, digests[0]);
+    assert!(!fixture.store.contains(&Digest::of(b"two")).unwrap());
+
+    let changes: [&dyn Fn(); 6] = [
+        &|| fixture.write("sub/b", "owt"),
+        &|| fixture.write("sub/new", ""),
+        &|| fs::rename(fixture.path("sub/new"), fixture.path("sub/old")).unwrap(),
+        &|| {
+            fs::remove_file(fixture.path("link")).unwrap();
+            std::os::unix::fs::symlink("b", fixture.path("link")).unwrap();
+        },
+        &|| fs::create_dir(fixture.path("sub/empty")).unwrap(),
+        &|| rustix::fs::chmod(fixture.path("a"), rustix::fs::Mode::from_raw_mode(0o755)).unwrap(),
+    ];
+    for change in changes {
+        change();
+        let digest = fixture.import(&mut fixture.cache()).digest;
+        assert!(!digests.contains(&digest), "change {}", digests.len());
+        digests.push(digest);
     }
 }

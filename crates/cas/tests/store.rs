@@ -314,7 +314,7 @@ fn an_export_that_was_killed_leaves_nothing_for_good() {
     assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
     // Killed after the new one was in place, so that there is nothing left to write.
     fs::create_dir(out.join(".export-exchanged")).unwrap();
-    let mut cache = cas::StatCache::load(&root.path().join("cache")).unwrap();
+    let mut cache = cas::StatCache::at(&root.path().join("cache"));
     assert!(!store.update_export(&file, &out.join("file"), &mut cache).unwrap());
     assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
 }
@@ -347,7 +347,7 @@ fn an_export_that_is_there_already_is_left_alone() {
     let source = root.path().join("source");
     make_tree(&source);
     let tree = Node::Directory { digest: store.import_tree(&source, ImportMode::Copy).unwrap().digest };
-    let mut cache = cas::StatCache::load(&root.path().join("cache")).unwrap();
+    let mut cache = cas::StatCache::at(&root.path().join("cache"));
     let out = root.path().join("out");
     assert!(store.update_export(&tree, &out, &mut cache).unwrap());
     assert!(!store.update_export(&tree, &out, &mut cache).unwrap());

@@ -15,6 +15,9 @@ use crate::failure::Failure;
 /// What is never part of a source: version control, and what we put into the project ourselves.
 const IGNORED: &[&str] = &[".git/", ".hg/", ".svn/"];
 
+/// The size of a file that is read each time.
+const SMALL: u64 = 1 << 20;
+
 /// Files and directories of the project.
 pub(crate) type Paths = BTreeMap<ProjectPath, Imported>;
 /// Sources by name.
@@ -81,6 +84,16 @@ fn one(
         return Ok(Some(Imported::Tree(imported.digest)));
     }
     let executable = metadata.mode() & 0o100 != 0;
+    // Reading it takes less than finding what is known of it.
+    if metadata.len() <= SMALL
+        && let Ok(bytes) = fs::read(&full)
+    {
+        let digest = Digest::of(&bytes);
+        if !store.contains(&digest).map_err(Failure::machine)? {
+            store.write(&bytes).map_err(Failure::machine)?;
+        }
+        return Ok(Some(Imported::File { digest, executable }));
+    }
     if let Some(digest) = stats.get(&full, &metadata)
         && store.contains(&digest).map_err(Failure::machine)?
     {

@@ -37,13 +37,13 @@ impl ProjectState {
     }
 
     /// Returns the stat cache of the project's own files.
-    pub(crate) fn stats(&self) -> Result<StatCache, Failure> {
-        StatCache::load(&self.directory.join("stats")).map_err(Failure::machine)
+    pub(crate) fn stats(&self) -> StatCache {
+        StatCache::at(&self.directory.join("stats"))
     }
 
     /// Returns the stat cache of what was exported into the project.
-    pub(crate) fn exported_stats(&self) -> Result<StatCache, Failure> {
-        StatCache::load(&self.directory.join("exported")).map_err(Failure::machine)
+    pub(crate) fn exported_stats(&self) -> StatCache {
+        StatCache::at(&self.directory.join("exported"))
     }
 
     /// Returns the path of the last build's events.

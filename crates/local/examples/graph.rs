@@ -56,7 +56,7 @@ fn on_disk(directory: &Path, n_steps: usize, may_run: bool) {
     }
     let store = LocalStore::open(&directory.join("store")).unwrap();
     store.open_bundle(BUNDLE).unwrap();
-    let mut stats = StatCache::load(&directory.join("stats")).unwrap();
+    let mut stats = StatCache::at(&directory.join("stats"));
     let imported = store.import_source(&sources, &Ignore::default(), &mut stats).unwrap();
     stats.save().unwrap();
     let sources = Directory::decode(&store.noted().read(&imported.digest).unwrap()).unwrap();
@@ -72,7 +72,7 @@ fn on_disk(directory: &Path, n_steps: usize, may_run: bool) {
         exported.entries.insert(graph.step(*step).label.clone(), output.entries["object"].clone());
     }
     let exported = Node::Directory { digest: store.noted().write(&exported.encode()).unwrap() };
-    let mut stats = StatCache::load(&directory.join("exported")).unwrap();
+    let mut stats = StatCache::at(&directory.join("exported"));
     if store.update_export(&exported, &directory.join("out"), &mut stats).unwrap() {
         std::thread::sleep(std::time::Duration::from_secs(4));
         store.update_export(&exported, &directory.join("out"), &mut stats).unwrap();

@@ -26,7 +26,7 @@ pub(crate) fn run(global: &Global, ui: &Ui, targets: &Targets) -> Result<(), Fai
     let built = session.build(&prepared, &steps)?;
     session.tell_notes(&prepared, &built)?;
 
-    let mut stats = session.state.exported_stats()?;
+    let mut stats = session.state.exported_stats();
     let (mut reported, mut tainted) = (Vec::new(), Vec::new());
     for (name, step) in names.iter().zip(&steps) {
         let Some(result) = built.outcome.result(*step) else { continue };

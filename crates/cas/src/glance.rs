@@ -1,0 +1,207 @@
+//! Whether anything of a local source may have changed, found out by looking at it without reading or remembering much.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread;
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
+
+use crate::files::{Stamp, changed, modified};
+use crate::{Digest, Ignore};
+
+/// All that `stat` says of a source's entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Glance {
+    /// The digest of names, kinds, sizes, times, inodes and devices.
+    pub(crate) digest: Digest,
+    /// When the last change was, of content or attributes.
+    pub(crate) latest: Stamp,
+}
+
+/// Looks at every entry below `directory` that `ignore` does not match, on as many threads as there are processors.
+///
+/// Fails when something could not be looked at, or has a name that is no UTF-8: who imports the source says what.
+pub(crate) fn glance(directory: &Path, ignore: &Ignore) -> io::Result<Glance> {
+    let root = openat(CWD, directory, DIRECTORY, Mode::empty())?;
+    let about = fstat(&root)?;
+    let todo = Todo::default();
+    todo.add(Below { path: directory.to_owned(), parts: Vec::new() });
+    let n_threads = thread::available_parallelism().map_or(1, usize::from);
+    let results = thread::scope(|scope| {
+        let others: Vec<_> = (1..n_threads).map(|_| scope.spawn(|| look(&todo, ignore))).collect();
+        let mut results = vec![look(&todo, ignore)];
+        results.extend(others.into_iter().map(|other| {
+            // A panic in a worker is our bug, and goes on as one.
+            other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        }));
+        results
+    });
+    let mut all = Vec::new();
+    for seen in results {
+        all.extend(seen?);
+    }
+    all.sort_unstable_by(|left, right| left.parts.cmp(&right.parts));
+    let mut text = Vec::with_capacity(all.len() * 64);
+    // Another directory at the same path is another source.
+    text.extend(about.st_dev.to_le_bytes());
+    text.extend(about.st_ino.to_le_bytes());
+    for seen in &all {
+        text.extend(seen.parts.join("/").as_bytes());
+        text.push(0);
+        text.extend(seen.digest.hash());
+    }
+    let latest = all.iter().map(|seen| seen.latest).max().unwrap_or_default();
+    Ok(Glance { digest: Digest::of(&text), latest })
+}
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// A directory to look at.
+struct Below {
+    path: PathBuf,
+    /// Its path from the source's root, its names apart.
+    parts: Vec<String>,
+}
+
+/// A directory that was looked at.
+struct Seen {
+    parts: Vec<String>,
+    digest: Digest,
+    latest: Stamp,
+}
+
+/// The directories that are to be looked at. It ends when none is left and none is being looked at.
+#[derive(Default)]
+struct Todo {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Vec<Below>,
+    n_open: usize,
+    failed: bool,
+}
+
+impl Todo {
+    fn add(&self, below: Below) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.waiting.push(below);
+        state.n_open += 1;
+        self.changed.notify_one();
+    }
+
+    /// Waits for a directory; `None` at the end.
+    fn next(&self) -> Option<Below> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if state.failed {
+                return None;
+            }
+            if let Some(below) = state.waiting.pop() {
+                return Some(below);
+            }
+            if state.n_open == 0 {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn done(&self, failed: bool) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.n_open -= 1;
+        state.failed |= failed;
+        if state.n_open == 0 || failed {
+            self.changed.notify_all();
+        }
+    }
+}
+
+fn look(todo: &Todo, ignore: &Ignore) -> io::Result<Vec<Seen>> {
+    let mut all = Vec::new();
+    let mut scratch = Scratch::default();
+    while let Some(below) = todo.next() {
+        let seen = directory(below, todo, ignore, &mut scratch);
+        todo.done(seen.is_err());
+        all.push(seen?);
+    }
+    Ok(all)
+}
+
+/// Buffers that are used for one directory after the other.
+#[derive(Default)]
+struct Scratch {
+    /// What is known of each entry, and where its name begins and ends in it.
+    text: Vec<u8>,
+    entries: Vec<(usize, usize)>,
+}
+
+fn directory(below: Below, todo: &Todo, ignore: &Ignore, scratch: &mut Scratch) -> io::Result<Seen> {
+    let Below { path, mut parts } = below;
+    let fd = openat(CWD, &path, DIRECTORY, Mode::empty())?;
+    let mut latest = Stamp::default();
+    scratch.text.clear();
+    scratch.entries.clear();
+    for entry in Dir::read_from(&fd)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let text = name.to_str().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+        let mut kind = entry.file_type();
+        let mut about = None;
+        if kind == FileType::Unknown {
+            let found = statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            kind = FileType::from_raw_mode(found.st_mode);
+            about = Some(found);
+        }
+        parts.push(text.to_owned());
+        if ignore.matches(&parts, kind == FileType::Directory) {
+            parts.pop();
+            continue;
+        }
+        let start = scratch.text.len();
+        scratch.text.extend(name.to_bytes_with_nul());
+        if kind == FileType::Directory {
+            scratch.text.push(b'd');
+            todo.add(Below { path: path.join(text), parts: parts.clone() });
+        } else if kind == FileType::Symlink {
+            scratch.text.push(b'l');
+            scratch.text.extend(readlinkat(&fd, name, Vec::new())?.to_bytes_with_nul());
+        } else {
+            let about = match about {
+                Some(about) => about,
+                None => statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW)?,
+            };
+            latest = latest.max(write(&about, &mut scratch.text));
+        }
+        scratch.entries.push((start, scratch.text.len()));
+        parts.pop();
+    }
+    // The order of names is the file system's, which may be another one tomorrow.
+    let all = &scratch.text;
+    scratch.entries.sort_unstable_by(|left, right| all[left.0..left.1].cmp(&all[right.0..right.1]));
+    let mut sorted = Vec::with_capacity(all.len());
+    for (start, end) in &scratch.entries {
+        sorted.extend_from_slice(&all[*start..*end]);
+    }
+    Ok(Seen { parts, digest: Digest::of(&sorted), latest })
+}
+
+/// Writes what a file can be recognised by, and returns when it last changed.
+fn write(about: &Stat, text: &mut Vec<u8>) -> Stamp {
+    let (modified, changed) = (modified(about), changed(about));
+    text.push(b'f');
+    text.extend(about.st_mode.to_le_bytes());
+    text.extend(about.st_size.to_le_bytes());
+    for number in [modified.0, modified.1, changed.0, changed.1] {
+        text.extend(number.to_le_bytes());
+    }
+    text.extend(about.st_ino.to_le_bytes());
+    text.extend(about.st_dev.to_le_bytes());
+    modified.max(changed)
+}
