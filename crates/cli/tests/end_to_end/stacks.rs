@@ -27,6 +27,42 @@ fn check_drawing(page: &str, drawing: &str) {
     }
 }
 
+/// The same guest with a device tree that is made from nothing, in a machine that says no more than that one does.
+const MADE: &str = r#"
+[target.made]
+kind   = "dtb"
+root   = { model = "made", compatible = ["linux,dummy-virt"] }
+memory = [{ at = "0x48000000", size = "512M" }]
+cpus   = { count = 4, compatible = ["arm,cortex-a57", "arm,armv8"] }
+psci   = "hvc"
+gic-v3 = { distributor = { at = "0x08000000", size = "64K" }, redistributors = { at = "0x080a0000", size = "0xf60000" } }
+timer  = true
+pl011  = [{ at = "0x09000000", spi = 1 }]
+chosen = { bootargs = "console=ttyAMA0 loglevel=8 nokaslr rdinit=/init", stdout-path = "/serial@9000000" }
+initrd = { machine = "made", region = "initrd" }
+virtio-mmio = [{ at = "0x0a000000", spi = 16, count = 32 }]
+
+[machine.made]
+arch   = "arm64"
+env    = "vm"
+cpus   = 4
+memory = "1G"
+accel  = "tcg"
+disks  = [{ target = "disk", bus = "mmio" }]
+
+[machine.made.regions]
+dtb    = { raw = "made", at = "${DTB}" }
+ram    = { reserve = "512M", at = "${KERNEL}" }
+kernel = { linux = "kernel", at = "${KERNEL}", inside = "ram" }
+initrd = { raw = "initrd", at = "0x54000000", inside = "ram" }
+entry  = { raw = "entry", at = "0x40000000", entry = true }
+
+[test.made]
+machine = "made"
+timeout = "3m"
+expect  = ["Machine model: made", "4 CPUs online", "hello from the disk", "reboot: Power down"]
+"#;
+
 #[test]
 fn an_arm64_guest_is_built_from_source_and_boots() {
     let project = Project::copy_of("stacks/guest-arm64");
@@ -66,6 +102,10 @@ fn an_arm64_guest_is_built_from_source_and_boots() {
     let place = "at = \"${KERNEL}\", inside = \"ram\" }";
     project.write("bootwright.toml", &recipe.replace(place, &place.replace(" }", ", max = \"1M\" }")));
     project.fail(&["test"], 1, &["map guest", "`kernel` takes", "limit of 1 MiB"]);
+
+    // A device tree of nothing but what the recipe lists.
+    project.write("bootwright.toml", &format!("{recipe}{MADE}"));
+    project.succeed(&["test", "made"]);
 
     // Under a hypervisor: what it finds where, and that it is started there, at EL2.
     project.write("bootwright.toml", &recipe);
