@@ -96,7 +96,7 @@ impl<'a> Session<'a> {
         let store = &self.caches.store;
         store.open_bundle(&self.bundle_name(goals)).map_err(Failure::machine)?;
         let lock = lock::ensure(self, &needs)?;
-        let mut stats = self.state.stats()?;
+        let mut stats = self.state.stats();
         let (paths, mut sources) = imports::import(&self.root, &needs, store, &mut stats)?;
         stats.save().map_err(Failure::machine)?;
         let Fetched { sources: fetched, dates } = fetch::sources(self, &needs, &lock)?;
@@ -118,8 +118,10 @@ impl<'a> Session<'a> {
     /// environment, or a step by its label.
     pub(crate) fn prepare_step(&self, name: &str) -> Result<(Prepared, StepId), Failure> {
         let goal = goals::any_one(&self.stack, name);
-        // A step of a target is called TARGET/…; the rest of the project may be in no state to be prepared.
-        let of_label = name.split_once('/').and_then(|(of, _)| goals::any_one(&self.stack, of).ok());
+        // Steps are called TARGET/… or `map MACHINE`; the rest of the project may be in no state to be prepared.
+        let of = name.split_once('/').map_or(name, |(of, _)| of);
+        let of = of.rsplit_once(' ').map_or(of, |(_, of)| of);
+        let of_label = goals::any_one(&self.stack, of).ok();
         let prepared = match goal.as_ref().ok().or(of_label.as_ref()) {
             Some(goal) => self.prepare(std::slice::from_ref(goal))?,
             None => self.prepare(&goals::all(&self.stack))?,
@@ -271,8 +273,13 @@ impl<'a> Session<'a> {
         let executor = self.caches.executor(NonZeroUsize::MIN, None)?;
         self.ui.clear();
         let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-        let console =
-            Console { input: input.as_fd(), output: output.as_fd(), error: error.as_fd(), socket: None };
+        let console = Console {
+            input: input.as_fd(),
+            output: output.as_fd(),
+            error: error.as_fd(),
+            socket: None,
+            cancel: &self.cancel,
+        };
         run(&executor, &request, console).map_err(executor_failure)
     }
 

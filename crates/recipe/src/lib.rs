@@ -8,6 +8,7 @@ mod check;
 mod device_tree;
 mod disk;
 mod filesystem;
+mod firmware;
 mod git;
 mod kernel;
 mod knobs;
@@ -40,6 +41,7 @@ pub use filesystem::{
     BcjFilter, Fat, Filesystem, FilesystemType, Geometry, ImageSize, Squashfs, SquashfsCompression,
     SquashfsFragments, VolumeId,
 };
+pub use firmware::{Firmware, FirmwareFiles};
 pub use git::{GitAddress, GitRev};
 pub use kernel::{ConfigPart, Kernel, Symbol, SymbolValue, Toolchain};
 pub use knobs::Settings;

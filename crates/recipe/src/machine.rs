@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::Spanned;
+use crate::firmware::Firmware;
 use crate::reader::{Read, Reader, table, words};
 use crate::region::Region;
-use crate::scalar::{Arch, EnvRef, MachineRef, Name, Size, TargetRef, TimeSpan};
+use crate::scalar::{Arch, EnvRef, MachineRef, Name, Size, TargetRef, TestRef, TimeSpan};
 use crate::value::{Kind, Value};
 
 table! {
@@ -21,6 +22,9 @@ table! {
         cpus: Spanned<u32> = 1,
         /// How much memory.
         memory: Spanned<Size> = "512M",
+        /// What starts first, and starts what is on the disks: `"uefi"`, or a table. Without it, what QEMU has: a BIOS on
+        /// amd64.
+        firmware: Option<Spanned<Firmware>>,
         /// The kernel to load: a target, or a file of one.
         kernel: Option<Spanned<TargetRef>>,
         /// The initramfs for that kernel.
@@ -48,7 +52,16 @@ impl Machine {
     pub(crate) fn files(&self) -> impl Iterator<Item = &Spanned<TargetRef>> {
         let loaded = self.kernel.iter().chain(&self.initrd).chain(&self.dtb);
         let regions = self.regions.values().filter_map(|region| region.content.file());
-        loaded.chain(regions).chain(self.disks.iter().map(|disk| &disk.target))
+        let firmware = self.firmware.iter().flat_map(|firmware| firmware.files());
+        loaded.chain(firmware).chain(regions).chain(self.disks.iter().filter_map(|disk| disk.target.as_ref()))
+    }
+
+    /// Returns the disks, each with the name by which it is told from the others.
+    pub(crate) fn named_disks(&self) -> impl Iterator<Item = (String, &Spanned<Disk>)> {
+        self.disks.iter().enumerate().map(|(idx, disk)| match &disk.name {
+            Some(name) => (name.to_string(), disk),
+            None => (format!("disk{idx}"), disk),
+        })
     }
 }
 
@@ -65,10 +78,14 @@ words! {
 }
 
 table! {
-    /// A disk of a machine, on virtio.
+    /// A disk of a machine, on virtio: a `target`, or a `blank` one.
     pub struct Disk {
-        /// The image: a target, or a file of one.
-        target: Spanned<TargetRef>,
+        /// Its image: a target, or a file of one.
+        target: Option<Spanned<TargetRef>>,
+        /// How large it is, when there is nothing on it.
+        blank: Option<Spanned<Size>>,
+        /// What tests that follow each other know it by: `disk0` for the first disk, and so on, unless it is given.
+        name: Option<Spanned<Name>>,
         /// The format of the image.
         format: DiskFormat = "raw",
         /// What becomes of the guest's writes. The image itself is never changed.
@@ -113,6 +130,8 @@ table! {
     pub struct Test {
         /// The machine.
         machine: Spanned<MachineRef>,
+        /// Another test, which comes first. What its guest wrote is on the disks that have the same names here.
+        after: Option<Spanned<TestRef>>,
         /// What the serial console must show, in this order; between them, what is typed:
         /// `["login:", { send = "root\n" }, "#"]`.
         expect: Vec<Spanned<Talk>>,

@@ -127,10 +127,13 @@ pub(crate) fn closure<'a>(stack: &'a Stack, goals: &[Goal]) -> Closure<'a> {
                 closure.machines.extend(stack.machines.get_key_value(name).map(|(name, _)| name));
             }
             Goal::Test(name) => {
-                let Some((name, test)) = stack.tests.get_key_value(name) else { continue };
-                closure.tests.insert(name);
-                let machine: &Name = &test.machine;
-                closure.machines.extend(stack.machines.get_key_value(machine).map(|(name, _)| name));
+                let mut next = stack.tests.get_key_value(name);
+                while let Some((name, test)) = next {
+                    closure.tests.insert(name);
+                    let machine: &Name = &test.machine;
+                    closure.machines.extend(stack.machines.get_key_value(machine).map(|(name, _)| name));
+                    next = test.after.as_ref().and_then(|after| stack.tests.get_key_value(after.as_str()));
+                }
             }
         }
     }

@@ -159,6 +159,8 @@ references! {
     TargetName to "target",
     /// The name of a machine that there is.
     MachineRef to "machine",
+    /// The name of a test that there is.
+    TestRef to "test",
 }
 
 /// A target, or one of the files that a target leaves: `kernel`, `kernel/config`.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::iter;
 use std::path::Path;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use crate::map::Map;
 use crate::process::{Event, Qemu, StartError};
 use crate::qemu::{self, Engine};
 use crate::qmp::{Monitor, Stop};
-use crate::spec::{Accelerator, Boot, Ending, Talk};
+use crate::spec::{Accelerator, Boot, Ending, Firmware, Machine, Talk};
 
 /// Console text that fails every boot: the guest's kernel has given up.
 pub const PANICS: &[&str] = &["Kernel panic - not syncing", "end Kernel panic", "Unable to mount root fs"];
@@ -45,6 +46,24 @@ pub enum BootError {
     /// QEMU could not be started.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The firmware is not there.
+    #[error("there is no firmware `{file}`: the machine's environment has it with the package `{package}`")]
+    NoFirmware {
+        /// Where it was looked for.
+        file: String,
+        /// The Debian package that has it there.
+        package: &'static str,
+    },
+    /// A disk in which the guest writes could not be made.
+    #[error("could not copy the disk `{file}` to `{copy}`")]
+    Disk {
+        /// The disk.
+        file: String,
+        /// The copy.
+        copy: String,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A log could not be written, or QEMU not be waited for.
     #[error("could not {doing}")]
     Io {
@@ -110,6 +129,7 @@ pub fn run(
     notice: &mut dyn FnMut(&str),
 ) -> Result<Success, BootError> {
     let map = layout::load(&boot.machine)?;
+    firmware_is_there(&boot.machine)?;
     let choice = accelerator::choose(boot.machine.demand(), boot.machine.arch, host)
         .map_err(|reason| BootError::NoKvm { reason })?;
     if let Some(reason) = &choice.reason {
@@ -160,6 +180,11 @@ fn attempt(boot: &Boot, map: &Map, host: &Host, engine: Engine, logs: &Path) -> 
     let socket = sockets.path().join("qmp");
     let stderr_path = logs.join("qemu.log");
     let log = File::create(logs.join("console.log")).map_err(io("create `console.log`"))?;
+    for disk in &boot.machine.disks {
+        if let Some(copy) = &disk.keep {
+            copy_disk(&disk.file, copy)?;
+        }
+    }
     let console = qemu::Console::Program { qmp_socket: socket.to_string_lossy().into_owned() };
     let arguments = layout::arguments(&boot.machine, map, sockets.path(), engine, &console)
         .map_err(io("write the bare kernel"))?;
@@ -254,6 +279,35 @@ fn attempt(boot: &Boot, map: &Map, host: &Host, engine: Engine, logs: &Path) -> 
         command,
     };
     Ok(Attempt::Failed { failure, gave_up })
+}
+
+/// Fails when the machine has firmware that is not where it is said to be.
+pub(crate) fn firmware_is_there(machine: &Machine) -> Result<(), BootError> {
+    let firmware = machine.firmware.iter();
+    for file in firmware.flat_map(|firmware| iter::once(&firmware.code).chain(&firmware.variables)) {
+        if !Path::new(file).exists() {
+            return Err(BootError::NoFirmware {
+                file: file.clone(),
+                package: Firmware::package(machine.arch),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Makes the copy of a disk in which the guest writes, whatever an attempt before left of it.
+fn copy_disk(file: &str, copy: &str) -> Result<(), BootError> {
+    let parent = Path::new(copy).parent().unwrap_or(Path::new(""));
+    let copied = || {
+        fs::create_dir_all(parent)?;
+        // The image may be write-protected, which the copy is not to be.
+        io::copy(&mut File::open(file)?, &mut File::create(copy)?)
+    };
+    copied().map(drop).map_err(|source| BootError::Disk {
+        file: file.to_owned(),
+        copy: copy.to_owned(),
+        source,
+    })
 }
 
 /// QEMU closes its console a moment before it ends; one that does not end is hanging.

@@ -137,6 +137,16 @@ fn build(
         push(&["-qmp", &format!("unix:{},server=on,wait=off", escape(qmp_socket))]);
     }
     push(&["-device", "virtio-rng-pci"]);
+    if let Some(firmware) = &machine.firmware {
+        if firmware.smm {
+            push(&["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+        }
+        let code = format!("if=pflash,unit=0,format=raw,readonly=on,file={}", escape(&firmware.code));
+        push(&["-drive", &code]);
+        if let Some(variables) = &firmware.variables {
+            push(&["-drive", &format!("if=pflash,unit=1,format=raw,snapshot=on,file={}", escape(variables))]);
+        }
+    }
     for (disk_idx, disk) in machine.disks.iter().enumerate() {
         push(&["-drive", &drive(disk_idx, disk)]);
         let device = match disk.bus {
@@ -189,7 +199,9 @@ fn waits_for_debugger(machine: &Machine) -> bool {
 }
 
 fn board(machine: &Machine) -> String {
+    let smm = machine.firmware.as_ref().is_some_and(|firmware| firmware.smm);
     let board = match machine.arch {
+        Arch::X86_64 if smm => "q35,smm=on",
         Arch::X86_64 => "q35",
         Arch::Arm64 if machine.virtualization => "virt,gic-version=3,virtualization=on",
         Arch::Arm64 => "virt,gic-version=3",
@@ -203,11 +215,13 @@ fn drive(disk_idx: usize, disk: &Disk) -> String {
         DiskFormat::Raw => "raw",
         DiskFormat::Qcow2 => "qcow2",
     };
-    let access = match disk.access {
-        DiskAccess::Snapshot => "snapshot=on",
-        DiskAccess::ReadOnly => "readonly=on",
+    let (file, access) = match (&disk.keep, disk.access) {
+        // Whoever loses power here builds again.
+        (Some(copy), DiskAccess::Snapshot) => (copy, "cache=unsafe"),
+        (None, DiskAccess::Snapshot) => (&disk.file, "snapshot=on"),
+        (_, DiskAccess::ReadOnly) => (&disk.file, "readonly=on"),
     };
-    format!("if=none,id=disk{disk_idx},file={},format={format},{access}", escape(&disk.file))
+    format!("if=none,id=disk{disk_idx},file={},format={format},{access}", escape(file))
 }
 
 /// In QEMU's option lists a comma ends a value unless it is doubled.
@@ -218,7 +232,7 @@ fn escape(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::Gdb;
+    use crate::spec::{Firmware, Gdb};
 
     #[test]
     fn a_line_for_a_shell_keeps_every_word() {
@@ -239,6 +253,7 @@ mod tests {
                 format: DiskFormat::Raw,
                 access: DiskAccess::Snapshot,
                 bus: DiskBus::Pci,
+                keep: None,
             }],
             arguments: vec!["-device".into(), "i6300esb".into()],
             ..Machine::default()
@@ -295,6 +310,31 @@ mod tests {
         let shown = arguments(&machine, Engine::Tcg, &console).join(" ");
         let end = " -chardev socket,id=gdb,fd=3,server=on,wait=off -gdb chardev:gdb -S";
         assert!(shown.ends_with(end), "{shown}");
+    }
+
+    #[test]
+    fn firmware_comes_in_two_chips_before_the_disks() {
+        let console = Console::Program { qmp_socket: "/tmp/q".into() };
+        let firmware = |arch, secure| {
+            let machine = Machine { arch, firmware: Some(Firmware::packaged(arch, secure)), ..machine() };
+            arguments(&machine, Engine::Tcg, &console).join(" ")
+        };
+        let plain = firmware(Arch::Arm64, false);
+        assert!(plain.contains("file=/usr/share/AAVMF/AAVMF_CODE.fd -drive if=pflash,unit=1,"), "{plain}");
+        assert!(!plain.contains("smm"), "{plain}");
+        let checked = firmware(Arch::X86_64, true);
+        assert!(checked.contains("-machine q35,smm=on "), "{checked}");
+        assert!(checked.contains("value=on -drive if=pflash,unit=0,format=raw,readonly=on,"), "{checked}");
+        assert!(checked.find("unit=1") < checked.find("id=disk0"), "{checked}");
+    }
+
+    #[test]
+    fn a_guest_writes_into_the_copy_that_is_kept() {
+        let mut machine = machine();
+        machine.disks[0].keep = Some("out/disks/a.qcow2".into());
+        let arguments = arguments(&machine, Engine::Tcg, &Console::Program { qmp_socket: "/tmp/q".into() });
+        let drive = "if=none,id=disk0,file=out/disks/a.qcow2,format=raw,cache=unsafe";
+        assert!(arguments.iter().any(|argument| argument == drive), "{arguments:?}");
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! What `runvm` is told: a machine, and what is expected of its guest.
 
+use std::iter;
+
 use serde::{Deserialize, Serialize};
 
+mod firmware;
 mod region;
 
+pub use firmware::Firmware;
 pub use region::{AddressRange, Content, Entry, Place, Region};
 
 /// A boot to try: a machine and the conversation on its serial console.
@@ -81,6 +85,9 @@ pub struct Machine {
     /// A device tree to give to the kernel in place of QEMU's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dtb: Option<String>,
+    /// What starts first, and starts what is on the disks. Without it, what QEMU has: a BIOS on x86, nothing on others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firmware: Option<Firmware>,
     /// What lies where in memory, beside what QEMU itself puts there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub regions: Vec<Region>,
@@ -104,6 +111,7 @@ impl Default for Machine {
             arguments: Vec::new(),
             virtualization: false,
             dtb: None,
+            firmware: None,
             regions: Vec::new(),
             gdb: None,
         }
@@ -115,10 +123,13 @@ impl Machine {
     #[must_use]
     pub fn with_files(&self, path: impl Fn(&str) -> String) -> Machine {
         let mut machine = self.clone();
+        let firmware = machine.firmware.iter_mut();
+        let firmware =
+            firmware.flat_map(|firmware| iter::once(&mut firmware.code).chain(&mut firmware.variables));
         let single = [&mut machine.kernel, &mut machine.initrd, &mut machine.dtb];
         let disks = machine.disks.iter_mut().map(|disk| &mut disk.file);
         let regions = machine.regions.iter_mut().filter_map(|region| region.content.file_mut());
-        for file in single.into_iter().flatten().chain(disks).chain(regions) {
+        for file in single.into_iter().flatten().chain(disks).chain(regions).chain(firmware) {
             *file = path(file);
         }
         machine
@@ -186,6 +197,10 @@ pub struct Disk {
     /// Where the guest finds it.
     #[serde(default, skip_serializing_if = "DiskBus::is_pci")]
     pub bus: DiskBus,
+    /// Where a copy of the image is made, in the same format, that has all that the guest wrote. For images that are
+    /// small as long as nobody wrote, such as a qcow2 over another image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<String>,
 }
 
 /// Where a guest finds a virtio device.

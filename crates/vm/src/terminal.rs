@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::accelerator;
-use crate::boot::{BootError, GAVE_UP};
+use crate::boot::{BootError, GAVE_UP, firmware_is_there};
 use crate::host::{Host, Verdict};
 use crate::layout;
 use crate::map::Map;
@@ -24,6 +24,7 @@ const INTERVAL: Duration = Duration::from_millis(20);
 /// and only if the machine leaves the choice.
 pub fn run(machine: &Machine, host: &Host, notice: &mut dyn FnMut(&str)) -> Result<ExitStatus, BootError> {
     let map = layout::load(machine)?;
+    firmware_is_there(machine)?;
     let choice = accelerator::choose(machine.demand(), machine.arch, host)
         .map_err(|reason| BootError::NoKvm { reason })?;
     if let Some(reason) = choice.reason {

@@ -117,14 +117,21 @@ fn export(
     name: &Name,
 ) -> Result<BTreeMap<String, String>, Failure> {
     let lowered = &prepared.lowered;
+    let out = session.root.join(OUT);
     let targets: BTreeMap<_, _> = lowered.targets.iter().map(|(name, target)| (target.step, name)).collect();
     let mut files = Vec::new();
     for placement in &lowered.machines[name].inputs {
+        // All that is there of a map is that there is one.
         if let Input::Output { step, path } = &placement.input
-            && let Some(target) = targets.get(step)
+            && !path.is_empty()
         {
             let in_spec = placement.path.strip_prefix("build/").unwrap_or(&placement.path);
-            files.push((in_spec.to_owned(), *step, *target, path));
+            // What no target makes are blank disks.
+            let directory = match targets.get(step) {
+                Some(target) => out.join(target.as_str()),
+                None => out.join(EXTRAS).join(lowered.graph.step(*step).label.replace(' ', "-")),
+            };
+            files.push((in_spec.to_owned(), *step, directory, path));
         }
     }
     let mut steps: BTreeSet<_> = files.iter().map(|(_, step, ..)| *step).collect();
@@ -135,13 +142,11 @@ fn export(
     if built.outcome.counts().failed > 0 {
         return Err(Failure::told(Blame::Build));
     }
-    let out = session.root.join(OUT);
-    let mut stats = session.state.exported_stats()?;
+    let mut stats = session.state.exported_stats();
     let mut places = BTreeMap::new();
     let mut exported = BTreeSet::new();
-    for (in_spec, step, target, path) in files {
-        let directory = out.join(target.as_str());
-        if exported.insert(target)
+    for (in_spec, step, directory, path) in files {
+        if exported.insert(step)
             && let Some(result) = built.outcome.result(step)
         {
             let is_tainted = lowered.graph.is_tainted(step);

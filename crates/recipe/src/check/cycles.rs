@@ -1,4 +1,4 @@
-//! Who needs whom, and environments and targets that need themselves.
+//! Who needs whom, and environments, targets and tests that need themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use crate::stack::Recipe;
 use crate::target::{ArchiveFile, Content, FileEntry, Target};
 use crate::{Machine, Place, Problem, Spanned};
 
-/// Reports environments and targets that need themselves, each cycle once.
+/// Reports environments, targets and tests that need themselves, each cycle once.
 pub(super) fn check(recipe: &Recipe, problems: &mut Vec<Problem>) {
     let environments: Edges<'_> = recipe
         .env
@@ -19,7 +19,14 @@ pub(super) fn check(recipe: &Recipe, problems: &mut Vec<Problem>) {
         let needed = |target| references(target, &recipe.machine);
         recipe.target.iter().map(|(name, target)| (name, needed(target))).collect()
     };
-    for (noun, verb, edges) in [("environment", "extend", environments), ("target", "need", targets)] {
+    let tests: Edges<'_> = recipe
+        .test
+        .iter()
+        .map(|(name, test)| (name, test.after.iter().map(|after| (&***after, &after.place)).collect()))
+        .collect();
+    let all =
+        [("environment", "extend", environments), ("target", "need", targets), ("test", "follow", tests)];
+    for (noun, verb, edges) in all {
         for cycle in find_cycles(&edges) {
             let names: Vec<String> = cycle.iter().map(|(name, _)| format!("`{name}`")).collect();
             let message = match &names[..] {

@@ -1,8 +1,11 @@
 //! Machines, what lies where in them, and what is expected of them.
 
+use std::collections::BTreeMap;
+
 use super::{Checker, kernel_arch};
-use crate::scalar::Name;
-use crate::{Machine, Place, Problem, Spanned, Talk, Test, suggest};
+use crate::machine::{Disk, DiskAccess, DiskFormat};
+use crate::scalar::{Arch, Name};
+use crate::{Firmware, Machine, Place, Problem, Spanned, Talk, Test, suggest};
 
 impl Checker<'_> {
     pub(super) fn machine(&mut self, name: &Name, machine: &Spanned<Machine>) {
@@ -18,6 +21,15 @@ impl Checker<'_> {
         for file in machine.files() {
             self.one_file(file, "what a machine loads or has as a disk");
         }
+        if let Some(firmware) = &machine.firmware
+            && let Firmware::Files(files) = &firmware.value
+            && files.secure_boot
+            && machine.arch.value != Arch::Amd64
+        {
+            let message = format!("no firmware for {} checks signatures here", machine.arch.as_str());
+            self.report(Problem::at(&firmware.place, message).help("`secure-boot` is for amd64"));
+        }
+        self.disks_of(machine);
         self.regions(name, machine);
         match &machine.kernel {
             None => {
@@ -50,6 +62,74 @@ impl Checker<'_> {
         }
     }
 
+    /// Reports disks that are nothing, or have one name.
+    fn disks_of(&mut self, machine: &Machine) {
+        let mut seen: BTreeMap<String, &Place> = BTreeMap::new();
+        for (name, disk) in machine.named_disks() {
+            match (&disk.target, &disk.blank) {
+                (None, None) => self.report(
+                    Problem::at(&disk.place, "a disk of nothing")
+                        .help("give it a `target`, or the size of an empty one: `blank = \"8G\"`"),
+                ),
+                (Some(_), Some(blank)) => {
+                    self.report(Problem::at(&blank.place, "`target` and `blank` exclude each other"));
+                }
+                (None, Some(size)) if size.bytes() == 0 || !size.bytes().is_multiple_of(512) => {
+                    self.report(
+                        Problem::at(&size.place, "a disk is one or more sectors of 512 bytes")
+                            .help("write its size as in `8G`"),
+                    );
+                }
+                (None, Some(_)) if disk.access == DiskAccess::ReadOnly => {
+                    self.report(Problem::at(&disk.place, "nobody can write to this blank disk"));
+                }
+                (None, Some(_)) if disk.format != DiskFormat::Raw => {
+                    self.report(Problem::at(&disk.place, "what is blank has no `format`"));
+                }
+                _ => {}
+            }
+            if let Some(first) = seen.insert(name.clone(), &disk.place) {
+                let problem = Problem::at(&disk.place, format!("two disks are called `{name}`"));
+                self.report(problem.related(first, "the other one"));
+            }
+        }
+    }
+
+    /// Reports a test that follows another one, of whose disks it has none, or not as they were.
+    pub(super) fn disks_that_stay(&mut self, test: &Spanned<Test>) {
+        let Some(after) = &test.after else { return };
+        let Some(first) = self.recipe.test.get(after.as_str()) else { return };
+        let machines = &self.recipe.machine;
+        let (Some(theirs), Some(ours)) =
+            (machines.get(first.machine.as_str()), machines.get(test.machine.as_str()))
+        else {
+            return;
+        };
+        let theirs: BTreeMap<String, &Spanned<Disk>> = theirs.named_disks().collect();
+        let mut stay = 0;
+        for (name, disk) in ours.named_disks() {
+            let Some(before) = theirs.get(&name) else { continue };
+            let is_same = disk.target.as_deref() == before.target.as_deref()
+                && disk.blank.as_deref() == before.blank.as_deref()
+                && disk.format == before.format;
+            if is_same {
+                stay += usize::from(disk.access == DiskAccess::Snapshot);
+            } else {
+                let message =
+                    format!("`{name}` is another disk than in the machine of test `{}`", after.as_str());
+                let problem = Problem::at(&disk.place, message).related(&before.place, "it is this there");
+                self.report(problem.help("give disks that have nothing to do with each other a `name`"));
+            }
+        }
+        if stay == 0 {
+            let message = format!("nothing that test `{}` leaves is used here", after.as_str());
+            let problem = Problem::at(&after.place, message);
+            self.report(
+                problem.help("machines of tests that follow each other have a disk of the same name"),
+            );
+        }
+    }
+
     /// Reports regions that refer to others that are not there, and several at which the first processor starts.
     fn regions(&mut self, name: &Name, machine: &Machine) {
         let mut first: Option<&Place> = None;
@@ -79,6 +159,10 @@ impl Checker<'_> {
         }
         if machine.regions.is_empty() {
             return;
+        }
+        if let Some(firmware) = &machine.firmware {
+            let problem = Problem::at(&firmware.place, "`firmware` and `regions` exclude each other");
+            self.report(problem.help("what lies where is either the firmware's business or yours"));
         }
         if let Some(kernel) = &machine.kernel {
             let problem = Problem::at(&kernel.place, "`kernel` and `regions` exclude each other");

@@ -50,6 +50,7 @@ pub(crate) fn references_lead_somewhere(
             "env" => ("environment", "environments"),
             "source" => ("source", "sources"),
             "machine" => ("machine", "machines"),
+            "test" => ("test", "tests"),
             _ => ("target", "targets"),
         };
         let help = suggest::help(name.as_str(), nouns, names.section(section));
@@ -126,6 +127,7 @@ pub(crate) fn check(recipe: &Recipe, problems: &mut Vec<Problem>) {
     }
     for test in recipe.test.values() {
         checker.test(test);
+        checker.disks_that_stay(test);
     }
     cycles::check(recipe, problems);
 }

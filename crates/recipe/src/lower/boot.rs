@@ -7,7 +7,8 @@ use vm::spec;
 
 use super::{INPUTS, Lowering, MachineOutput};
 use crate::Spanned;
-use crate::machine::{Accel, DiskAccess, DiskBus, DiskFormat, End, Machine, Talk};
+use crate::firmware::Firmware;
+use crate::machine::{Accel, End, Machine, Talk, Test};
 use crate::region::{Address, Region, RegionContent};
 use crate::scalar::{Arch, Name, TargetRef};
 
@@ -18,7 +19,7 @@ impl Lowering<'_> {
     /// Adds a machine to what can be run.
     pub(super) fn machine(&mut self, name: &Name) {
         let machine = &self.stack.machines[name];
-        let (spec, mut inputs) = self.machine_spec(name, machine);
+        let (spec, mut inputs) = self.machine_spec(name, machine, None);
         let boot = spec::Boot {
             machine: spec.clone(),
             script: Vec::new(),
@@ -37,11 +38,24 @@ impl Lowering<'_> {
         self.lowered.machines.insert(name.clone(), output);
     }
 
-    /// Adds the step of a test.
+    /// Adds the step of a test, behind that of the test that it follows.
     pub(super) fn test(&mut self, name: &Name) {
+        // Chains may be long, so the way up is a list and not the call stack.
+        let mut chain = vec![name];
+        while let Some(after) = &self.stack.tests[chain[chain.len() - 1]].after {
+            chain.push(after);
+        }
+        for name in chain.into_iter().rev() {
+            if !self.lowered.tests.contains_key(name) {
+                self.one_test(name);
+            }
+        }
+    }
+
+    fn one_test(&mut self, name: &Name) {
         let test = &self.stack.tests[name];
         let machine = &self.stack.machines[test.machine.as_str()];
-        let (spec, mut inputs) = self.machine_spec(&test.machine, machine);
+        let (spec, mut inputs) = self.machine_spec(&test.machine, machine, Some((name, test)));
         let script = test.expect.iter().map(|talk| match &talk.value {
             Talk::Expect(text) => spec::Talk::Expect(text.clone()),
             Talk::Send(text) => spec::Talk::Send(text.clone()),
@@ -73,8 +87,13 @@ impl Lowering<'_> {
     }
 
     /// Returns the machine as `runvm` is told it, and what it reads: the environment with QEMU, the tool and
-    /// the images.
-    fn machine_spec(&mut self, name: &Name, machine: &Machine) -> (spec::Machine, Vec<Placement>) {
+    /// the images. The disks of a test may be those of another one.
+    fn machine_spec(
+        &mut self,
+        name: &Name,
+        machine: &Machine,
+        test: Option<(&Name, &Test)>,
+    ) -> (spec::Machine, Vec<Placement>) {
         let environment = self.lowered.environments[machine.env.as_str()];
         let mut inputs =
             vec![Placement { path: String::new(), input: Input::Merged(environment) }, self.tool("runvm")];
@@ -85,28 +104,30 @@ impl Lowering<'_> {
         };
         let kernel = machine.kernel.as_ref().map(|file| place(self, "kernel", file));
         let initrd = machine.initrd.as_ref().map(|file| place(self, "initrd", file));
-        let disks = machine.disks.iter().enumerate().map(|(idx, disk)| spec::Disk {
-            file: place(self, &format!("disk{idx}"), &disk.target),
-            format: match disk.format {
-                DiskFormat::Raw => spec::DiskFormat::Raw,
-                DiskFormat::Qcow2 => spec::DiskFormat::Qcow2,
-            },
-            access: match disk.access {
-                DiskAccess::Snapshot => spec::DiskAccess::Snapshot,
-                DiskAccess::ReadOnly => spec::DiskAccess::ReadOnly,
-            },
-            bus: match disk.bus {
-                DiskBus::Pci => spec::DiskBus::Pci,
-                DiskBus::Mmio => spec::DiskBus::Mmio,
-            },
+        let firmware = machine.firmware.as_ref().map(|firmware| {
+            let arch = arch(machine.arch.value);
+            let Firmware::Files(files) = &firmware.value else {
+                return spec::Firmware::packaged(arch, false);
+            };
+            let mut spec = spec::Firmware::packaged(arch, files.secure_boot);
+            if let Some(code) = &files.code {
+                spec.code = place(self, "firmware", code);
+                // Variables of another firmware would be none to it.
+                spec.variables = None;
+            }
+            if let Some(variables) = &files.variables {
+                spec.variables = Some(place(self, "variables", variables));
+            }
+            spec
         });
-        let disks = disks.collect();
         let dtb = machine.dtb.as_ref().map(|file| place(self, "dtb", file));
         let regions = machine.regions.iter().map(|(name, region)| {
             let file = region.content.file().map(|file| place(self, &format!("regions/{name}"), file));
             region_spec(name, region, file.unwrap_or_default())
         });
         let regions = regions.collect();
+        let (disks, placed) = self.disks_of(machine, test);
+        inputs.extend(placed);
         let spec = spec::Machine {
             arch: arch(machine.arch.value),
             cpus: machine.cpus.value,
@@ -123,6 +144,7 @@ impl Lowering<'_> {
             arguments: machine.arguments.clone(),
             virtualization: machine.virtualization,
             dtb,
+            firmware,
             regions,
             gdb: None,
         };

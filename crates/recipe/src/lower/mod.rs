@@ -4,6 +4,7 @@ mod boot;
 mod device_tree;
 mod images;
 mod kernel;
+mod machine_disks;
 mod packages;
 mod sources;
 mod squashfs;
@@ -192,6 +193,7 @@ pub fn lower(
         packages: Packages::default(),
         source_steps: sources::Steps::default(),
         rootfs: BTreeMap::new(),
+        disks: BTreeMap::new(),
         labels: BTreeSet::new(),
         problems: Vec::new(),
         lowered: Lowered::default(),
@@ -212,6 +214,8 @@ struct Lowering<'a> {
     source_steps: sources::Steps,
     /// The layers of each root file system, bottom first.
     rootfs: BTreeMap<Name, Vec<Layer>>,
+    /// The steps that make disks of machines, by their labels.
+    disks: BTreeMap<String, StepId>,
     labels: BTreeSet<String>,
     problems: Vec<Problem>,
     lowered: Lowered,
