@@ -13,7 +13,7 @@ use cas::{Digest, Directory, Node};
 use layer::{Builder, Content, Declaration, EntryPath, Layer, Metadata, Tree};
 use mkimg::ext4::{Journal, Options, Size, Timestamp};
 use mkimg::spec::Compression;
-use mkimg::{MemorySink, cpio, disk, fat, squashfs, write_ext4};
+use mkimg::{MemorySink, cpio, disk, fat, squashfs, vdisk, write_ext4};
 use recipe::{Lock, LockedFile, LockedRelease, LockedSet, LockedSource, Pin};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -146,6 +146,12 @@ fn main() -> Result<()> {
         put("fat", name, &fat(kind)?)?;
     }
     put("disk", "gpt", &disk()?)?;
+    for (name, bytes) in virtual_disks()? {
+        put("vdisk", name, &bytes)?;
+    }
+    let archive = vdisk::gcp::Options { epoch: 1 };
+    let gpt = disk()?;
+    put("gcp", "gpt", &vdisk::gcp::write(&vdisk::Contents::whole(&gpt)?, &archive, 1, Vec::new())?)?;
 
     put("directory", "nodes", &directory().encode())?;
 
@@ -370,4 +376,46 @@ fn disk() -> Result<Vec<u8>> {
     let mut sink = MemorySink::default();
     disk::resolve(declared)?.write(&[], &[], &[], &mut sink)?;
     Ok(sink.into_bytes())
+}
+
+/// Returns that disk in every format.
+fn virtual_disks() -> Result<Vec<(&'static str, Vec<u8>)>> {
+    let bytes = disk()?;
+    let contents = vdisk::Contents::whole(&bytes)?;
+    let uuid = [7; 16];
+    let mut disks = Vec::new();
+    for (name, compression) in [
+        ("qcow2", vdisk::qcow2::Compression::None),
+        ("qcow2-zlib", vdisk::qcow2::Compression::Zlib(6)),
+        ("qcow2-zstd", vdisk::qcow2::Compression::Zstd(3)),
+    ] {
+        let options = vdisk::qcow2::Options { cluster_size: 512, compression, ..Default::default() };
+        let mut sink = MemorySink::default();
+        vdisk::qcow2::write(&contents, None, &options, 1, &mut sink)?;
+        disks.push((name, sink.into_bytes()));
+    }
+    for (name, variant) in [
+        ("vmdk", vdisk::vmdk::Variant::MonolithicSparse),
+        ("vmdk-stream", vdisk::vmdk::Variant::StreamOptimized),
+    ] {
+        let adapter = vdisk::vmdk::Adapter::Ide;
+        let options = vdisk::vmdk::Options { variant, adapter, name: "a.vmdk".to_owned(), uuid };
+        let mut sink = MemorySink::default();
+        vdisk::vmdk::write(&contents, &options, 1, &mut sink)?;
+        disks.push((name, sink.into_bytes()));
+    }
+    let mut add = |name, write: &dyn Fn(&mut MemorySink) -> std::result::Result<(), vdisk::WriteError>| {
+        let mut sink = MemorySink::default();
+        write(&mut sink)?;
+        disks.push((name, sink.into_bytes()));
+        Ok::<(), vdisk::WriteError>(())
+    };
+    add("vdi", &|sink| vdisk::vdi::write(&contents, &vdisk::vdi::Options { fixed: false, uuid }, 1, sink))?;
+    for (name, fixed) in [("vhd", false), ("vhd-fixed", true)] {
+        let options = vdisk::vhd::Options { fixed, uuid, epoch: 1 };
+        add(name, &|sink| vdisk::vhd::write(&contents, &options, 1, sink))?;
+    }
+    add("vhdx", &|sink| vdisk::vhdx::write(&contents, &vdisk::vhdx::Options::default(), 1, sink))?;
+    add("parallels", &|sink| vdisk::parallels::write(&contents, 1, sink))?;
+    Ok(disks)
 }

@@ -9,9 +9,9 @@ use layer::Layer;
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
-use crate::{cpio, disk, ext4, fat, lz4, squashfs};
+use crate::{cpio, disk, ext4, fat, lz4, squashfs, vdisk};
 
-/// Writes a description of the layer, cpio archive (compressed or not), file system or disk at `path`.
+/// Writes a description of the layer, cpio archive (compressed or not), file system, disk or virtual disk at `path`.
 ///
 /// Contents appear as the first sixteen digits of their SHA-256.
 pub fn dump(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
@@ -20,6 +20,10 @@ pub fn dump(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
     let mut start = [0; 2048];
     let length = file.read_at(&mut start, 0).map_err(read_error)?;
     let start = &start[..length];
+    let kind = vdisk::recognize_file(&file);
+    if let Some(kind) = kind.map_err(|source| Error::ReadVirtualDisk { path: path.to_path_buf(), source })? {
+        return dump_virtual_disk(path, kind, file, out);
+    }
     let has_boot_sector = start.get(510..512) == Some(&[0x55, 0xaa]);
     if has_boot_sector && disk::is_gpt(&file).map_err(read_error)? {
         return dump_disk(path, file, out);
@@ -121,6 +125,19 @@ fn dump_cpio(path: &Path, input: impl Read, out: &mut dyn Write) -> Result<(), E
 fn dump_disk(path: &Path, file: File, out: &mut dyn Write) -> Result<(), Error> {
     let image_error = |source| Error::ReadDisk { path: path.to_path_buf(), source };
     let text = disk::Reader::open(file).and_then(|reader| reader.dump()).map_err(image_error)?;
+    out.write_all(text.as_bytes())
+        .map_err(|source: io::Error| Error::Write { path: "standard output".into(), source })
+}
+
+fn dump_virtual_disk(path: &Path, kind: vdisk::Kind, file: File, out: &mut dyn Write) -> Result<(), Error> {
+    let image_error = |source| Error::ReadVirtualDisk { path: path.to_path_buf(), source };
+    let reader = vdisk::Reader::open_as(kind, file).map_err(image_error)?;
+    let mut text = reader.dump().map_err(image_error)?;
+    // What is on it may be worth more than what it is in.
+    if reader.is_gpt() {
+        let disk = disk::Reader::open(reader).and_then(|reader| reader.dump());
+        text += &disk.map_err(|source| Error::ReadDisk { path: path.to_path_buf(), source })?;
+    }
     out.write_all(text.as_bytes())
         .map_err(|source: io::Error| Error::Write { path: "standard output".into(), source })
 }

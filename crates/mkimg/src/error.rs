@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use layer::{BuildError, EntryPath, PlainError, ReadError, ResolveError, TreeError, WriteError};
 
 use crate::device_tree::compile;
-use crate::{accounts, cpio, disk, ext4, fat, modules, squashfs};
+use crate::{accounts, cpio, disk, ext4, fat, modules, squashfs, vdisk};
 
 /// A specification could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -200,6 +200,46 @@ pub enum Error {
         /// Why.
         source: disk::WriteError,
     },
+    /// The disk could not be written in that format.
+    #[error("could not make the {format} disk `{path}`")]
+    VirtualDisk {
+        /// The format.
+        format: &'static str,
+        /// The disk's file.
+        path: PathBuf,
+        /// Why.
+        source: vdisk::WriteError,
+    },
+    /// A format that has no sectors of that size.
+    #[error("a {format} disk cannot have sectors of {size} bytes")]
+    FormatSector {
+        /// The format.
+        format: &'static str,
+        /// The disk's sectors.
+        size: u64,
+    },
+    /// A file of which nobody knows what it is.
+    #[error("`{path}` is no disk that can be told by what it begins with")]
+    NotDiskImage {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What looked like a virtual disk is damaged.
+    #[error("could not read the virtual disk `{path}`")]
+    ReadVirtualDisk {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: vdisk::ReadError,
+    },
+    /// An archive with a disk is damaged.
+    #[error("could not unpack the disk in `{path}`")]
+    UnpackDisk {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: vdisk::gcp::UnpackError,
+    },
     /// Something of a partition that its table does not have.
     #[error("partition `{name}` cannot have the {what} `{value}`")]
     Partition {
@@ -353,6 +393,12 @@ impl Error {
             Error::BootCode { .. } => Some("say how many of its first bytes are meant".to_owned()),
             Error::FatBits { .. } => Some("FAT has 12, 16 or 32".to_owned()),
             Error::Fat { source, .. } => source.help(),
+            Error::VirtualDisk { source, .. } => source.help(),
+            Error::FormatSector { .. } => Some("`raw`, `qcow2`, `vhdx` and `gcp` can".to_owned()),
+            Error::NotDiskImage { .. } => Some("if it is to be taken as it is, say that it is `raw`".to_owned()),
+            Error::ReadVirtualDisk { source: vdisk::ReadError::NoBase { .. }, .. } => {
+                Some("give the other disk, or make one of both with `qemu-img convert`".to_owned())
+            }
             _ => None,
         }
     }

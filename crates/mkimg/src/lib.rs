@@ -1,4 +1,4 @@
-//! Writes what machines boot from: layers, initramfs archives, file systems.
+//! Writes what machines boot from: layers, initramfs archives, file systems, disks in every format.
 //!
 //! Every writer has three phases. *Declare*: names, sizes, owners. *Seal*: the whole layout and every metadata
 //! byte are now fixed. *Stream*: contents go into a [`Sink`], each byte once. Sizes, UUIDs and times are
@@ -22,11 +22,13 @@ mod largest;
 mod lz4;
 mod modules;
 mod overlay;
+mod pipeline;
 mod run;
 mod sink;
 pub mod spec;
 pub mod squashfs;
 mod unpack;
+pub mod vdisk;
 
 pub use accounts::Error as AccountsError;
 pub use compress::{Compressor, Gzip};

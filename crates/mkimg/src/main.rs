@@ -16,7 +16,7 @@ use mkimg::{Error, dump, read_spec, run};
 const USAGE: &str = "\
 usage: mkimg SPEC.json          make what the specification says
        mkimg tree LAYER.tar     write a layer as plain files into out/
-       mkimg dump FILE          describe a layer, cpio archive, file system or disk";
+       mkimg dump FILE          describe a layer, cpio archive, file system, disk or virtual disk";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = match std::env::args_os().skip(1).map(|text| text.into_string()).collect() {

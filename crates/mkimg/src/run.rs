@@ -9,7 +9,9 @@ use crate::cpio::{Archive, Selection};
 use crate::error::Error;
 use crate::files::Directory;
 use crate::spec::{Compression, InitramfsSpec, ModulesSpec, Spec};
-use crate::{cpio, device_tree, disk, extract, fat, filesystem, lz4, modules, overlay, squashfs, unpack};
+use crate::{
+    cpio, device_tree, disk, extract, fat, filesystem, lz4, modules, overlay, squashfs, unpack, vdisk,
+};
 
 /// Reads the specification in the file `path`.
 pub fn read_spec(path: &Path) -> Result<Spec, Error> {
@@ -38,6 +40,7 @@ pub fn run(spec: &Spec, directory: &Path) -> Result<Vec<String>, Error> {
             return Ok(notes);
         }
         Spec::Disk(spec) => disk::write(spec, &directory),
+        Spec::Convert(spec) => vdisk::convert(spec, &directory),
     }?;
     Ok(Vec::new())
 }

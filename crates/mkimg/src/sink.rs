@@ -6,6 +6,8 @@ use std::os::unix::fs::FileExt;
 
 use sha2::{Digest, Sha256};
 
+use crate::bytes::is_zero;
+
 /// Receives the bytes of an image.
 ///
 /// A writer calls `data` and `zeros` with ranges that do not overlap and whose offsets only grow; what lies
@@ -114,10 +116,6 @@ impl GapSink for SparseFile<'_> {
         self.position.check_behind(offset, bytes.len() as u64)?;
         self.file.write_all_at(bytes, offset)
     }
-}
-
-fn is_zero(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0)
 }
 
 /// Hashes the image as if it were written to a file.

@@ -3,12 +3,16 @@
 //! Paths are relative to the step's working directory. A key that is not known is an error.
 
 mod device_tree;
+mod formats;
 mod images;
 mod squashfs;
 
 use std::collections::BTreeMap;
 
 pub use device_tree::{DeviceTreeSourceSpec, DeviceTreeSourcesSpec, DeviceTreeSpec, RamdiskSpec};
+pub use formats::{
+    BackingSpec, ConvertSpec, FormatSpec, InputFormat, Qcow2Compression, VmdkAdapter, VmdkVariant,
+};
 pub use images::{
     BlobSpec, BootCodeSpec, DiskSpec, FatSpec, HybridSpec, PartitionSizeSpec, PartitionSpec, ProtectiveSpec,
     TableSpec,
@@ -39,6 +43,8 @@ pub enum Spec {
     Fat(FatSpec),
     /// Writes a disk with partitions.
     Disk(DiskSpec),
+    /// Writes a disk in another format.
+    Convert(ConvertSpec),
     /// Writes a device tree.
     DeviceTree(DeviceTreeSpec),
     /// Compiles device tree source, by programs of the environment.

@@ -15,6 +15,12 @@ impl Guid {
     /// No GUID: what an entry has that is not used.
     pub const NIL: Guid = Guid([0; 16]);
 
+    /// Returns the bytes in the order of the text, as UUIDs are stored elsewhere.
+    pub fn in_text_order(self) -> [u8; 16] {
+        // The order is its own inverse.
+        ORDER.map(|at| self.0[at])
+    }
+
     /// Reads the usual form with hyphens, in small or large digits.
     pub fn parse(text: &str) -> Option<Guid> {
         let groups: Vec<&str> = text.split('-').collect();
@@ -31,9 +37,8 @@ impl Guid {
 impl fmt::Display for Guid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut digits = String::with_capacity(32);
-        for at in ORDER {
-            // The order is its own inverse.
-            digits += &format!("{:02x}", self.0[at]);
+        for byte in self.in_text_order() {
+            digits += &format!("{byte:02x}");
         }
         let mut rest = digits.as_str();
         for (idx, length) in GROUPS.into_iter().enumerate() {

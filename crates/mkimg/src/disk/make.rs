@@ -2,11 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Read as _;
-use std::ops::Range;
 use std::path::PathBuf;
-
-use rustix::fs::{SeekFrom, seek};
-use rustix::io::Errno;
 
 use super::guid::Guid;
 use super::layout::{Blob, Disk, Hybrid, Identity, Partition, PartitionSize, Protective, Size, Table};
@@ -16,7 +12,8 @@ use super::write::Source;
 use crate::error::Error;
 use crate::files::{Directory, create_above};
 use crate::sink::SparseFile;
-use crate::spec::{DiskSpec, PartitionSizeSpec, PartitionSpec, ProtectiveSpec, TableSpec};
+use crate::spec::{DiskSpec, FormatSpec, PartitionSizeSpec, PartitionSpec, ProtectiveSpec, TableSpec};
+use crate::vdisk::{self, data_ranges};
 
 /// What a size of a disk is rounded up to, and partitions are aligned to, unless it is said otherwise.
 const MEBIBYTE: u64 = 1 << 20;
@@ -41,10 +38,15 @@ pub(crate) fn write(spec: &DiskSpec, directory: &Directory<'_>) -> Result<(), Er
         let written = create_above(&path).and_then(|()| fs::write(&path, plan.map().draw()));
         written.map_err(|source| Error::Write { path, source })?;
     }
-    let output = directory.create(&spec.output)?;
-    let mut sink = SparseFile::new(&output.file);
     let blobs = blobs.iter().map(Content::source).collect::<Result<Vec<_>, Error>>()?;
     let files = files.iter().map(Content::source).collect::<Result<Vec<_>, Error>>()?;
+    if spec.format != FormatSpec::Raw {
+        let view = plan.view(&boot_code, &blobs, &files);
+        let sector_size = spec.sector_size.unwrap_or(512).into();
+        return vdisk::write(&view.contents(), sector_size, &spec.format, &spec.output, directory);
+    }
+    let output = directory.create(&spec.output)?;
+    let mut sink = SparseFile::new(&output.file);
     plan.write(&boot_code, &blobs, &files, &mut sink)
         .map_err(|source| Error::Disk { path: output.path.clone(), source })?;
     sink.finish().map(drop).map_err(|source| output.error(source))
@@ -72,28 +74,6 @@ impl Content {
             .map_err(|error| Error::Read { path: self.path.clone(), source: error.into() })?;
         Ok(Source { content: &self.file, data })
     }
-}
-
-fn data_ranges(file: &File, size: u64) -> Result<Vec<Range<u64>>, Errno> {
-    let mut ranges = Vec::new();
-    let mut at = 0;
-    while at < size {
-        let start = match seek(file, SeekFrom::Data(at)) {
-            Ok(start) => start,
-            // There is no more data.
-            Err(Errno::NXIO) => break,
-            // The file system does not know of holes.
-            Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(std::iter::once(0..size).collect()),
-            Err(error) => return Err(error),
-        };
-        let end = seek(file, SeekFrom::Hole(start))?.min(size);
-        if end <= start {
-            break;
-        }
-        ranges.push(start..end);
-        at = end;
-    }
-    Ok(ranges)
 }
 
 fn boot_code(spec: &DiskSpec, directory: &Directory<'_>) -> Result<Vec<u8>, Error> {

@@ -33,4 +33,4 @@ pub use place::resolve;
 pub use problem::{Problem, Problems};
 pub use read::{ReadError, Reader, is_gpt};
 pub use types::{GPT_TYPES, MBR_TYPES, gpt_type, mbr_type};
-pub use write::{Plan, Source, WriteError};
+pub use write::{Plan, Source, View, WriteError};

@@ -10,6 +10,7 @@ use super::layout::{Disk, GPT_ENTRIES, GPT_ENTRY_LEN, Identity, Protective, Tabl
 use super::map::Map;
 use super::mbr::{Mbr, Record};
 use crate::Sink;
+use crate::vdisk::Contents;
 
 /// How much goes into the sink at once.
 const BUFFER_LEN: usize = 1 << 20;
@@ -62,25 +63,33 @@ enum Piece<'a> {
     Source { what: &'a str, size: u64, source: &'a Source<'a> },
 }
 
+impl Piece<'_> {
+    fn size(&self) -> u64 {
+        match self {
+            Piece::Bytes(bytes) => bytes.len() as u64,
+            Piece::Source { size, .. } => *size,
+        }
+    }
+}
+
 impl Plan {
     /// Returns what lies where.
     pub fn map(&self) -> &Map {
         &self.map
     }
 
-    /// Writes the disk into `sink`. `boot_code` has the bytes that were declared; `blobs` are the contents of the
+    /// Returns the disk as it will be. `boot_code` has the bytes that were declared; `blobs` are the contents of the
     /// blobs, `partitions` those of the partitions that have any, both in the order of their declarations.
     ///
     /// # Panics
     ///
     /// If these are not as many as were declared.
-    pub fn write(
-        &self,
+    pub fn view<'a>(
+        &'a self,
         boot_code: &[u8],
-        blobs: &[Source<'_>],
-        partitions: &[Source<'_>],
-        sink: &mut dyn Sink,
-    ) -> Result<(), WriteError> {
+        blobs: &'a [Source<'_>],
+        partitions: &'a [Source<'_>],
+    ) -> View<'a> {
         let (disk, map) = (&self.disk, &self.map);
         let with_content = || {
             disk.partitions
@@ -104,23 +113,35 @@ impl Plan {
             pieces.push((offset, Piece::Source { what: &partition.name, size, source }));
         }
         pieces.sort_by_key(|(offset, _)| *offset);
+        View { size: map.size(), pieces }
+    }
 
+    /// Writes the disk into `sink`, of the same things as [`Plan::view`].
+    ///
+    /// # Panics
+    ///
+    /// If these are not as many as were declared.
+    pub fn write(
+        &self,
+        boot_code: &[u8],
+        blobs: &[Source<'_>],
+        partitions: &[Source<'_>],
+        sink: &mut dyn Sink,
+    ) -> Result<(), WriteError> {
+        let view = self.view(boot_code, blobs, partitions);
         let written = |source| WriteError::Write { source };
         let mut buffer = vec![0; BUFFER_LEN];
         let mut end = 0;
-        for (offset, piece) in &pieces {
+        for (offset, piece) in &view.pieces {
             match piece {
-                Piece::Bytes(bytes) => {
-                    sink.data(*offset, bytes).map_err(written)?;
-                    end = offset + bytes.len() as u64;
-                }
+                Piece::Bytes(bytes) => sink.data(*offset, bytes).map_err(written)?,
                 Piece::Source { what, size, source } => {
                     copy(what, *size, source, *offset, &mut buffer, sink)?;
-                    end = offset + size;
                 }
             }
+            end = offset + piece.size();
         }
-        if end < map.size() { sink.zeros(end, map.size() - end).map_err(written) } else { Ok(()) }
+        if end < view.size { sink.zeros(end, view.size - end).map_err(written) } else { Ok(()) }
     }
 
     fn mbr(&self, boot_code: &[u8]) -> Mbr {
@@ -197,6 +218,56 @@ impl Plan {
             pieces.push((header.own * map.sector_size, Piece::Bytes(header.encode().to_vec())));
             pieces.push((header.entries * map.sector_size, Piece::Bytes(entries.clone())));
         }
+    }
+}
+
+/// A disk as it will be: what is on it can be read at any place before it is written.
+pub struct View<'a> {
+    size: u64,
+    /// What is not zero, by offset.
+    pieces: Vec<(u64, Piece<'a>)>,
+}
+
+impl View<'_> {
+    /// Returns the disk with the places of its data.
+    pub fn contents(&self) -> Contents<'_> {
+        let mut data = Vec::new();
+        for (offset, piece) in &self.pieces {
+            match piece {
+                Piece::Bytes(bytes) => data.push(*offset..offset + bytes.len() as u64),
+                Piece::Source { size, source, .. } => {
+                    let inside = source.data.iter().filter(|range| range.start < *size);
+                    data.extend(inside.map(|range| offset + range.start..offset + range.end.min(*size)));
+                }
+            }
+        }
+        Contents::new(self, self.size, data)
+    }
+}
+
+impl ReadAt for View<'_> {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let length =
+            usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX).min(buffer.len());
+        let buffer = &mut buffer[..length];
+        buffer.fill(0);
+        let end = offset + length as u64;
+        let first = self.pieces.partition_point(|(start, piece)| start + piece.size() <= offset);
+        for (start, piece) in self.pieces[first..].iter().take_while(|(start, _)| *start < end) {
+            let (from, to) = (offset.max(*start), end.min(start + piece.size()));
+            let part = &mut buffer[(from - offset) as usize..(to - offset) as usize];
+            match piece {
+                Piece::Bytes(bytes) => {
+                    part.copy_from_slice(&bytes[(from - start) as usize..(to - start) as usize]);
+                }
+                Piece::Source { source, .. } => source.content.read_exact_at(part, from - start)?,
+            }
+        }
+        Ok(length)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.size)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::FormatSpec;
+
 /// A FAT image of merged layers.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,6 +48,9 @@ pub struct FatSpec {
 pub struct DiskSpec {
     /// Where the image goes.
     pub output: String,
+    /// The format that it is written in.
+    #[serde(default, skip_serializing_if = "FormatSpec::is_raw")]
+    pub format: FormatSpec,
     /// Where the drawing of what lies where goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map_output: Option<String>,

@@ -9,9 +9,9 @@ use sha2::{Digest, Sha256};
 
 use super::error::Error;
 use super::image::Image;
-use super::pipeline::in_order;
 use super::tree::Node;
 use super::write::{Contents, Threads};
+use crate::pipeline::in_order;
 
 /// How much of a file is read at once.
 const PART: usize = 256 << 10;

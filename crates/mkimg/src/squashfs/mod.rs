@@ -24,7 +24,6 @@ pub(crate) mod layers;
 mod options;
 mod output;
 mod pack;
-mod pipeline;
 mod plan;
 mod read;
 mod table;

@@ -14,12 +14,12 @@ use super::inode::{Laid, Listing};
 use super::options::{Fragments, Options};
 use super::output::Output;
 use super::pack::{Packer, Purpose};
-use super::pipeline::in_order;
 use super::plan::{Block, Blocks, FragmentPacker};
 use super::table::{Table, pack_block, write_indexed};
 use super::tree::Node;
 use super::xattr;
 use crate::GapSink;
+use crate::pipeline::in_order;
 
 /// Gives the contents of files, to several threads at once.
 pub trait Contents: Sync {

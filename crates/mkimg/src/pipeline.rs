@@ -27,7 +27,7 @@ struct Pipeline<J, T, E> {
 
 /// Gives each of `jobs` to one of `n_threads` workers that `start` makes, and their results to `done` in the order of
 /// the jobs. No more than `limit` jobs are taken whose results are not used. The first error ends it all.
-pub(super) fn in_order<J, T, E, W>(
+pub(crate) fn in_order<J, T, E, W>(
     jobs: J,
     n_threads: usize,
     limit: usize,
