@@ -41,6 +41,8 @@ pub fn run(spec: &Spec, directory: &Path) -> Result<Vec<String>, Error> {
         }
         Spec::Disk(spec) => disk::write(spec, &directory),
         Spec::Convert(spec) => vdisk::convert(spec, &directory),
+        Spec::Blank(spec) => vdisk::blank(spec, &directory),
+        Spec::Over(spec) => vdisk::over(spec, &directory),
     }?;
     Ok(Vec::new())
 }

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 
 pub use device_tree::{DeviceTreeSourceSpec, DeviceTreeSourcesSpec, DeviceTreeSpec, RamdiskSpec};
 pub use formats::{
-    BackingSpec, ConvertSpec, FormatSpec, InputFormat, Qcow2Compression, VmdkAdapter, VmdkVariant,
+    BackingSpec, BlankSpec, ConvertSpec, FormatSpec, InputFormat, OverSpec, Qcow2Compression, VmdkAdapter,
+    VmdkVariant,
 };
 pub use images::{
     BlobSpec, BootCodeSpec, DiskSpec, FatSpec, HybridSpec, PartitionSizeSpec, PartitionSpec, ProtectiveSpec,
@@ -45,6 +46,10 @@ pub enum Spec {
     Disk(DiskSpec),
     /// Writes a disk in another format.
     Convert(ConvertSpec),
+    /// Writes a disk on which nothing is.
+    Blank(BlankSpec),
+    /// Writes a disk that lies over another one.
+    Over(OverSpec),
     /// Writes a device tree.
     DeviceTree(DeviceTreeSpec),
     /// Compiles device tree source, by programs of the environment.

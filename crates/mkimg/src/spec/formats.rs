@@ -166,3 +166,27 @@ pub enum VmdkAdapter {
     /// A SCSI controller.
     LsiLogic,
 }
+
+/// A qcow2 on which nothing is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlankSpec {
+    /// Where it goes.
+    pub output: String,
+    /// The disk's size in bytes.
+    pub size: u64,
+}
+
+/// A qcow2 that is what another disk is, until somebody writes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OverSpec {
+    /// Where it goes.
+    pub output: String,
+    /// The disk below.
+    pub below: String,
+    /// Its format.
+    pub format: InputFormat,
+    /// What the qcow2 calls it: an absolute path, or one relative to itself.
+    pub name: String,
+}

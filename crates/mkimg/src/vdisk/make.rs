@@ -126,14 +126,14 @@ pub(crate) fn convert(spec: &ConvertSpec, directory: &Directory<'_>) -> Result<(
 }
 
 /// Where a disk goes.
-struct Target<'a> {
-    format: &'static str,
-    output: &'a str,
-    directory: &'a Directory<'a>,
+pub(super) struct Target<'a> {
+    pub(super) format: &'static str,
+    pub(super) output: &'a str,
+    pub(super) directory: &'a Directory<'a>,
 }
 
 impl Target<'_> {
-    fn write(
+    pub(super) fn write(
         &self,
         write: impl FnOnce(&mut dyn GapSink) -> Result<(), super::WriteError>,
     ) -> Result<(), Error> {
@@ -178,13 +178,13 @@ fn guid(text: &str) -> Result<Guid, Error> {
 }
 
 /// A disk that is read.
-enum Opened {
+pub(super) enum Opened {
     Raw { path: std::path::PathBuf, file: File },
     Virtual { path: std::path::PathBuf, reader: Reader<'static> },
 }
 
 impl Opened {
-    fn contents(&self) -> Result<Contents<'_>, Error> {
+    pub(super) fn contents(&self) -> Result<Contents<'_>, Error> {
         match self {
             Opened::Raw { path, file } => {
                 Contents::of_file(file).map_err(|source| Error::Read { path: path.clone(), source })
@@ -196,7 +196,7 @@ impl Opened {
     }
 
     /// Returns what QEMU calls its format.
-    fn format(&self) -> &'static str {
+    pub(super) fn format(&self) -> &'static str {
         match self {
             Opened::Raw { .. } => "raw",
             Opened::Virtual { reader, .. } => match reader.kind() {
@@ -232,7 +232,7 @@ impl Below {
 }
 
 /// Opens a disk. What cannot be read at any place is unpacked first, next to `output`, where it has no name.
-fn open(path: &Path, file: File, from: InputFormat, output: &Path) -> Result<Opened, Error> {
+pub(super) fn open(path: &Path, file: File, from: InputFormat, output: &Path) -> Result<Opened, Error> {
     let path = path.to_path_buf();
     let kind = match from {
         InputFormat::Raw => return Ok(Opened::Raw { path, file }),

@@ -17,6 +17,7 @@
 //! - Parallels: `docs/interop/parallels.txt` of QEMU, and prl-disk-tool's bundles
 //! - Google's: "Manually import boot disks", a `disk.raw` in an old GNU sparse archive
 
+mod blank;
 mod contents;
 mod dump;
 mod error;
@@ -35,6 +36,7 @@ pub mod vhd;
 pub mod vhdx;
 pub mod vmdk;
 
+pub(crate) use blank::{blank, over};
 pub use contents::Contents;
 pub(crate) use contents::data_ranges;
 pub use error::{ReadError, WriteError};

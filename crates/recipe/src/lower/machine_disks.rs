@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use engine::{Input, Placement, Requirements, StepId};
-use mkimg::spec::{BackingSpec, BlankSpec, ConvertSpec, FormatSpec, Qcow2Compression, Spec};
+use mkimg::spec::{BlankSpec, InputFormat, OverSpec, Spec};
 use vm::spec;
 
 use super::{INPUTS, Lowering};
@@ -39,7 +39,7 @@ impl Lowering<'_> {
                 }
                 let input = match (begun, &disk.target) {
                     (Some(test), _) => Input::Output { step: test, path: kept_at(&name) },
-                    (None, Some(target)) => self.over(&name, target),
+                    (None, Some(target)) => self.over(&name, disk, target),
                     (None, None) => self.blank(disk),
                 };
                 (place(format!("overlays/{name}.qcow2"), input), spec::DiskFormat::Qcow2)
@@ -96,20 +96,22 @@ impl Lowering<'_> {
     /// Returns a disk on which nothing is.
     fn blank(&mut self, disk: &Spanned<Disk>) -> Input {
         let size = disk.blank.as_ref().map_or(0, |size| size.bytes());
-        let spec = Spec::Blank(BlankSpec { output: "out/blank.qcow2".to_owned(), size, format: qcow2(None) });
+        let spec = Spec::Blank(BlankSpec { output: "out/blank.qcow2".to_owned(), size });
         let step = self.shared_disk(format!("blank {size}"), &spec, Vec::new());
         Input::Output { step, path: "blank.qcow2".to_owned() }
     }
 
     /// Returns a disk that lies over that of a target, and that is the same as long as nobody writes.
-    fn over(&mut self, name: &str, target: &TargetRef) -> Input {
+    fn over(&mut self, name: &str, disk: &Disk, target: &TargetRef) -> Input {
         let input = self.reference(target);
-        let below = BackingSpec { file: "in/disk".to_owned(), name: format!("/{INPUTS}/disks/{name}") };
-        let spec = Spec::Convert(ConvertSpec {
-            input: "in/disk".to_owned(),
-            from: None,
+        let spec = Spec::Over(OverSpec {
             output: "out/over.qcow2".to_owned(),
-            format: qcow2(Some(below)),
+            below: "in/disk".to_owned(),
+            format: match disk.format {
+                DiskFormat::Raw => InputFormat::Raw,
+                DiskFormat::Qcow2 => InputFormat::Qcow2,
+            },
+            name: format!("/{INPUTS}/disks/{name}"),
         });
         let inputs = vec![Placement { path: format!("{INPUTS}/disk"), input }];
         let step = self.shared_disk(format!("{name} over {target}"), &spec, inputs);
@@ -131,14 +133,4 @@ impl Lowering<'_> {
 /// Returns where a test leaves a disk that is kept, in its output directory.
 fn kept_at(name: &str) -> String {
     format!("disks/{name}.qcow2")
-}
-
-fn qcow2(backing: Option<BackingSpec>) -> FormatSpec {
-    FormatSpec::Qcow2 {
-        cluster_size: None,
-        compression: Qcow2Compression::None,
-        level: None,
-        preallocated: false,
-        backing,
-    }
 }
