@@ -338,9 +338,10 @@ fn fat(kind: fat::Kind) -> Result<Vec<u8>> {
     // With the smallest clusters, the kinds with more bits have small images, too.
     (options.kind, options.cluster_size, options.label) = (Some(kind), Some(512), Some("SEED".to_owned()));
     let mut builder = fat::Builder::new(options)?;
-    let directory = builder.directory(fat::ROOT, b"directory", 1_700_000_000);
-    builder.file(directory, b"a file with a long name", 0, 3000);
-    builder.file(fat::ROOT, b"SHORT.TXT", 0, 10);
+    let aged = |seconds| fat::Metadata { mtime: fat::Timestamp::saturating(seconds), ..fat::Metadata::default() };
+    let directory = builder.directory(fat::ROOT, b"directory", aged(1_700_000_000))?;
+    builder.file(directory, b"a file with a long name", aged(0), 3000)?;
+    builder.file(fat::ROOT, b"SHORT.TXT", aged(0), 10)?;
     let mut sink = MemorySink::default();
     builder.seal()?.write(&mut |_, _, buffer| { buffer.fill(b'x'); Ok(()) }, &mut sink)?;
     Ok(sink.into_bytes())

@@ -31,6 +31,22 @@ impl<'a> Directory<'a> {
         Ok(Tree::open(&paths)?)
     }
 
+    /// Has the output `relative` written by `write`, and takes it away again if that fails: nobody should take it
+    /// for the result.
+    pub(crate) fn produce<T>(
+        &self,
+        relative: &str,
+        write: impl FnOnce(&Output) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let output = self.create(relative)?;
+        let written = write(&output);
+        if written.is_err() {
+            // The first error says more than one about this could.
+            let _ = fs::remove_file(&output.path);
+        }
+        written
+    }
+
     /// Creates the output `relative`, with the directories above it.
     pub(crate) fn create(&self, relative: &str) -> Result<Output, Error> {
         let path = self.path(relative);

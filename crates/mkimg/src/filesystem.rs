@@ -1,25 +1,25 @@
 //! Makes ext4 images of merged layers.
 
-use std::collections::BTreeMap;
-
-use layer::{Extent, NodeId, NodeKind, Tree};
+use layer::Tree;
 
 use crate::Sink;
 use crate::error::Error;
-use crate::ext4::{self, BlockSize, Inodes, Journal, Node, Options, ROOT, Size, Timestamp};
+use crate::ext4::{self, BlockSize, Builder, Inodes, Journal, Options, Size};
 use crate::files::Directory;
 use crate::sink::SparseFile;
 use crate::spec::Ext4Spec;
+use crate::tree::{HardLinks, Timestamp};
 
 /// Writes the image that `spec` describes.
 pub(crate) fn write(spec: &Ext4Spec, directory: &Directory<'_>) -> Result<(), Error> {
     let tree = directory.merge(&spec.layers)?;
     let options = options(spec, &tree)?;
-    let output = directory.create(&spec.output)?;
-    let mut sink = SparseFile::new(&output.file);
-    write_ext4(&tree, options, &mut sink)
-        .map_err(|source| Error::Ext4 { path: output.path.clone(), source })?;
-    sink.finish().map(drop).map_err(|source| output.error(source))
+    directory.produce(&spec.output, |output| {
+        let mut sink = SparseFile::new(&output.file);
+        write_ext4(&tree, options, &mut sink)
+            .map_err(|source| Error::Ext4 { path: output.path.clone(), source })?;
+        sink.finish().map(drop).map_err(|source| output.error(source))
+    })
 }
 
 /// Without a size, an image has this much free space at least.
@@ -65,55 +65,9 @@ fn uuid(text: &str) -> Result<[u8; 16], Error> {
 /// Writes the file system that has everything in `tree`. The root belongs to root, has mode 755 and the
 /// file system's time.
 pub fn write_ext4(tree: &Tree, options: Options, sink: &mut dyn Sink) -> Result<(), ext4::Error> {
-    let mut builder = ext4::Builder::new(options)?;
-    let mut directories: BTreeMap<&[u8], Node> = BTreeMap::new();
-    let mut nodes: BTreeMap<NodeId, Node> = BTreeMap::new();
-    let mut extents: BTreeMap<Node, Extent> = BTreeMap::new();
-    for item in tree.items() {
-        let parent = match item.path.parent_bytes() {
-            Some(parent) => directories[parent],
-            None => ROOT,
-        };
-        let name = item.path.file_name();
-        if item.is_further_link() {
-            builder.link(parent, name, nodes[&item.id])?;
-            continue;
-        }
-        let metadata = &item.node.metadata;
-        let mode = u16::try_from(metadata.mode).expect("a tree's modes have twelve bits");
-        let mtime = Timestamp::saturating(metadata.mtime);
-        let inode = ext4::Metadata { mode, uid: metadata.uid, gid: metadata.gid, mtime };
-        let node = match &item.node.kind {
-            NodeKind::Directory => {
-                let node = builder.directory(parent, name, inode)?;
-                directories.insert(item.path.as_bytes(), node);
-                node
-            }
-            NodeKind::File(extent) => {
-                let node = builder.file(parent, name, inode, extent.size)?;
-                extents.insert(node, *extent);
-                node
-            }
-            NodeKind::Symlink { target } => builder.symlink(parent, name, inode, target)?,
-            NodeKind::CharDevice { major, minor } => {
-                builder.char_device(parent, name, inode, (*major, *minor))?
-            }
-            NodeKind::BlockDevice { major, minor } => {
-                builder.block_device(parent, name, inode, (*major, *minor))?
-            }
-            NodeKind::Fifo => builder.fifo(parent, name, inode)?,
-        };
-        if !metadata.xattrs.is_empty() {
-            builder.set_xattrs(node, &metadata.xattrs)?;
-        }
-        if item.node.links > 1 {
-            nodes.insert(item.id, node);
-        }
-    }
-    let image = builder.seal()?;
-    let mut read =
-        |node: Node, offset: u64, buffer: &mut [u8]| tree.read_content_at(extents[&node], buffer, offset);
-    image.write(&mut read, sink)
+    let mut builder = Builder::new(options)?;
+    let contents = builder.declare(tree, HardLinks::Kept, Builder::set_xattrs)?;
+    builder.seal()?.write(&mut |node, offset, buffer| contents.read(node, offset, buffer), sink)
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ mod run;
 mod sink;
 pub mod spec;
 pub mod squashfs;
+pub mod tree;
 mod unpack;
 pub mod vdisk;
 

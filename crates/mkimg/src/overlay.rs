@@ -17,7 +17,6 @@ use crate::spec::{AccountsSpec, EntrySpec, LayerSpec, NodeSpec};
 /// Writes the layer that `spec` describes.
 pub(crate) fn write(spec: &LayerSpec, directory: &Directory<'_>) -> Result<(), Error> {
     let epoch = i64::try_from(spec.epoch).map_err(|_| Error::Epoch { epoch: spec.epoch })?;
-    let output = directory.create(&spec.output)?;
     let mut overlay = Overlay { builder: Builder::default(), epoch };
     for tree in &spec.trees {
         overlay.lay_tree(&directory.path(tree), None)?;
@@ -29,12 +28,12 @@ pub(crate) fn write(spec: &LayerSpec, directory: &Directory<'_>) -> Result<(), E
         overlay.add_accounts(spec, directory)?;
     }
     if spec.layers.is_empty() {
-        return overlay.write(&output);
+        return directory.produce(&spec.output, |output| overlay.write(output));
     }
     let mut paths: Vec<PathBuf> = spec.layers.iter().map(|layer| directory.path(layer)).collect();
     let has_overlay = !spec.trees.is_empty() || !spec.entries.is_empty() || !spec.accounts.is_empty();
     if !has_overlay {
-        return write_merged(&Tree::open(&paths)?, &output);
+        return write_merged(&Tree::open(&paths)?, spec, directory);
     }
     // The overlay is merged like any layer. It may be large, so it is a file, whose name is gone at once.
     let scratch = directory.create(&format!("{}.overlay", spec.output))?;
@@ -45,13 +44,15 @@ pub(crate) fn write(spec: &LayerSpec, directory: &Directory<'_>) -> Result<(), E
         layers.push(Layer::open(&path).map_err(|source| Error::Read { path, source })?);
     }
     layers.push(Layer::new("what is laid over the layers", Arc::new(scratch.file)));
-    write_merged(&Tree::merge(layers)?, &output)
+    write_merged(&Tree::merge(layers)?, spec, directory)
 }
 
-fn write_merged(tree: &Tree, output: &Output) -> Result<(), Error> {
-    let written = layer::write_layer(tree, output.writer());
-    let writer = written.map_err(|source| Error::WriteLayer { path: output.path.clone(), source })?;
-    output.close(writer)
+fn write_merged(tree: &Tree, spec: &LayerSpec, directory: &Directory<'_>) -> Result<(), Error> {
+    directory.produce(&spec.output, |output| {
+        let written = layer::write_layer(tree, output.writer());
+        let writer = written.map_err(|source| Error::WriteLayer { path: output.path.clone(), source })?;
+        output.close(writer)
+    })
 }
 
 /// Writes the layer that `builder` describes.

@@ -4,10 +4,12 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use layer::Tree;
+
 use crate::compress::Compressor;
 use crate::cpio::{Archive, Selection};
 use crate::error::Error;
-use crate::files::Directory;
+use crate::files::{Directory, Output};
 use crate::spec::{Compression, InitramfsSpec, ModulesSpec, Spec};
 use crate::{
     cpio, device_tree, disk, extract, fat, filesystem, lz4, modules, overlay, squashfs, unpack, vdisk,
@@ -63,10 +65,18 @@ const ARCHIVES: [&[u8]; 9] = [
 /// Writes an archive behind others, and tells its exact size.
 fn write_initramfs(spec: &InitramfsSpec, directory: &Directory<'_>) -> Result<Vec<String>, Error> {
     let tree = directory.merge(&spec.layers)?;
-    let output = directory.create(&spec.output)?;
+    directory.produce(&spec.output, |output| write_archives(spec, &tree, output, directory))
+}
+
+fn write_archives(
+    spec: &InitramfsSpec,
+    tree: &Tree,
+    output: &Output,
+    directory: &Directory<'_>,
+) -> Result<Vec<String>, Error> {
     let cpio_error = |source| Error::Cpio { path: output.path.clone(), source };
     let selection = Selection::new(&spec.include, &spec.exclude);
-    let archive = Archive::plan(&tree, &selection, spec.epoch).map_err(cpio_error)?;
+    let archive = Archive::plan(tree, &selection, spec.epoch).map_err(cpio_error)?;
     let mut writer = output.writer();
     let mut before = 0;
     for prepended in &spec.prepend {
@@ -116,5 +126,5 @@ fn write_modules(spec: &ModulesSpec, directory: &Directory<'_>) -> Result<(), Er
     let epoch = i64::try_from(spec.epoch).map_err(|_| Error::Epoch { epoch: spec.epoch })?;
     let tree = directory.merge(&spec.layers)?;
     let builder = modules::collect(&tree, spec, epoch)?;
-    overlay::write_builder(&builder, &directory.create(&spec.output)?)
+    directory.produce(&spec.output, |output| overlay::write_builder(&builder, output))
 }

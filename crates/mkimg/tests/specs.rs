@@ -351,6 +351,23 @@ fn a_fat_image_has_what_the_layers_have() {
 }
 
 #[test]
+fn what_fails_leaves_nothing_behind() {
+    let build = Build::new();
+    build.layer("root", r#"{"path":"a","type":"file","text":"a"},{"path":"A","type":"symlink","target":"a"}"#);
+    let uuids = r#""uuid":"00112233445566778899aabbccddeeff","hash_seed":"00112233445566778899aabbccddeeff""#;
+    let image = r#""output":"out/image","epoch":7,"layers":["in/root.tar"]"#;
+    for json in [
+        format!(r#"{{"kind":"ext4",{image},{uuids},"size":4096}}"#),
+        format!(r#"{{"kind":"fat",{image},"volume_id":1}}"#),
+        format!(r#"{{"kind":"squashfs",{image},"compression":"xz","dictionary_size":1000}}"#),
+        format!(r#"{{"kind":"initramfs",{image},"include":["nothing"],"compression":"none"}}"#),
+    ] {
+        build.run(&json).unwrap_err();
+        assert!(!build.path().join("out/image").exists(), "{json}");
+    }
+}
+
+#[test]
 fn a_disk_has_what_the_files_have() {
     let build = Build::new();
     let boot = fs::File::create_new(build.path().join("in/boot")).unwrap();

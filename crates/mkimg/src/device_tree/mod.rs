@@ -47,10 +47,11 @@ pub(crate) fn write(spec: &DeviceTreeSpec, directory: &Directory<'_>) -> Result<
     }
     let blob = tree.write().map_err(Error::DeviceTreeWrite)?;
     for (path, bytes) in [(&spec.output, blob), (&spec.source_output, tree.to_dts().into_bytes())] {
-        let output = directory.create(path)?;
-        let mut writer = output.writer();
-        writer.write_all(&bytes).map_err(|source| output.error(source))?;
-        output.close(writer)?;
+        directory.produce(path, |output| {
+            let mut writer = output.writer();
+            writer.write_all(&bytes).map_err(|source| output.error(source))?;
+            output.close(writer)
+        })?;
     }
     Ok(told.iter().map(ToString::to_string).collect())
 }

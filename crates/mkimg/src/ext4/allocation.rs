@@ -9,8 +9,9 @@ use super::extent::{MAX_LEN, tree_blocks};
 use super::geometry::Geometry;
 use super::inode::{JOURNAL, RESIZE};
 use super::options::BlockSize;
-use super::tree::{Content, Tree};
+use super::tree::{Ext4, LOST_AND_FOUND};
 use super::xattr::MAX_REFERENCES;
+use crate::tree::{self, Content, Node, ROOT, Tree};
 
 /// What a run of blocks holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +50,9 @@ impl Numbers {
     /// together, by name, and directory by directory, depth first.
     pub(super) fn new(tree: &Tree) -> Numbers {
         let mut by_node = vec![0; tree.nodes.len()];
-        by_node[super::tree::ROOT.index()] = super::inode::ROOT;
-        by_node[super::tree::LOST_AND_FOUND.index()] = super::inode::LOST_AND_FOUND;
-        let mut order = vec![super::tree::LOST_AND_FOUND.index() as u32];
+        by_node[ROOT.index()] = super::inode::ROOT;
+        by_node[LOST_AND_FOUND.index()] = super::inode::LOST_AND_FOUND;
+        let mut order = vec![LOST_AND_FOUND.index() as u32];
         let mut directories = vec![0];
         while let Some(directory) = directories.pop() {
             let below = directories.len();
@@ -82,7 +83,7 @@ impl Numbers {
     /// Returns the index of the node of an inode; reserved inodes other than the root have none.
     pub(super) fn node(&self, inode: u32) -> Option<usize> {
         if inode == super::inode::ROOT {
-            return Some(super::tree::ROOT.index());
+            return Some(ROOT.index());
         }
         let place = inode.checked_sub(super::superblock::FIRST_INODE)?;
         self.order.get(place as usize).map(|node| *node as usize)
@@ -90,7 +91,7 @@ impl Numbers {
 
     /// Returns all inodes with nodes, ascending, and their nodes.
     fn all(&self) -> impl Iterator<Item = (u32, usize)> {
-        let root = (super::inode::ROOT, super::tree::ROOT.index());
+        let root = (super::inode::ROOT, ROOT.index());
         let others = self.order.iter().zip(super::superblock::FIRST_INODE..);
         std::iter::once(root).chain(others.map(|(node, inode)| (inode, *node as usize)))
     }
@@ -112,6 +113,7 @@ pub(super) struct Allocation {
 
 /// What has to be placed, apart from the tree.
 pub(super) struct Demand<'a> {
+    pub(super) format: &'a Ext4,
     pub(super) tree: &'a Tree,
     pub(super) numbers: &'a Numbers,
     /// Blocks of directories, by their place in the tree.
@@ -181,14 +183,14 @@ impl Allocator<'_> {
         let n_extents: usize =
             self.runs[first..].iter().map(|run| run.length.div_ceil(MAX_LEN) as usize).sum();
         self.place(inode, Use::Tree, 0, tree_blocks(n_extents, self.block_size) as u64);
-        u32::try_from(first).map_err(|_| Error::TreeTooLarge)
+        Ok(u32::try_from(first).map_err(|_| tree::Error::TooLarge)?)
     }
 }
 
 impl Allocation {
     /// Gives everything its place. Whether it fits is in `missing`.
     pub(super) fn new(demand: &Demand<'_>, geometry: &Geometry) -> Result<Allocation, Error> {
-        let Demand { tree, numbers, .. } = demand;
+        let Demand { format, tree, numbers, .. } = demand;
         let at = u64::from(geometry.block_size.first_data_block());
         let cursor = Cursor { geometry, next_fixed: 0, at };
         let mut allocator = Allocator {
@@ -221,16 +223,13 @@ impl Allocation {
             }
         }
         for (inode, node) in numbers.all() {
-            if let Content::File { size, ranges } = tree.nodes[node].content {
-                first_runs[inode as usize] = match ranges.checked_sub(1) {
+            if let Content::File { size } = tree.nodes[node].content {
+                first_runs[inode as usize] = match format.ranges.get(&Node::from_index(node as u32)) {
                     None => allocator
                         .place_data(inode, std::iter::once((0, geometry.block_size.blocks_for(size))))?,
-                    Some(place) => {
-                        let ranges = tree.ranges[place as usize].iter();
-                        allocator.place_data(
-                            inode,
-                            ranges.map(|(logical, length)| (*logical, u64::from(*length))),
-                        )?
+                    Some(ranges) => {
+                        let ranges = ranges.iter().map(|(logical, length)| (*logical, u64::from(*length)));
+                        allocator.place_data(inode, ranges)?
                     }
                 };
             }
@@ -269,7 +268,8 @@ fn place_xattrs(demand: &Demand<'_>, allocator: &mut Allocator<'_>) -> Vec<(u32,
     let mut sets: std::collections::BTreeMap<u32, (u32, u64)> = std::collections::BTreeMap::new();
     let mut found = Vec::new();
     for (inode, node) in demand.numbers.all() {
-        let Some((set, placed)) = demand.tree.xattrs(&demand.tree.nodes[node]) else { continue };
+        let number = demand.tree.nodes[node].attributes;
+        let Some((set, placed)) = demand.format.xattrs.get(number) else { continue };
         if placed.block.is_empty() {
             continue;
         }

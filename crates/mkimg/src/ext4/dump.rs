@@ -7,10 +7,11 @@ use layer::ReadAt;
 use super::error::ReadError;
 use super::extent::Extent;
 use super::group::{BLOCK_UNINIT, INODE_UNINIT, INODE_ZEROED};
-use super::inode::{self, FLAG_INDEX, Inode, Timestamp};
+use super::inode::{self, FLAG_INDEX, Inode};
 use super::read::Reader;
 use super::walk::Visit;
 use crate::sink::{HashSink, Sink};
+use crate::tree::Timestamp;
 
 impl<R: ReadAt> Reader<R> {
     /// Describes the whole file system: the superblock, the groups, and a line for each path with a digest of the

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::largest::Largest;
+use crate::tree;
 
 /// An image cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -41,90 +42,14 @@ pub enum Error {
         /// The largest size.
         limit: u64,
     },
-    /// Empty, longer than 255 bytes, `.`, `..`, or with `/` or NUL in it.
-    #[error("`{name}` cannot be a file name")]
-    Name {
-        /// The name.
-        name: String,
-    },
-    /// Something other than a directory was given as one.
-    #[error("`{path}` is not a directory, so `{name}` cannot be in it")]
-    NotADirectory {
-        /// Where the parent is.
-        path: String,
-        /// What should be in it.
-        name: String,
-    },
-    /// Two things have one name.
-    #[error("`{path}` is declared twice")]
-    Duplicate {
-        /// The path.
-        path: String,
-    },
-    /// Directories have one name.
-    #[error("the directory `{path}` cannot have a second name, `{name}`")]
-    LinkToDirectory {
-        /// Where the directory is.
-        path: String,
-        /// The second name.
-        name: String,
-    },
-    /// An inode has at most 65000 names.
-    #[error("`{path}` has more than 65000 hard links")]
-    TooManyLinks {
-        /// The first of its names.
-        path: String,
-    },
-    /// Something other than a directory has the name that `e2fsck` needs.
-    #[error("`/lost+found` must be a directory")]
-    LostAndFound,
-    /// A mode has more than twelve bits.
-    #[error("`{path}` cannot have mode {mode:o}: the limit is 7777")]
-    Mode {
-        /// What it was for.
-        path: String,
-        /// The mode.
-        mode: u16,
-    },
-    /// The format's blocks are numbered with 32 bits in each file.
-    #[error("`{path}` is too large with {size} bytes: the limit is {limit}")]
-    FileTooLarge {
-        /// The file.
-        path: String,
-        /// Its size.
-        size: u64,
-        /// The largest size.
-        limit: u64,
-    },
+    /// Something cannot be declared.
+    #[error(transparent)]
+    Tree(#[from] tree::Error),
     /// Ranges of data that are out of order, overlap or pass the end.
     #[error("the ranges of data of `{path}` overlap, are not in order or pass its end")]
     Ranges {
         /// The file.
         path: String,
-    },
-    /// Empty, with a NUL byte, or not smaller than a block.
-    #[error(
-        "the target of the symbolic link `{path}` has {length} bytes: it needs 1 to {limit}, none of them NUL"
-    )]
-    SymlinkTarget {
-        /// The link.
-        path: String,
-        /// How long the target is.
-        length: usize,
-        /// How long it could be.
-        limit: usize,
-    },
-    /// Linux has 12 bits for major and 20 bits for minor numbers.
-    #[error(
-        "`{path}` cannot be device {major}:{minor}: Linux has majors below 4096 and minors below 1048576"
-    )]
-    Device {
-        /// The device.
-        path: String,
-        /// Its major number.
-        major: u32,
-        /// Its minor number.
-        minor: u32,
     },
     /// Not a prefix that ext4 stores, or a name of the wrong length.
     #[error("ext4 cannot store the extended attribute `{name}` of `{path}`")]
@@ -180,9 +105,6 @@ pub enum Error {
         /// The files that take the most.
         largest: Largest,
     },
-    /// Names together pass 4 GiB, or there are 2^32 of something.
-    #[error("the tree is too large to be laid out in memory")]
-    TreeTooLarge,
     /// The caller could not give a file's contents.
     #[error("could not read the contents of `{path}`")]
     Contents {

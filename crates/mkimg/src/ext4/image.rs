@@ -19,7 +19,9 @@ use super::sizing::{Shape, Sizing, plan};
 use super::superblock::{
     FIRST_INODE, FLAG_SIGNED_HASH, HASH_HALF_MD4, STATE_CLEAN, Superblock, compat, incompat, ro_compat,
 };
-use super::tree::{Content, Declared, Tree};
+use super::tree::Ext4;
+use super::xattr::{Attribute, Placed};
+use crate::tree::{Attributes, Content, Declared, Tree};
 
 /// Targets of symbolic links that are at least this long need a block.
 pub(super) const FAST_LINK: usize = 60;
@@ -28,6 +30,7 @@ pub(super) const FAST_LINK: usize = 60;
 pub struct Image {
     pub(super) options: Options,
     pub(super) tree: Tree,
+    pub(super) xattrs: Attributes<Attribute, Placed>,
     pub(super) numbers: Numbers,
     pub(super) geometry: Geometry,
     pub(super) allocation: Allocation,
@@ -41,14 +44,15 @@ pub struct Image {
 }
 
 impl Image {
-    pub(super) fn new(options: Options, tree: Tree) -> Result<Image, Error> {
+    pub(super) fn new(format: Ext4, tree: Tree) -> Result<Image, Error> {
+        let options = &format.options;
         let hasher = NameHasher::new(&options.hash_seed, Signedness::Signed);
         let n_inodes = u64::from(FIRST_INODE) - 1 + tree.nodes.len() as u64 - 1;
         if n_inodes > u64::from(u32::MAX) {
             return Err(Error::TooFewInodes { needed: n_inodes, available: u32::MAX.into() });
         }
         let shape = Shape::new(&tree, &hasher, options.block_size)?;
-        let sizing = Sizing { options: &options, tree: &tree, shape: &shape, needed: n_inodes };
+        let sizing = Sizing { format: &format, tree: &tree, shape: &shape, needed: n_inodes };
         let (geometry, allocation) = sizing.lay_out()?;
 
         let size = match options.size {
@@ -57,10 +61,12 @@ impl Image {
         };
         let seed = Checksum::of_uuid(&options.uuid);
         let Shape { numbers, is_indexed, has_large_directory, .. } = shape;
-        let superblock = superblock(&options, &geometry, &allocation, has_large_directory);
+        let superblock = superblock(options, &geometry, &allocation, has_large_directory);
+        let Ext4 { options, xattrs, .. } = format;
         let mut image = Image {
             options,
             tree,
+            xattrs,
             numbers,
             geometry,
             allocation,
@@ -254,16 +260,21 @@ impl Image {
     }
 
     fn declared_inode(&self, declared: &Declared, empty: Inode) -> Inode {
+        let metadata = &declared.metadata;
         let inode = Inode {
-            mode: declared.mode,
-            uid: declared.uid,
-            gid: declared.gid,
-            links: declared.links,
-            atime: declared.mtime,
-            ctime: declared.mtime,
-            mtime: declared.mtime,
+            mode: metadata.mode,
+            uid: metadata.uid,
+            gid: metadata.gid,
+            links: super::bytes::low_u16(declared.links),
+            atime: metadata.mtime,
+            ctime: metadata.mtime,
+            mtime: metadata.mtime,
             xattr_block: self.allocation.xattr_block(empty.number).unwrap_or_default(),
-            tail: self.tree.xattrs(declared).map(|(_, placed)| placed.inline.to_vec()).unwrap_or_default(),
+            tail: self
+                .xattrs
+                .get(declared.attributes)
+                .map(|(_, placed)| placed.inline.to_vec())
+                .unwrap_or_default(),
             ..empty
         };
         let mut inode = match declared.content {
@@ -278,9 +289,7 @@ impl Image {
                     ..inode
                 })
             }
-            Content::File { size, .. } => {
-                self.mapped(Inode { mode: inode.mode | inode::REGULAR, size, ..inode })
-            }
+            Content::File { size } => self.mapped(Inode { mode: inode.mode | inode::REGULAR, size, ..inode }),
             Content::Symlink(target) => {
                 let target = self.tree.text(target);
                 let inode = Inode { mode: inode.mode | inode::SYMLINK, size: target.len() as u64, ..inode };

@@ -2,10 +2,9 @@
 //!
 //! Kernel documentation, ext4, "Index Nodes".
 
-use std::fmt;
-
 use super::bytes::{get_u16, get_u32, low_u16, low_u32, put_u16, put_u32};
 use super::checksum::{Checksum, seal_inode};
+use crate::tree::Timestamp;
 
 /// How long an inode is in the images made here.
 pub(super) const LEN: usize = 256;
@@ -42,69 +41,16 @@ pub(super) const FLAG_EXTENTS: u32 = 0x8_0000;
 /// `i_flags`: the data is in the inode.
 pub(super) const FLAG_INLINE_DATA: u32 = 0x1000_0000;
 
-/// A moment between 1901 and 2310, to the nanosecond.
-///
-/// Trees have millions of them, so one takes eight bytes: the seconds after the earliest in the upper 34 bits, the
-/// nanoseconds in the lower 30.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(u64);
-
-impl Timestamp {
-    /// The earliest second that an inode can hold.
-    pub const MIN_SECONDS: i64 = -(1 << 31);
-    /// The latest second that an inode should hold. The format goes on until 2446, but `e2fsck` takes what is later
-    /// than this for a mistake of old kernels with times before 1970.
-    pub const MAX_SECONDS: i64 = (3 << 32) - (1 << 31) - 1;
-
-    /// Returns the moment `seconds` and `nanoseconds` after 1970, if ext4 can store it.
-    pub fn new(seconds: i64, nanoseconds: u32) -> Option<Timestamp> {
-        let fits = (Timestamp::MIN_SECONDS..=Timestamp::MAX_SECONDS).contains(&seconds)
-            && nanoseconds < 1_000_000_000;
-        fits.then(|| Timestamp::pack(seconds, nanoseconds))
-    }
-
-    /// Returns the moment that ext4 can store and that is closest to `seconds` after 1970.
-    pub fn saturating(seconds: i64) -> Timestamp {
-        Timestamp::pack(seconds.clamp(Timestamp::MIN_SECONDS, Timestamp::MAX_SECONDS), 0)
-    }
-
-    fn pack(seconds: i64, nanoseconds: u32) -> Timestamp {
-        Timestamp((seconds - Timestamp::MIN_SECONDS).cast_unsigned() << 30 | u64::from(nanoseconds))
-    }
-
-    /// Returns the whole seconds after 1970.
-    pub fn seconds(self) -> i64 {
-        (self.0 >> 30).cast_signed() + Timestamp::MIN_SECONDS
-    }
-
-    /// Returns the nanoseconds after the whole second.
-    pub fn nanoseconds(self) -> u32 {
-        low_u32(self.0 & 0x3fff_ffff)
-    }
-
-    /// Returns the two words of an inode: signed seconds, then the epoch's two bits and the nanoseconds.
-    fn words(self) -> [u32; 2] {
-        let low = low_u32(self.seconds().cast_unsigned());
-        let epoch = (self.seconds() - i64::from(low.cast_signed())) >> 32;
-        [low, self.nanoseconds() << 2 | low_u32(epoch.cast_unsigned()) & 3]
-    }
-
-    fn from_words(low: u32, extra: u32) -> Timestamp {
-        let seconds = i64::from(low.cast_signed()) + (i64::from(extra & 3) << 32);
-        Timestamp::pack(seconds, (extra >> 2).min(999_999_999))
-    }
+/// Returns the two words of an inode: signed seconds, then the epoch's two bits and the nanoseconds.
+fn words(time: Timestamp) -> [u32; 2] {
+    let low = low_u32(time.seconds().cast_unsigned());
+    let epoch = (time.seconds() - i64::from(low.cast_signed())) >> 32;
+    [low, time.nanoseconds() << 2 | low_u32(epoch.cast_unsigned()) & 3]
 }
 
-impl Default for Timestamp {
-    fn default() -> Timestamp {
-        Timestamp::pack(0, 0)
-    }
-}
-
-impl fmt::Debug for Timestamp {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}+{:09}", self.seconds(), self.nanoseconds())
-    }
+fn from_words(low: u32, extra: u32) -> Timestamp {
+    let seconds = i64::from(low.cast_signed()) + (i64::from(extra & 3) << 32);
+    Timestamp::pack(seconds, (extra >> 2).min(999_999_999))
 }
 
 /// An inode's fields.
@@ -171,7 +117,7 @@ impl Inode {
             (self.crtime, 0x90, 0x94),
         ];
         for (time, low, extra) in times {
-            let words = time.words();
+            let words = words(time);
             put_u32(bytes, low, words[0]);
             put_u32(bytes, extra, words[1]);
         }
@@ -183,7 +129,7 @@ impl Inode {
     pub(super) fn decode(number: u32, bytes: &[u8]) -> Inode {
         let extra_end = if bytes.len() > 128 { 128 + usize::from(get_u16(bytes, 0x80)) } else { 128 };
         let extra = |at: usize| if at + 4 <= extra_end.min(bytes.len()) { get_u32(bytes, at) } else { 0 };
-        let time = |low: usize, at: usize| Timestamp::from_words(get_u32(bytes, low), extra(at));
+        let time = |low: usize, at: usize| from_words(get_u32(bytes, low), extra(at));
         Inode {
             number,
             mode: get_u16(bytes, 0x0),
@@ -199,7 +145,7 @@ impl Inode {
             atime: time(0x8, 0x8c),
             ctime: time(0xc, 0x84),
             mtime: time(0x10, 0x88),
-            crtime: Timestamp::from_words(extra(0x90), extra(0x94)),
+            crtime: from_words(extra(0x90), extra(0x94)),
             tail: bytes.get(extra_end..).unwrap_or_default().to_vec(),
         }
     }
@@ -270,8 +216,8 @@ mod tests {
             [Timestamp::MIN_SECONDS, -1, 0, 1, (1 << 31) - 1, 1 << 31, 1 << 32, Timestamp::MAX_SECONDS]
         {
             let time = Timestamp::new(seconds, 999_999_999).unwrap();
-            let [low, extra] = time.words();
-            assert_eq!(Timestamp::from_words(low, extra), time);
+            let [low, extra] = words(time);
+            assert_eq!(from_words(low, extra), time);
         }
         assert_eq!(Timestamp::new(Timestamp::MAX_SECONDS + 1, 0), None);
         assert_eq!(Timestamp::new(0, 1_000_000_000), None);

@@ -39,10 +39,12 @@ pub use error::{Error, ReadError};
 pub use extent::Extent;
 pub use group::GroupDescriptor;
 pub use image::Image;
-pub use inode::{Inode, Timestamp};
+pub use inode::Inode;
 pub use options::{BlockSize, Growth, Inodes, Journal, OnError, Options, Size};
 pub use read::{Data, Reader};
 pub use superblock::Superblock;
-pub use tree::{Builder, Metadata, Node, ROOT};
+pub use tree::{Builder, Ext4};
 pub use walk::{DirectoryEntry, Visit};
 pub use write::Contents;
+
+pub use crate::tree::{Metadata, Node, ROOT, Timestamp};

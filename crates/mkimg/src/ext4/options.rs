@@ -1,7 +1,7 @@
 //! What a caller decides about a file system before anything is in it.
 
 use super::error::Error;
-use super::inode::Timestamp;
+use crate::tree::Timestamp;
 
 /// The size of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,7 +7,8 @@ use super::geometry::{Geometry, Request};
 use super::hash::NameHasher;
 use super::journal;
 use super::options::{BlockSize, Inodes, Options, Size};
-use super::tree::{Content, Declared, LOST_AND_FOUND, Node, ROOT, Tree};
+use super::tree::{Ext4, LOST_AND_FOUND};
+use crate::tree::Tree;
 
 /// How large `lost+found` is at least, so that it need not grow when the file system is full.
 const LOST_AND_FOUND_LEN: u32 = 16384;
@@ -39,9 +40,7 @@ impl Shape {
         };
         for index in 0..tree.directories.len() {
             let too_large = || {
-                let owner = |at: &Declared| matches!(at.content, Content::Directory(place) if place as usize == index);
-                let node = tree.nodes.iter().position(owner).unwrap_or(ROOT.index()) as u32;
-                let path = tree.path(Node::from_index(node));
+                let path = tree.path(tree.directories[index].node);
                 Error::DirectoryTooLarge { path, block_size: block_size.bytes() }
             };
             let plan = plan(tree, index, hasher, block_size).map_err(|_| too_large())?;
@@ -51,11 +50,9 @@ impl Shape {
             shape.directory_blocks.push(blocks);
             shape.is_indexed.push(plan.is_indexed());
         }
-        if let Content::Directory(place) = tree.nodes[LOST_AND_FOUND.index()].content {
-            let place = place as usize;
-            if !shape.is_indexed[place] {
-                shape.directory_blocks[place] = LOST_AND_FOUND_LEN / block_size.bytes();
-            }
+        let lost_and_found = tree.directories.iter().position(|directory| directory.node == LOST_AND_FOUND);
+        if let Some(place) = lost_and_found.filter(|place| !shape.is_indexed[*place]) {
+            shape.directory_blocks[place] = LOST_AND_FOUND_LEN / block_size.bytes();
         }
         Ok(shape)
     }
@@ -63,7 +60,7 @@ impl Shape {
 
 /// Finds how large the file system has to be.
 pub(super) struct Sizing<'a> {
-    pub(super) options: &'a Options,
+    pub(super) format: &'a Ext4,
     pub(super) tree: &'a Tree,
     pub(super) shape: &'a Shape,
     /// How many inodes are needed.
@@ -73,8 +70,8 @@ pub(super) struct Sizing<'a> {
 impl Sizing<'_> {
     /// Returns the layout for the size that the options say.
     pub(super) fn lay_out(&self) -> Result<(Geometry, Allocation), Error> {
-        let block_size = self.options.block_size;
-        match self.options.size {
+        let block_size = self.format.options.block_size;
+        match self.format.options.size {
             Size::Fit { slack } => {
                 let wanted = self.needed + inodes_for(slack);
                 let slack = block_size.blocks_for(slack);
@@ -121,8 +118,8 @@ impl Sizing<'_> {
         wanted_inodes: u64,
         may_grow: bool,
     ) -> Result<(Geometry, Allocation), Error> {
-        let Options { block_size, growth, .. } = *self.options;
-        let (inodes, wanted_inodes) = match self.options.inodes {
+        let Options { block_size, growth, .. } = self.format.options;
+        let (inodes, wanted_inodes) = match self.format.options.inodes {
             Inodes::Auto => (self.needed, wanted_inodes),
             Inodes::Count(count) if u64::from(count) < self.needed => {
                 return Err(Error::TooFewInodes { needed: self.needed, available: count.into() });
@@ -132,10 +129,11 @@ impl Sizing<'_> {
         let geometry =
             Geometry::new(Request { block_size, blocks, inodes, wanted_inodes, growth, may_grow })?;
         let demand = Demand {
+            format: self.format,
             tree: self.tree,
             numbers: &self.shape.numbers,
             directory_blocks: &self.shape.directory_blocks,
-            journal_blocks: journal::blocks(self.options.journal, geometry.blocks),
+            journal_blocks: journal::blocks(self.format.options.journal, geometry.blocks),
         };
         let allocation = Allocation::new(&demand, &geometry)?;
         Ok((geometry, allocation))

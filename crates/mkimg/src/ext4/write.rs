@@ -14,9 +14,9 @@ use super::image::Image;
 use super::inode::{self, LEN as INODE_LEN, entry_type};
 use super::journal;
 use super::superblock;
-use super::tree::{Content, Node};
 use super::xattr::write_block;
 use crate::Sink;
+use crate::tree::{Content, Node};
 
 /// How much goes into the sink at once.
 const BUFFER_LEN: usize = 1 << 20;
@@ -234,7 +234,7 @@ impl Writer<'_> {
                         block[target.len()..].fill(0);
                         Ok(())
                     }
-                    Content::File { size, .. } => self.write_file(run, node as u32, size),
+                    Content::File { size } => self.write_file(run, node as u32, size),
                     Content::CharDevice { .. }
                     | Content::BlockDevice { .. }
                     | Content::Fifo
@@ -254,7 +254,7 @@ impl Writer<'_> {
             }
             Use::Xattrs => {
                 let references = self.xattr_references.get(&run.start).copied().unwrap_or_default();
-                let attributes = &image.tree.xattr_set(run.inode).block;
+                let attributes = &image.xattrs.sets()[run.inode as usize].block;
                 let block = self.block(run.start)?;
                 write_block(attributes, references, run.start, image.seed, block);
                 Ok(())

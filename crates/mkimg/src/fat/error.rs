@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::largest::Largest;
+use crate::tree;
 
 /// An image cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,9 @@ pub enum Error {
         /// The sectors per track.
         sectors: u16,
     },
+    /// Something cannot be declared.
+    #[error(transparent)]
+    Tree(#[from] tree::Error),
     /// What a tree has and FAT has not.
     #[error("{}", list(.0))]
     Unfit(Vec<Unfit>),

@@ -4,7 +4,8 @@ use super::directory::{MOST_ENTRIES, entries};
 use super::error::Error;
 use super::geometry::{ENTRY_LEN, Form, Geometry, MOST_ROOT_ENTRIES, Misfit, Request};
 use super::options::{Kind, Options, Size};
-use super::tree::{Content, Node, ROOT, Tree};
+use super::tree::Tree;
+use crate::tree::{Node, ROOT};
 
 /// Clusters that follow one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,9 +41,9 @@ impl Image {
             .in_order()
             .into_iter()
             .filter(|node| *node != ROOT || is_32)
-            .partition(|node| matches!(tree.nodes[node.index()].content, Content::Directory { .. }));
+            .partition(|node| tree.size(*node).is_none());
         let order: Vec<Node> = directories.into_iter().chain(files).collect();
-        let mut runs = vec![Run::default(); tree.nodes.len()];
+        let mut runs = vec![Run::default(); tree.tree.nodes.len()];
         let mut end = 2;
         for node in &order {
             let length = demand.bytes[node.index()].div_ceil(cluster_len);
@@ -82,30 +83,24 @@ struct Demand<'a> {
 
 impl<'a> Demand<'a> {
     fn new(options: &'a Options, tree: &'a Tree) -> Result<Demand<'a>, Error> {
-        let mut bytes = Vec::with_capacity(tree.nodes.len());
+        let mut bytes: Vec<u64> = Vec::with_capacity(tree.tree.nodes.len());
+        for index in 0..tree.tree.nodes.len() {
+            bytes.push(tree.size(Node::from_index(index as u32)).unwrap_or_default().into());
+        }
         let mut root_entries = 0;
-        for (declared, idx) in tree.nodes.iter().zip(0..) {
-            bytes.push(match &declared.content {
-                Content::File { size } => u64::from(*size),
-                Content::Directory { children } => {
-                    // The label in the root, `.` and `..` elsewhere.
-                    let node = Node::from_index(idx);
-                    let own = if node == ROOT { u64::from(options.label.is_some()) } else { 2 };
-                    let n_entries =
-                        own + children.iter().map(|child| entries(tree.name(*child))).sum::<u64>();
-                    if node == ROOT {
-                        root_entries = n_entries;
-                    } else if n_entries > MOST_ENTRIES {
-                        let path = tree.path(node);
-                        return Err(Error::DirectoryTooLarge {
-                            path,
-                            entries: n_entries,
-                            limit: MOST_ENTRIES,
-                        });
-                    }
-                    (n_entries * ENTRY_LEN).max(1)
-                }
-            });
+        for directory in &tree.tree.directories {
+            let node = directory.node;
+            // The label in the root, `.` and `..` elsewhere.
+            let own = if node == ROOT { u64::from(options.label.is_some()) } else { 2 };
+            let of_entries: u64 = directory.entries.iter().map(|(_, child)| entries(tree.name(*child))).sum();
+            let n_entries = own + of_entries;
+            if node == ROOT {
+                root_entries = n_entries;
+            } else if n_entries > MOST_ENTRIES {
+                let path = tree.tree.path(node);
+                return Err(Error::DirectoryTooLarge { path, entries: n_entries, limit: MOST_ENTRIES });
+            }
+            bytes[node.index()] = (n_entries * ENTRY_LEN).max(1);
         }
         Ok(Demand { options, tree, bytes, root_entries })
     }
@@ -137,7 +132,7 @@ impl<'a> Demand<'a> {
                 let missing = self.clusters(geometry.form, 0).saturating_sub(geometry.clusters);
                 if missing > 0 {
                     let short_by = missing * geometry.cluster_len();
-                    return Err(Error::DoesNotFit { size, short_by, largest: self.tree.largest() });
+                    return Err(Error::DoesNotFit { size, short_by, largest: self.tree.tree.largest() });
                 }
                 (geometry, size)
             }

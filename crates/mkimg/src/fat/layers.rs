@@ -1,16 +1,15 @@
 //! Makes FAT images of merged layers.
 
-use std::collections::BTreeMap;
-
-use layer::{Extent, NodeKind, Tree};
+use layer::Tree;
 
 use super::error::Error;
 use super::options::{Chs, Kind, Options, Size};
-use super::tree::{Builder, Node, ROOT};
+use super::tree::Builder;
 use crate::Sink;
 use crate::files::Directory;
 use crate::sink::SparseFile;
 use crate::spec::FatSpec;
+use crate::tree::HardLinks;
 
 /// Writes the image that `spec` describes. What is lost on the way is told to `note`.
 pub(crate) fn write(
@@ -20,14 +19,16 @@ pub(crate) fn write(
 ) -> Result<(), crate::Error> {
     let tree = directory.merge(&spec.layers)?;
     let options = options(spec, &tree)?;
-    let output = directory.create(&spec.output)?;
-    let mut sink = SparseFile::new(&output.file);
-    let fat_error = |source| crate::Error::Fat { path: output.path.clone(), source };
-    write_fat(&tree, options, &mut sink).map_err(fat_error)?;
+    directory.produce(&spec.output, |output| {
+        let mut sink = SparseFile::new(&output.file);
+        write_fat(&tree, options, &mut sink)
+            .map_err(|source| crate::Error::Fat { path: output.path.clone(), source })?;
+        sink.finish().map(drop).map_err(|source| output.error(source))
+    })?;
     if let Some(lost) = lost(&tree) {
         note(lost);
     }
-    sink.finish().map(drop).map_err(|source| output.error(source))
+    Ok(())
 }
 
 fn options(spec: &FatSpec, tree: &Tree) -> Result<Options, crate::Error> {
@@ -72,31 +73,6 @@ fn lost(tree: &Tree) -> Option<String> {
 /// several names is as many files.
 pub fn write_fat(tree: &Tree, options: Options, sink: &mut dyn Sink) -> Result<(), Error> {
     let mut builder = Builder::new(options)?;
-    let mut directories: BTreeMap<&[u8], Node> = BTreeMap::new();
-    let mut extents: BTreeMap<Node, Extent> = BTreeMap::new();
-    for item in tree.items() {
-        let parent = match item.path.parent_bytes() {
-            Some(parent) => directories[parent],
-            None => ROOT,
-        };
-        let name = item.path.file_name();
-        let mtime = item.node.metadata.mtime;
-        match &item.node.kind {
-            NodeKind::Directory => {
-                directories.insert(item.path.as_bytes(), builder.directory(parent, name, mtime));
-            }
-            NodeKind::File(extent) => {
-                extents.insert(builder.file(parent, name, mtime, extent.size), *extent);
-            }
-            NodeKind::Symlink { .. } => builder.unfit(parent, name, "symbolic links"),
-            NodeKind::CharDevice { .. } | NodeKind::BlockDevice { .. } => {
-                builder.unfit(parent, name, "devices");
-            }
-            NodeKind::Fifo => builder.unfit(parent, name, "named pipes"),
-        }
-    }
-    let image = builder.seal()?;
-    let mut read =
-        |node: Node, offset: u64, buffer: &mut [u8]| tree.read_content_at(extents[&node], buffer, offset);
-    image.write(&mut read, sink)
+    let contents = builder.declare(tree, HardLinks::Copied, |_, _, _| Ok::<_, Error>(()))?;
+    builder.seal()?.write(&mut |node, offset, buffer| contents.read(node, offset, buffer), sink)
 }

@@ -34,6 +34,8 @@ pub use layers::write_fat;
 pub use options::{Chs, Kind, Options, Size};
 pub use read::{Data, Reader};
 pub use time::DosTime;
-pub use tree::{Builder, Node, ROOT};
+pub use tree::{Builder, Fat};
 pub use walk::Visit;
 pub use write::Contents;
+
+pub use crate::tree::{Metadata, Node, ROOT, Timestamp};

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::tree::civil;
+
 /// A date and a time of day ("Date and Time Formats").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DosTime {
@@ -30,19 +32,6 @@ impl DosTime {
             hundredths: if of_day % 2 == 1 { 100 } else { 0 },
         }
     }
-}
-
-/// Returns year, month and day of the day that is `days` after the first of 1970, which is not before that.
-fn civil(days: i64) -> (i64, i64, i64) {
-    // Years that begin in March have their leap day last, so that months have one pattern.
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
 impl fmt::Display for DosTime {

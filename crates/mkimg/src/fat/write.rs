@@ -9,8 +9,8 @@ use super::geometry::{ENTRY_LEN, N_TABLES};
 use super::image::{Image, Run};
 use super::options::Kind;
 use super::time::DosTime;
-use super::tree::{Content, Node, ROOT};
 use crate::Sink;
+use crate::tree::{Node, ROOT};
 
 /// How much goes into the sink at once.
 const BUFFER_LEN: usize = 1 << 20;
@@ -43,13 +43,13 @@ impl Image {
             }
             let offset = geometry.cluster_offset(start.into());
             let end = offset + u64::from(length) * geometry.cluster_len();
-            let filled = match self.tree.nodes[node.index()].content {
-                Content::Directory { .. } => {
+            let filled = match self.tree.size(*node) {
+                None => {
                     let bytes = self.directory(*node);
                     sink.data(offset, &bytes).map_err(written)?;
                     bytes.len() as u64
                 }
-                Content::File { size } => {
+                Some(size) => {
                     self.write_file(*node, size.into(), offset, &mut buffer, contents, sink)?;
                     u64::from(size)
                 }
@@ -110,8 +110,8 @@ impl Image {
 
     /// Returns the entries of a directory.
     fn directory(&self, directory: Node) -> Vec<u8> {
-        let declared = &self.tree.nodes[directory.index()];
-        let Content::Directory { children } = &declared.content else { return Vec::new() };
+        let Some(declared) = self.tree.tree.directory(directory) else { return Vec::new() };
+        let modified = self.tree.modified(directory);
         let mut bytes = Vec::new();
         if directory == ROOT {
             if let Some(label) = &self.options.label {
@@ -124,21 +124,20 @@ impl Image {
             for (name, cluster) in
                 [(b".          ", self.runs[directory.index()].start), (b"..         ", parent)]
             {
-                append(&mut bytes, &[], &Entry::new(*name, DIRECTORY, declared.modified, cluster, 0));
+                append(&mut bytes, &[], &Entry::new(*name, DIRECTORY, modified, cluster, 0));
             }
         }
-        for child in children {
-            let declared = &self.tree.nodes[child.index()];
-            let (attributes, size) = match declared.content {
-                Content::Directory { .. } => (DIRECTORY, 0),
-                Content::File { size } => (ARCHIVE, size),
+        for (_, child) in &declared.entries {
+            let (attributes, size) = match self.tree.size(*child) {
+                None => (DIRECTORY, 0),
+                Some(size) => (ARCHIVE, size),
             };
             let name = self.tree.name(*child);
             let cluster = self.runs[child.index()].start;
             append(
                 &mut bytes,
                 &name.long,
-                &Entry::new(name.short, attributes, declared.modified, cluster, size),
+                &Entry::new(name.short, attributes, self.tree.modified(*child), cluster, size),
             );
         }
         debug_assert!((bytes.len() as u64).is_multiple_of(ENTRY_LEN));
@@ -159,7 +158,7 @@ impl Image {
             let length = (size - done).min(buffer.len() as u64) as usize;
             let part = &mut buffer[..length];
             contents(node, done, part)
-                .map_err(|source| Error::Contents { path: self.tree.path(node), source })?;
+                .map_err(|source| Error::Contents { path: self.tree.tree.path(node), source })?;
             sink.data(offset + done, part).map_err(|source| Error::Write { source })?;
             done += length as u64;
         }

@@ -9,9 +9,9 @@ use sha2::{Digest, Sha256};
 
 use super::error::Error;
 use super::image::Image;
-use super::tree::Node;
 use super::write::{Contents, Threads};
 use crate::pipeline::in_order;
+use crate::tree::Node;
 
 /// How much of a file is read at once.
 const PART: usize = 256 << 10;
@@ -100,7 +100,7 @@ fn summarize<S: Send>(
     };
     let done = |some| {
         found.extend(some);
-        Ok(())
+        Ok::<_, Error>(())
     };
     in_order(files.chunks(GROUP), threads.count, threads.count * 4, start, done)?;
     Ok(found)

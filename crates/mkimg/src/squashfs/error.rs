@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::tree;
+
 /// An image cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -25,64 +27,9 @@ pub enum Error {
         /// The size of a block.
         block_size: u32,
     },
-    /// Empty, longer than 255 bytes, `.`, `..`, or with `/` or NUL in it.
-    #[error("`{name}` cannot be a file name")]
-    Name {
-        /// The name.
-        name: String,
-    },
-    /// Something other than a directory was given as one.
-    #[error("`{path}` is not a directory, so `{name}` cannot be in it")]
-    NotADirectory {
-        /// Where the parent is.
-        path: String,
-        /// What should be in it.
-        name: String,
-    },
-    /// Two things have one name.
-    #[error("`{path}` is declared twice")]
-    Duplicate {
-        /// The path.
-        path: String,
-    },
-    /// Directories have one name.
-    #[error("the directory `{path}` cannot have a second name, `{name}`")]
-    LinkToDirectory {
-        /// Where the directory is.
-        path: String,
-        /// The second name.
-        name: String,
-    },
-    /// A mode has more than twelve bits.
-    #[error("`{path}` cannot have mode {mode:o}: the limit is 7777")]
-    Mode {
-        /// What it was for.
-        path: String,
-        /// The mode.
-        mode: u16,
-    },
-    /// Kernels read no longer one.
-    #[error(
-        "the target of the symbolic link `{path}` has {length} bytes: it needs 1 to 4095, none of them NUL"
-    )]
-    SymlinkTarget {
-        /// The link.
-        path: String,
-        /// How long the target is.
-        length: usize,
-    },
-    /// Linux has 12 bits for major and 20 bits for minor numbers.
-    #[error(
-        "`{path}` cannot be device {major}:{minor}: Linux has majors below 4096 and minors below 1048576"
-    )]
-    Device {
-        /// The device.
-        path: String,
-        /// Its major number.
-        major: u32,
-        /// Its minor number.
-        minor: u32,
-    },
+    /// Something cannot be declared.
+    #[error(transparent)]
+    Tree(#[from] tree::Error),
     /// Not a prefix that squashfs stores, or a name of the wrong length.
     #[error(
         "squashfs cannot store the extended attribute `{name}` of `{path}`: only `user.`, `trusted.` and `security.` ones"
@@ -108,16 +55,6 @@ pub enum Error {
     TooManyOwners {
         /// How many.
         n_owners: usize,
-    },
-    /// A file is larger than its list of blocks could be.
-    #[error("`{path}` is too large with {size} bytes: the limit is {limit}")]
-    FileTooLarge {
-        /// The file.
-        path: String,
-        /// Its size.
-        size: u64,
-        /// The largest size.
-        limit: u64,
     },
     /// A table is behind what 32 bits can say, or there are 2^32 of something.
     #[error("the tree is too large for squashfs")]

@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 
 use super::error::Error;
 use super::options::Options;
-use super::tree::{Content, Node, ROOT, Tree};
+use super::tree::Squashfs;
+use super::xattr::Attribute;
+use crate::tree::{Attributes, Content, Node, ROOT, Tree};
 
 /// A file system whose names, numbers and owners are fixed. See [`super::Builder::seal`].
 pub struct Image {
     pub(super) options: Options,
     pub(super) tree: Tree,
+    pub(super) xattrs: Attributes<Attribute, Vec<Attribute>>,
     /// What is not a directory, in the order of the first path: so lie inodes, and so lies data.
     pub(super) leaves: Vec<Node>,
     /// Directories, each behind those in it: listings point at the inodes of what they list.
@@ -21,7 +24,7 @@ pub struct Image {
 }
 
 impl Image {
-    pub(super) fn new(options: Options, tree: Tree) -> Result<Image, Error> {
+    pub(super) fn new(format: Squashfs, tree: Tree) -> Result<Image, Error> {
         let mut numbers = vec![0; tree.nodes.len()];
         let (leaves, directories) = visit(&tree);
         for (node, number) in leaves.iter().chain(&directories).zip(1..) {
@@ -34,7 +37,9 @@ impl Image {
         if ids.len() > usize::from(u16::MAX) {
             return Err(Error::TooManyOwners { n_owners: ids.len() });
         }
-        Ok(Image { options, tree, leaves, directories, numbers, ids: ids.into_iter().collect() })
+        let Squashfs { options, xattrs } = format;
+        let ids = ids.into_iter().collect();
+        Ok(Image { options, tree, xattrs, leaves, directories, numbers, ids })
     }
 
     /// Returns the number of a node's inode.

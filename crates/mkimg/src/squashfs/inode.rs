@@ -6,7 +6,7 @@ use super::error::Error;
 use super::format::NONE;
 use super::image::Image;
 use super::plan::FragmentPlace;
-use super::tree::{self, Node, ROOT};
+use crate::tree::{self, Node, ROOT, Timestamp};
 
 /// The types of the short forms. The long one of each is [`LONG`] more.
 pub(super) const DIRECTORY: u16 = 1;
@@ -44,6 +44,16 @@ pub(super) struct Listing {
     pub(super) marks: Vec<(Mark, u32)>,
 }
 
+/// Returns a time as squashfs has it, or the nearest that it has.
+fn seconds(time: Timestamp) -> u32 {
+    u32::try_from(time.seconds().max(0)).unwrap_or(u32::MAX)
+}
+
+/// Returns a device's number as the kernel's `new_encode_dev` has it.
+fn device_number(major: u16, minor: u32) -> u32 {
+    minor & 0xff | u32::from(major) << 8 | (minor & !0xff) << 12
+}
+
 impl Image {
     /// Returns the basic type of a node's inode.
     pub(super) fn kind(&self, node: Node) -> u16 {
@@ -51,11 +61,16 @@ impl Image {
             tree::Content::Directory(_) => DIRECTORY,
             tree::Content::File { .. } => FILE,
             tree::Content::Symlink(_) => SYMLINK,
-            tree::Content::BlockDevice(_) => BLOCK_DEVICE,
-            tree::Content::CharDevice(_) => CHAR_DEVICE,
+            tree::Content::BlockDevice { .. } => BLOCK_DEVICE,
+            tree::Content::CharDevice { .. } => CHAR_DEVICE,
             tree::Content::Fifo => FIFO,
             tree::Content::Socket => SOCKET,
         }
+    }
+
+    /// Returns the place of a node's set of attributes, if it has any.
+    fn attributes(&self, node: Node) -> Option<u32> {
+        self.xattrs.get(self.tree.nodes[node.index()].attributes).map(|(place, _)| place)
     }
 
     fn put_header(&self, bytes: &mut Vec<u8>, node: Node, is_long: bool) {
@@ -64,14 +79,14 @@ impl Image {
         bytes.put_u16(metadata.mode);
         bytes.put_u16(self.id_place(metadata.uid));
         bytes.put_u16(self.id_place(metadata.gid));
-        bytes.put_u32(metadata.mtime);
+        bytes.put_u32(seconds(metadata.mtime));
         bytes.put_u32(self.number(node));
     }
 
     /// Appends the inode of what is not a directory; `laid` and `sizes` are of a file.
     pub(super) fn put_leaf(&self, bytes: &mut Vec<u8>, node: Node, laid: &Laid, sizes: &[u32]) {
         let declared = &self.tree.nodes[node.index()];
-        let xattrs = self.tree.xattrs(declared);
+        let xattrs = self.attributes(node);
         if let tree::Content::File { size } = declared.content {
             return self.put_file(bytes, node, size, laid, sizes);
         }
@@ -83,7 +98,9 @@ impl Image {
                 bytes.put_u32(target.len() as u32);
                 bytes.extend_from_slice(target);
             }
-            tree::Content::BlockDevice(number) | tree::Content::CharDevice(number) => bytes.put_u32(number),
+            tree::Content::BlockDevice { major, minor } | tree::Content::CharDevice { major, minor } => {
+                bytes.put_u32(device_number(major, minor));
+            }
             tree::Content::Fifo | tree::Content::Socket => {}
             tree::Content::File { .. } | tree::Content::Directory(_) => {
                 unreachable!("these have their own forms")
@@ -96,7 +113,7 @@ impl Image {
 
     fn put_file(&self, bytes: &mut Vec<u8>, node: Node, size: u64, laid: &Laid, sizes: &[u32]) {
         let declared = &self.tree.nodes[node.index()];
-        let xattrs = self.tree.xattrs(declared);
+        let xattrs = self.attributes(node);
         let short = (u32::try_from(laid.start).ok())
             .zip(u32::try_from(size).ok())
             .filter(|_| declared.links == 1 && laid.sparse == 0 && xattrs.is_none());
@@ -132,7 +149,7 @@ impl Image {
         node: Node,
         listing: &Listing,
     ) -> Result<(), Error> {
-        let xattrs = self.tree.xattrs(&self.tree.nodes[node.index()]);
+        let xattrs = self.attributes(node);
         let directory = self.tree.directory(node).expect("only directories come here");
         let links = directory.n_subdirectories.checked_add(2).ok_or(Error::TreeTooLarge)?;
         // The root is in nothing; its parent is a number that nobody has.

@@ -1,27 +1,26 @@
 //! Makes squashfs images of merged layers.
 
-use std::collections::BTreeMap;
-use std::io;
-
-use layer::{Extent, NodeId, NodeKind, Tree};
+use layer::Tree;
 
 use super::options::{Bcj, BlockSize, Compression, Dictionary, Fragments, Options};
-use super::tree::{Builder, Metadata, Node, ROOT};
+use super::tree::Builder;
 use super::write::default_threads;
 use crate::error::Error;
 use crate::files::Directory;
 use crate::sink::{GapSink, SparseFile};
 use crate::spec::{SquashfsCompression, SquashfsFragments, SquashfsSpec};
+use crate::tree::{HardLinks, Node};
 
 /// Writes the image that `spec` describes, on all processors.
 pub(crate) fn write(spec: &SquashfsSpec, directory: &Directory<'_>) -> Result<(), Error> {
     let tree = directory.merge(&spec.layers)?;
     let options = options(spec)?;
-    let output = directory.create(&spec.output)?;
-    let mut sink = SparseFile::new(&output.file);
-    write_squashfs(&tree, options, default_threads(), &mut sink)
-        .map_err(|source| Error::Squashfs { path: output.path.clone(), source })?;
-    sink.finish().map(drop).map_err(|source| output.error(source))
+    directory.produce(&spec.output, |output| {
+        let mut sink = SparseFile::new(&output.file);
+        write_squashfs(&tree, options, default_threads(), &mut sink)
+            .map_err(|source| Error::Squashfs { path: output.path.clone(), source })?;
+        sink.finish().map(drop).map_err(|source| output.error(source))
+    })
 }
 
 fn options(spec: &SquashfsSpec) -> Result<Options, Error> {
@@ -75,8 +74,7 @@ fn compression_name(compression: SquashfsCompression) -> &'static str {
 }
 
 /// Writes the file system that has everything in `tree`, on `n_threads` threads, which do not change it. The root
-/// belongs to root, has mode 755 and the file system's time. Times before 1970 become 1970, and those after 2106 the
-/// last second that there is.
+/// belongs to root, has mode 755 and the file system's time.
 pub fn write_squashfs(
     tree: &Tree,
     options: Options,
@@ -84,60 +82,7 @@ pub fn write_squashfs(
     sink: &mut dyn GapSink,
 ) -> Result<(), super::Error> {
     let mut builder = Builder::new(options)?;
-    let mut directories: BTreeMap<&[u8], Node> = BTreeMap::new();
-    let mut nodes: BTreeMap<NodeId, Node> = BTreeMap::new();
-    // By handle; what is no file has none.
-    let mut extents: Vec<Option<Extent>> = vec![None];
-    for item in tree.items() {
-        let parent = match item.path.parent_bytes() {
-            Some(parent) => directories[parent],
-            None => ROOT,
-        };
-        let name = item.path.file_name();
-        if item.is_further_link() {
-            builder.link(parent, name, nodes[&item.id])?;
-            continue;
-        }
-        let metadata = &item.node.metadata;
-        let mtime = metadata.mtime.clamp(0, u32::MAX.into());
-        let inode = Metadata {
-            mode: u16::try_from(metadata.mode).expect("a tree's modes have twelve bits"),
-            uid: metadata.uid,
-            gid: metadata.gid,
-            mtime: u32::try_from(mtime).expect("it was brought into the range"),
-        };
-        let mut extent = None;
-        let node = match &item.node.kind {
-            NodeKind::Directory => {
-                let node = builder.directory(parent, name, inode)?;
-                directories.insert(item.path.as_bytes(), node);
-                node
-            }
-            NodeKind::File(contents) => {
-                extent = Some(*contents);
-                builder.file(parent, name, inode, contents.size)?
-            }
-            NodeKind::Symlink { target } => builder.symlink(parent, name, inode, target)?,
-            NodeKind::CharDevice { major, minor } => {
-                builder.char_device(parent, name, inode, (*major, *minor))?
-            }
-            NodeKind::BlockDevice { major, minor } => {
-                builder.block_device(parent, name, inode, (*major, *minor))?
-            }
-            NodeKind::Fifo => builder.fifo(parent, name, inode)?,
-        };
-        extents.push(extent);
-        if !metadata.xattrs.is_empty() {
-            builder.set_xattrs(node, &metadata.xattrs)?;
-        }
-        if item.node.links > 1 {
-            nodes.insert(item.id, node);
-        }
-    }
-    let image = builder.seal()?;
-    let read = |node: Node, offset: u64, buffer: &mut [u8]| -> io::Result<()> {
-        let extent = extents[node.index()].expect("only files have contents");
-        tree.read_content_at(extent, buffer, offset)
-    };
-    image.write(&read, n_threads, sink).map(drop)
+    let contents = builder.declare(tree, HardLinks::Kept, Builder::set_xattrs)?;
+    let read = |node: Node, offset: u64, buffer: &mut [u8]| contents.read(node, offset, buffer);
+    builder.seal()?.write(&read, n_threads, sink).map(drop)
 }

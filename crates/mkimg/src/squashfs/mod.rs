@@ -41,6 +41,8 @@ pub use inode::{Content, Inode};
 pub use layers::write_squashfs;
 pub use options::{Bcj, BlockSize, Compression, Dictionary, Fragments, Level, Options};
 pub use read::{File, Reader};
-pub use tree::{Builder, Metadata, Node, ROOT};
+pub use tree::{Builder, Squashfs};
 pub use walk::{DirectoryEntry, Visit};
 pub use write::{Contents, default_threads};
+
+pub use crate::tree::{Metadata, Node, ROOT, Timestamp};

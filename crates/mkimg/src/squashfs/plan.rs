@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::image::Image;
 use super::options::Fragments;
-use super::tree::Node;
+use crate::tree::Node;
 
 /// A part of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,10 +16,10 @@ use super::output::Output;
 use super::pack::{Packer, Purpose};
 use super::plan::{Block, Blocks, FragmentPacker};
 use super::table::{Table, pack_block, write_indexed};
-use super::tree::Node;
 use super::xattr;
 use crate::GapSink;
 use crate::pipeline::in_order;
+use crate::tree::Node;
 
 /// Gives the contents of files, to several threads at once.
 pub trait Contents: Sync {
@@ -133,7 +133,7 @@ impl Image {
         };
         let ids: Vec<u8> = self.ids.iter().flat_map(|id| id.to_le_bytes()).collect();
         let id_table = write_indexed(&mut packer, &mut output, &ids)?;
-        let xattr_table = match &self.tree.xattr_sets[..] {
+        let xattr_table = match self.xattrs.sets() {
             [] => NOWHERE,
             sets => xattr::write(&mut packer, &mut output, sets)?,
         };

@@ -1,20 +1,41 @@
 //! Trees whose contents are in memory, and what makes images of them.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 
-use mkimg::ext4::{BlockSize, Builder, Error, Image, Metadata, Node, Options, ROOT, Reader, Size, Timestamp};
-use mkimg::{MemorySink, SparseFile};
+use mkimg::Sink;
+use mkimg::ext4::{
+    BlockSize, Builder, Error, Ext4, Image, Metadata, Node, Options, ROOT, Reader, Size, Timestamp,
+};
+
+#[path = "../shared/tree.rs"]
+pub(crate) mod shared;
+
+#[path = "../shared/sealed.rs"]
+mod sealed;
+
+use shared::Contents;
+
+#[path = "../shared/random.rs"]
+pub(crate) mod random;
+
+pub(crate) use shared::{mode, noise, scratch};
 
 pub(crate) const EPOCH: i64 = 1_700_000_000;
 pub(crate) const MIB: u64 = 1 << 20;
 
-/// A builder and the contents of its files.
-pub(crate) struct Tree {
-    pub(crate) builder: Builder,
-    contents: BTreeMap<Node, Vec<u8>>,
+pub(crate) type Tree = shared::Tree<Ext4>;
+pub(crate) type Sealed = sealed::Sealed<Image>;
+
+impl sealed::Image for Image {
+    fn size(&self) -> u64 {
+        self.size()
+    }
+
+    fn write(&self, contents: &Contents, sink: &mut dyn Sink) {
+        self.write(&mut |node, offset, buffer| contents.read(node, offset, buffer), sink).unwrap();
+    }
 }
 
 pub(crate) fn options(block_size: BlockSize, size: Size) -> Options {
@@ -25,63 +46,15 @@ pub(crate) fn options(block_size: BlockSize, size: Size) -> Options {
     options
 }
 
-/// Metadata of root's with this mode, a while after the epoch.
-pub(crate) fn mode(mode: u16) -> Metadata {
-    Metadata { mode, uid: 0, gid: 0, mtime: Timestamp::new(EPOCH + 5, 123_456_789).unwrap() }
-}
-
-/// Bytes that are not all the same and depend on the seed.
-pub(crate) fn noise(length: usize, seed: u32) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
-    let next = |_| {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        state as u8
-    };
-    (0..length).map(next).collect()
-}
-
 impl Tree {
     pub(crate) fn new(options: Options) -> Tree {
-        Tree { builder: Builder::new(options).unwrap(), contents: BTreeMap::new() }
-    }
-
-    pub(crate) fn directory(&mut self, parent: Node, name: &str) -> Node {
-        self.builder.directory(parent, name.as_bytes(), mode(0o755)).unwrap()
-    }
-
-    pub(crate) fn file(&mut self, parent: Node, name: &str, content: Vec<u8>) -> Node {
-        self.file_with(parent, name.as_bytes(), mode(0o644), content)
-    }
-
-    pub(crate) fn file_with(
-        &mut self,
-        parent: Node,
-        name: &[u8],
-        metadata: Metadata,
-        content: Vec<u8>,
-    ) -> Node {
-        let node = self.builder.file(parent, name, metadata, content.len() as u64).unwrap();
-        self.contents.insert(node, content);
-        node
+        Tree::of(Builder::new(options).unwrap(), [mode(0).mtime; 2])
     }
 
     pub(crate) fn sparse(&mut self, parent: Node, name: &str, content: Vec<u8>, data: &[Range<u64>]) -> Node {
-        self.sparse_with(parent, name.as_bytes(), mode(0o644), content, data)
-    }
-
-    pub(crate) fn sparse_with(
-        &mut self,
-        parent: Node,
-        name: &[u8],
-        metadata: Metadata,
-        content: Vec<u8>,
-        data: &[Range<u64>],
-    ) -> Node {
-        let node = self.builder.sparse_file(parent, name, metadata, content.len() as u64, data).unwrap();
-        self.contents.insert(node, content);
-        node
+        let size = content.len() as u64;
+        let node = self.builder.sparse_file(parent, name.as_bytes(), mode(0o644), size, data).unwrap();
+        self.fill(node, content)
     }
 
     pub(crate) fn xattrs(&mut self, node: Node, xattrs: &[(&str, &[u8])]) {
@@ -99,41 +72,6 @@ impl Tree {
     }
 }
 
-/// An image and the contents of its files.
-pub(crate) struct Sealed {
-    pub(crate) image: Image,
-    contents: BTreeMap<Node, Vec<u8>>,
-}
-
-impl Sealed {
-    pub(crate) fn write(&self, sink: &mut dyn mkimg::Sink) {
-        let mut read = |node: Node, offset: u64, buffer: &mut [u8]| {
-            let content = &self.contents[&node];
-            let start = usize::try_from(offset).unwrap();
-            buffer.copy_from_slice(&content[start..start + buffer.len()]);
-            Ok(())
-        };
-        self.image.write(&mut read, sink).unwrap();
-    }
-
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        let mut sink = MemorySink::default();
-        self.write(&mut sink);
-        let bytes = sink.into_bytes();
-        assert_eq!(bytes.len() as u64, self.image.size());
-        bytes
-    }
-
-    /// Writes the image into a new sparse file.
-    pub(crate) fn save(&self, path: &Path) -> File {
-        let file = File::create_new(path).unwrap();
-        let mut sink = SparseFile::new(&file);
-        self.write(&mut sink);
-        assert_eq!(sink.finish().unwrap(), self.image.size());
-        File::open(path).unwrap()
-    }
-}
-
 /// Opens and checks an image in memory.
 #[track_caller]
 pub(crate) fn read(bytes: Vec<u8>) -> Reader<Vec<u8>> {
@@ -146,11 +84,6 @@ pub(crate) fn read(bytes: Vec<u8>) -> Reader<Vec<u8>> {
 mod tool;
 
 pub(crate) use tool::tool;
-
-/// A directory for images, next to everything else that is built.
-pub(crate) fn scratch() -> tempfile::TempDir {
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
-}
 
 /// Says what `e2fsck` says unless it finds nothing to complain about.
 #[track_caller]

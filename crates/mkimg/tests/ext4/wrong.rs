@@ -12,9 +12,10 @@ fn builder() -> Builder {
 }
 
 #[track_caller]
-fn check(declare: impl FnOnce(&mut Builder) -> Result<(), Error>, expected: &str) {
+fn check<E: Into<Error>>(declare: impl FnOnce(&mut Builder) -> Result<(), E>, expected: &str) {
     let mut builder = builder();
-    let error = declare(&mut builder).and_then(|()| builder.seal().map(drop)).unwrap_err();
+    let declared = declare(&mut builder).map_err(Into::into);
+    let error = declared.and_then(|()| builder.seal().map(drop)).unwrap_err();
     assert_eq!(error.to_string(), expected);
 }
 

@@ -6,7 +6,7 @@ use mkimg::fat::{Kind, Node, Options, ROOT, Reader, Size};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::support::{Tree, noise, options, scratch, tool};
+use crate::support::{Tree, aged, noise, options, scratch, tool};
 
 #[derive(Debug, Clone)]
 struct Declaration {
@@ -59,7 +59,7 @@ fn declare(tree: &mut Tree, declarations: &[Declaration]) -> BTreeMap<String, Op
         }
         let content = match length {
             None => {
-                let node = tree.builder.directory(parent, name.as_bytes(), *mtime);
+                let node = tree.builder.directory(parent, name.as_bytes(), aged(*mtime)).unwrap();
                 directories.push((node, path.clone()));
                 None
             }

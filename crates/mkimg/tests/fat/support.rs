@@ -1,11 +1,17 @@
 //! Trees whose contents are in memory, and what makes images of them.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::path::Path;
+use mkimg::Sink;
+use mkimg::fat::{Builder, Error, Fat, Image, Kind, Metadata, Node, Options, ROOT, Reader, Size, Timestamp};
 
-use mkimg::fat::{Builder, Error, Image, Kind, Node, Options, ROOT, Reader, Size};
-use mkimg::{MemorySink, Sink, SparseFile};
+#[path = "../shared/tree.rs"]
+pub(crate) mod shared;
+
+#[path = "../shared/sealed.rs"]
+mod sealed;
+
+use shared::Contents;
+
+pub(crate) use shared::{noise, scratch};
 
 #[path = "../tool/mod.rs"]
 mod tool;
@@ -15,10 +21,22 @@ pub(crate) use tool::tool;
 pub(crate) const EPOCH: i64 = 1_700_000_001;
 pub(crate) const MIB: u64 = 1 << 20;
 
-/// A builder and the contents of its files.
-pub(crate) struct Tree {
-    pub(crate) builder: Builder,
-    contents: BTreeMap<Node, Vec<u8>>,
+pub(crate) type Tree = shared::Tree<Fat>;
+pub(crate) type Sealed = sealed::Sealed<Image>;
+
+impl sealed::Image for Image {
+    fn size(&self) -> u64 {
+        self.size()
+    }
+
+    fn write(&self, contents: &Contents, sink: &mut dyn Sink) {
+        self.write(&mut |node, offset, buffer| contents.read(node, offset, buffer), sink).unwrap();
+    }
+}
+
+/// Metadata of what is `mtime` seconds old.
+pub(crate) fn aged(mtime: i64) -> Metadata {
+    Metadata { mtime: Timestamp::saturating(mtime), ..Metadata::default() }
 }
 
 pub(crate) fn options(size: Size) -> Options {
@@ -27,35 +45,13 @@ pub(crate) fn options(size: Size) -> Options {
     options
 }
 
-/// Bytes that are not all the same and depend on the seed.
-pub(crate) fn noise(length: usize, seed: u32) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
-    let next = |_| {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        state as u8
-    };
-    (0..length).map(next).collect()
-}
-
 impl Tree {
     pub(crate) fn new(options: Options) -> Tree {
-        Tree { builder: Builder::new(options).unwrap(), contents: BTreeMap::new() }
-    }
-
-    pub(crate) fn directory(&mut self, parent: Node, name: &str) -> Node {
-        self.builder.directory(parent, name.as_bytes(), EPOCH + 60)
-    }
-
-    pub(crate) fn file(&mut self, parent: Node, name: &str, content: Vec<u8>) -> Node {
-        self.file_of(parent, name, EPOCH + 5, content)
+        Tree::of(Builder::new(options).unwrap(), [EPOCH + 60, EPOCH + 5].map(Timestamp::saturating))
     }
 
     pub(crate) fn file_of(&mut self, parent: Node, name: &str, mtime: i64, content: Vec<u8>) -> Node {
-        let node = self.builder.file(parent, name.as_bytes(), mtime, content.len() as u64);
-        self.contents.insert(node, content);
-        node
+        self.file_with(parent, name.as_bytes(), aged(mtime), content)
     }
 
     pub(crate) fn seal(self) -> Result<Sealed, Error> {
@@ -68,51 +64,12 @@ impl Tree {
     }
 }
 
-/// An image and the contents of its files.
-pub(crate) struct Sealed {
-    pub(crate) image: Image,
-    contents: BTreeMap<Node, Vec<u8>>,
-}
-
-impl Sealed {
-    pub(crate) fn write(&self, sink: &mut dyn Sink) {
-        let mut read = |node: Node, offset: u64, buffer: &mut [u8]| {
-            let content = &self.contents[&node];
-            let start = usize::try_from(offset).unwrap();
-            buffer.copy_from_slice(&content[start..start + buffer.len()]);
-            Ok(())
-        };
-        self.image.write(&mut read, sink).unwrap();
-    }
-
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        let mut sink = MemorySink::default();
-        self.write(&mut sink);
-        let bytes = sink.into_bytes();
-        assert_eq!(bytes.len() as u64, self.image.size());
-        bytes
-    }
-
-    /// Writes the image into a new sparse file.
-    pub(crate) fn save(&self, path: &Path) {
-        let file = File::create_new(path).unwrap();
-        let mut sink = SparseFile::new(&file);
-        self.write(&mut sink);
-        assert_eq!(sink.finish().unwrap(), self.image.size());
-    }
-}
-
 /// Opens and checks an image in memory.
 #[track_caller]
 pub(crate) fn read(bytes: Vec<u8>) -> Reader<Vec<u8>> {
     let reader = Reader::open(bytes).unwrap();
     reader.check().unwrap();
     reader
-}
-
-/// A directory for images, next to everything else that is built.
-pub(crate) fn scratch() -> tempfile::TempDir {
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
 /// A tree with one of everything, in the smallest image of a kind.

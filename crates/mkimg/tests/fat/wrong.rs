@@ -2,7 +2,7 @@
 
 use mkimg::fat::{Builder, Chs, Kind, Options, ROOT, Size};
 
-use crate::support::{MIB, Tree, options};
+use crate::support::{MIB, Tree, aged, options};
 
 #[track_caller]
 fn check(tree: Tree, expected: &str) {
@@ -13,14 +13,14 @@ fn check(tree: Tree, expected: &str) {
 fn everything_that_fat_has_not_is_listed() {
     let mut tree = Tree::new(options(Size::Fixed(MIB)));
     let etc = tree.directory(ROOT, "etc");
-    tree.builder.unfit(etc, b"localtime", "symbolic links");
-    tree.builder.unfit(ROOT, b"null", "devices");
+    tree.builder.symlink(etc, b"localtime", aged(0), b"UTC").unwrap();
+    tree.builder.char_device(ROOT, b"null", aged(0), (1, 3)).unwrap();
     for name in ["Readme", "README", "a:b", "dot.", "good"] {
         tree.file(etc, name, Vec::new());
     }
-    tree.builder.file(etc, b"\xff", 0, 0);
-    tree.builder.file(ROOT, b"huge", 0, 1 << 32);
-    tree.builder.file(ROOT, "ä".repeat(256).as_bytes(), 0, 0);
+    tree.builder.file(etc, b"\xff", aged(0), 0).unwrap();
+    tree.builder.file(ROOT, b"huge", aged(0), 1 << 32).unwrap();
+    tree.builder.file(ROOT, "ä".repeat(256).as_bytes(), aged(0), 0).unwrap();
     let long = "ä".repeat(256);
     check(
         tree,
@@ -68,7 +68,7 @@ fn sizes_that_do_not_suit() {
     check(empty(with(Some(Kind::Fat12), 1 << 30)), "1073741824 bytes are too large for FAT12");
     check(empty(with(None, 1 << 50)), "1125899906842624 bytes are too large for a FAT file system");
     let mut tree = empty(Options { kind: Some(Kind::Fat12), ..options(Size::Fit { slack: 0 }) });
-    tree.builder.file(ROOT, b"large", 0, 1 << 30);
+    tree.builder.file(ROOT, b"large", aged(0), 1 << 30).unwrap();
     check(tree, "no size suits FAT12 with these contents");
 }
 

@@ -1,6 +1,6 @@
 //! What images say, and what they are, to the byte.
 
-use mkimg::squashfs::{BlockSize, Compression, Fragments, Options, ROOT};
+use mkimg::squashfs::{BlockSize, Compression, Fragments, Options, ROOT, Timestamp};
 use sha2::{Digest, Sha256};
 
 use crate::support::{Tree, all_fragments, compressions, dump, everything, mode, options, read};
@@ -74,7 +74,7 @@ fn every_change_shows() {
         |options, _, _, _| options.block_size = BlockSize::from_bytes(8192).unwrap(),
         |options, _, _, _| options.compression = Compression::gzip(Some(1)).unwrap(),
         |_, metadata, _, _| metadata.mode = 0o645,
-        |_, metadata, _, _| metadata.mtime += 1,
+        |_, metadata, _, _| metadata.mtime = Timestamp::saturating(metadata.mtime.seconds() + 1),
         |_, metadata, _, _| metadata.uid = 1,
         |_, metadata, _, _| metadata.gid = 2,
         |_, _, content, _| content[0] = b'C',

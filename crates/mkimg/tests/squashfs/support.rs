@@ -1,20 +1,25 @@
 //! Trees whose contents are in memory, and what makes images of them.
 
-use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 
 use mkimg::MemorySink;
-use mkimg::squashfs::{Bcj, Builder, Compression, Digests, Fragments, Metadata, Node, Options, ROOT, Reader};
+use mkimg::squashfs::{
+    Bcj, Builder, Compression, Digests, Fragments, Metadata, Node, Options, ROOT, Reader, Squashfs, Timestamp,
+};
+
+#[path = "../shared/tree.rs"]
+pub(crate) mod shared;
+
+#[path = "../shared/random.rs"]
+pub(crate) mod random;
+
+pub(crate) use shared::{mode, noise, scratch};
 
 pub(crate) const EPOCH: u32 = 1_700_000_000;
 
-/// A builder and the contents of its files.
-pub(crate) struct Tree {
-    pub(crate) builder: Builder,
-    contents: BTreeMap<Node, Vec<u8>>,
-}
+pub(crate) type Tree = shared::Tree<Squashfs>;
 
 /// One of each compressor, with options that are stored.
 pub(crate) fn compressions() -> [Compression; 5] {
@@ -34,23 +39,6 @@ pub(crate) fn options(compression: Compression) -> Options {
     }
 }
 
-/// Metadata of root's with this mode, a while after the epoch.
-pub(crate) fn mode(mode: u16) -> Metadata {
-    Metadata { mode, uid: 0, gid: 0, mtime: EPOCH + 5 }
-}
-
-/// Bytes that are not all the same and depend on the seed.
-pub(crate) fn noise(length: usize, seed: u32) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
-    let next = |_| {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        state as u8
-    };
-    (0..length).map(next).collect()
-}
-
 /// Text that compresses, but not to nothing.
 pub(crate) fn text(length: usize, seed: u32) -> Vec<u8> {
     noise(length, seed).iter().map(|byte| b"etaoinshrdlu \n"[usize::from(*byte) % 14]).collect()
@@ -58,27 +46,7 @@ pub(crate) fn text(length: usize, seed: u32) -> Vec<u8> {
 
 impl Tree {
     pub(crate) fn new(options: Options) -> Tree {
-        Tree { builder: Builder::new(options).unwrap(), contents: BTreeMap::new() }
-    }
-
-    pub(crate) fn directory(&mut self, parent: Node, name: &str) -> Node {
-        self.builder.directory(parent, name.as_bytes(), mode(0o755)).unwrap()
-    }
-
-    pub(crate) fn file(&mut self, parent: Node, name: &str, content: Vec<u8>) -> Node {
-        self.file_with(parent, name.as_bytes(), mode(0o644), content)
-    }
-
-    pub(crate) fn file_with(
-        &mut self,
-        parent: Node,
-        name: &[u8],
-        metadata: Metadata,
-        content: Vec<u8>,
-    ) -> Node {
-        let node = self.builder.file(parent, name, metadata, content.len() as u64).unwrap();
-        self.contents.insert(node, content);
-        node
+        Tree::of(Builder::new(options).unwrap(), [mode(0).mtime; 2])
     }
 
     pub(crate) fn xattrs(&mut self, node: Node, xattrs: &[(&str, &[u8])]) {
@@ -89,11 +57,7 @@ impl Tree {
     pub(crate) fn bytes_on(self, n_threads: usize) -> Vec<u8> {
         let image = self.builder.seal().unwrap();
         let contents = self.contents;
-        let read = |node: Node, offset: u64, buffer: &mut [u8]| {
-            let start = usize::try_from(offset).unwrap();
-            buffer.copy_from_slice(&contents[&node][start..start + buffer.len()]);
-            Ok(())
-        };
+        let read = |node: Node, offset: u64, buffer: &mut [u8]| contents.read(node, offset, buffer);
         let mut sink = MemorySink::default();
         let size = image.write(&read, n_threads, &mut sink).unwrap();
         let bytes = sink.into_bytes();
@@ -130,11 +94,6 @@ pub(crate) fn content(reader: &Reader<Vec<u8>>, path: &str) -> Vec<u8> {
 
 #[path = "../skip/mod.rs"]
 mod skip;
-
-/// A directory for images, next to everything else that is built.
-pub(crate) fn scratch() -> tempfile::TempDir {
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
-}
 
 /// Runs a tool of squashfs-tools and returns what it said, or nothing if there is none to run.
 #[track_caller]
@@ -197,7 +156,9 @@ pub(crate) fn everything(options: Options) -> Tree {
     let fifo = tree.builder.fifo(dev, b"pipe", mode(0o600)).unwrap();
     tree.xattrs(fifo, &[("security.label", b"label")]);
     tree.builder.socket(dev, b"log", mode(0o666)).unwrap();
-    tree.builder.directory(ROOT, b"old\xff\x01", Metadata { mtime: 0, ..mode(0o7777) }).unwrap();
+    tree.builder
+        .directory(ROOT, b"old\xff\x01", Metadata { mtime: Timestamp::default(), ..mode(0o7777) })
+        .unwrap();
     let many = tree.directory(ROOT, "many");
     for index in 0..1000 {
         tree.file(many, &format!("file number {index}"), vec![index as u8; index % 7]);

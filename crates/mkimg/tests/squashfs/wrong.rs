@@ -11,8 +11,8 @@ fn builder() -> Builder {
 }
 
 #[track_caller]
-fn check<T>(result: Result<T, Error>, expected: &str) {
-    let error = result.err().expect("it is refused");
+fn check<T, E: Into<Error>>(result: Result<T, E>, expected: &str) {
+    let error: Error = result.err().expect("it is refused").into();
     assert_eq!(error.to_string(), expected);
 }
 
