@@ -9,9 +9,10 @@ use layer::Layer;
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
-use crate::{cpio, disk, ext4, fat, lz4, squashfs, vdisk};
+use crate::{cpio, disk, ext4, fat, lz4, pe, squashfs, vdisk, verity};
 
-/// Writes a description of the layer, cpio archive (compressed or not), file system, disk or virtual disk at `path`.
+/// Writes a description of the layer, cpio archive (compressed or not), file system, disk, virtual disk, program for
+/// firmware or hash tree at `path`.
 ///
 /// Contents appear as the first sixteen digits of their SHA-256.
 pub fn dump(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
@@ -23,6 +24,12 @@ pub fn dump(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
     let kind = vdisk::recognize_file(&file);
     if let Some(kind) = kind.map_err(|source| Error::ReadVirtualDisk { path: path.to_path_buf(), source })? {
         return dump_virtual_disk(path, kind, file, out);
+    }
+    if start.starts_with(b"MZ") {
+        return dump_pe(path, out);
+    }
+    if start.starts_with(verity::MAGIC) {
+        return dump_verity(path, file, out);
     }
     let has_boot_sector = start.get(510..512) == Some(&[0x55, 0xaa]);
     if has_boot_sector && disk::is_gpt(&file).map_err(read_error)? {
@@ -138,6 +145,20 @@ fn dump_virtual_disk(path: &Path, kind: vdisk::Kind, file: File, out: &mut dyn W
         let disk = disk::Reader::open(reader).and_then(|reader| reader.dump());
         text += &disk.map_err(|source| Error::ReadDisk { path: path.to_path_buf(), source })?;
     }
+    out.write_all(text.as_bytes())
+        .map_err(|source: io::Error| Error::Write { path: "standard output".into(), source })
+}
+
+fn dump_pe(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
+    let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
+    let text = pe::dump(&bytes).map_err(|source| Error::ReadPe { path: path.to_path_buf(), source })?;
+    out.write_all(text.as_bytes())
+        .map_err(|source: io::Error| Error::Write { path: "standard output".into(), source })
+}
+
+fn dump_verity(path: &Path, file: File, out: &mut dyn Write) -> Result<(), Error> {
+    let text =
+        verity::dump(&file, 0).map_err(|source| Error::ReadVerity { path: path.to_path_buf(), source })?;
     out.write_all(text.as_bytes())
         .map_err(|source: io::Error| Error::Write { path: "standard output".into(), source })
 }

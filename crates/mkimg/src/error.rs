@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use layer::{BuildError, EntryPath, PlainError, ReadError, ResolveError, TreeError, WriteError};
 
 use crate::device_tree::compile;
-use crate::{accounts, cpio, disk, ext4, fat, modules, squashfs, vdisk};
+use crate::{accounts, cpio, disk, efi_variables, ext4, fat, modules, sign, squashfs, uki, vdisk, verity};
 
 /// A specification could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -287,8 +287,104 @@ pub enum Error {
     /// A layer could not be written as plain files.
     #[error(transparent)]
     Plain(#[from] PlainError),
+    /// A file that should be text.
+    #[error("`{path}` is not text in UTF-8")]
+    NotText {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The image cannot be made.
+    #[error("could not make the unified kernel image `{path}`")]
+    Uki {
+        /// The image's file.
+        path: PathBuf,
+        /// Why.
+        source: uki::BuildError,
+    },
+    /// A program that was just made cannot be read: our bug.
+    #[error("could not read what was made")]
+    OwnProgram(#[source] sign::SignError),
+    /// A key or a certificate that cannot sign.
+    #[error("could not use the key and the certificate")]
+    Key(#[source] sign::KeyError),
+    /// A program that cannot be signed.
+    #[error("could not sign `{path}`")]
+    Sign {
+        /// The program.
+        path: PathBuf,
+        /// Why not.
+        source: sign::SignError,
+    },
+    /// What looked like a program is none.
+    #[error("could not read the program `{path}`")]
+    ReadPe {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: sign::SignError,
+    },
+    /// Modules of GRUB that the environment should have.
+    #[error("there is no GRUB for `{format}`: no `{path}`")]
+    NoGrub {
+        /// What it should be for.
+        format: &'static str,
+        /// What was looked for.
+        path: PathBuf,
+        /// The package that has it.
+        package: &'static str,
+    },
+    /// A module that GRUB does not have.
+    #[error("GRUB for `{format}` has no module `{module}`")]
+    NoGrubModule {
+        /// What it is for.
+        format: &'static str,
+        /// What was asked for.
+        module: String,
+        /// The most similar names.
+        similar: Vec<String>,
+    },
+    /// GRUB could not be made.
+    #[error("`{program}` failed:\n{}", .said.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n"))]
+    Program {
+        /// The program.
+        program: &'static str,
+        /// What it said.
+        said: Vec<String>,
+    },
+    /// Variables cannot be added.
+    #[error("could not add keys to the variables of `{path}`")]
+    Variables {
+        /// The template.
+        path: PathBuf,
+        /// Why not.
+        source: efi_variables::Error,
+    },
+    /// A certificate that cannot be enrolled.
+    #[error("could not use the certificate `{path}`")]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: sign::KeyError,
+    },
+    /// A hash tree cannot be made.
+    #[error("could not make the hash tree of `{path}`")]
+    Verity {
+        /// The image.
+        path: PathBuf,
+        /// Why not.
+        source: verity::Error,
+    },
+    /// A hash tree is not that of its image, or damaged.
+    #[error("could not read the hash tree `{path}`")]
+    ReadVerity {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: verity::ReadError,
+    },
     /// Nobody knows what this is.
-    #[error("`{path}` is no layer, archive, file system or disk")]
+    #[error("`{path}` is no layer, archive, file system, disk or program")]
     UnknownFormat {
         /// The file.
         path: PathBuf,
@@ -399,6 +495,15 @@ impl Error {
             Error::ReadVirtualDisk { source: vdisk::ReadError::NoBase { .. }, .. } => {
                 Some("give the other disk, or make one of both with `qemu-img convert`".to_owned())
             }
+            Error::Uki { source, .. } => source.help(),
+            Error::Key(error) | Error::Certificate { source: error, .. } => error.help(),
+            Error::NoGrub { package, .. } => {
+                Some(format!("add the package `{package}` to the environment, or name the one that has it there"))
+            }
+            Error::NoGrubModule { similar, .. } if !similar.is_empty() => {
+                Some(format!("there is {}", quoted(similar)))
+            }
+            Error::Variables { source, .. } => source.help(),
             _ => None,
         }
     }

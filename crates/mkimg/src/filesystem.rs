@@ -47,7 +47,7 @@ fn options(spec: &Ext4Spec, tree: &Tree) -> Result<Options, Error> {
 }
 
 /// Reads 32 hexadecimal digits, with or without the usual hyphens.
-fn uuid(text: &str) -> Result<[u8; 16], Error> {
+pub(crate) fn uuid(text: &str) -> Result<[u8; 16], Error> {
     let wrong = || Error::Uuid { text: text.to_owned() };
     let digits: Option<Vec<u8>> = text
         .chars()

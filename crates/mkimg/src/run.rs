@@ -12,7 +12,8 @@ use crate::error::Error;
 use crate::files::{Directory, Output};
 use crate::spec::{Compression, InitramfsSpec, ModulesSpec, Spec};
 use crate::{
-    cpio, device_tree, disk, extract, fat, filesystem, lz4, modules, overlay, squashfs, unpack, vdisk,
+    cpio, device_tree, disk, efi_variables, extract, fat, filesystem, grub, lz4, modules, overlay, sign,
+    squashfs, uki, unpack, vdisk, verity,
 };
 
 /// Reads the specification in the file `path`.
@@ -30,6 +31,11 @@ pub fn run(spec: &Spec, directory: &Path) -> Result<Vec<String>, Error> {
         Spec::Initramfs(spec) => return write_initramfs(spec, &directory),
         Spec::DeviceTree(spec) => return device_tree::write(spec, &directory),
         Spec::DeviceTreeSources(spec) => return device_tree::compile::write(spec, &directory),
+        Spec::Uki(spec) => return uki::write(spec, &directory),
+        Spec::Sign(spec) => return sign::run(spec, &directory),
+        Spec::Verity(spec) => return verity::write(spec, &directory),
+        Spec::Grub(spec) => return grub::write(spec, &directory),
+        Spec::EfiVariables(spec) => efi_variables::write(spec, &directory),
         Spec::Layer(spec) => overlay::write(spec, &directory),
         Spec::Tree(spec) => unpack::write(spec, &directory),
         Spec::Extract(spec) => extract::write(spec, &directory),

@@ -2,6 +2,7 @@
 //!
 //! Paths are relative to the step's working directory. A key that is not known is an error.
 
+mod boot;
 mod device_tree;
 mod formats;
 mod images;
@@ -9,6 +10,7 @@ mod squashfs;
 
 use std::collections::BTreeMap;
 
+pub use boot::{EfiVariablesSpec, GrubFormat, GrubSpec, SignSpec, UkiSpec, UkiText, VerityHash, VeritySpec};
 pub use device_tree::{DeviceTreeSourceSpec, DeviceTreeSourcesSpec, DeviceTreeSpec, RamdiskSpec};
 pub use formats::{
     BackingSpec, BlankSpec, ConvertSpec, FormatSpec, InputFormat, OverSpec, Qcow2Compression, VmdkAdapter,
@@ -50,6 +52,16 @@ pub enum Spec {
     Blank(BlankSpec),
     /// Writes a disk that lies over another one.
     Over(OverSpec),
+    /// Writes a unified kernel image.
+    Uki(UkiSpec),
+    /// Signs a program for firmware.
+    Sign(SignSpec),
+    /// Writes the hash tree of an image.
+    Verity(VeritySpec),
+    /// Makes GRUB, by programs of the environment.
+    Grub(GrubSpec),
+    /// Writes the variables of a firmware, with keys for Secure Boot.
+    EfiVariables(EfiVariablesSpec),
     /// Writes a device tree.
     DeviceTree(DeviceTreeSpec),
     /// Compiles device tree source, by programs of the environment.

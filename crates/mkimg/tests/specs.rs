@@ -353,7 +353,8 @@ fn a_fat_image_has_what_the_layers_have() {
 #[test]
 fn what_fails_leaves_nothing_behind() {
     let build = Build::new();
-    build.layer("root", r#"{"path":"a","type":"file","text":"a"},{"path":"A","type":"symlink","target":"a"}"#);
+    build
+        .layer("root", r#"{"path":"a","type":"file","text":"a"},{"path":"A","type":"symlink","target":"a"}"#);
     let uuids = r#""uuid":"00112233445566778899aabbccddeeff","hash_seed":"00112233445566778899aabbccddeeff""#;
     let image = r#""output":"out/image","epoch":7,"layers":["in/root.tar"]"#;
     for json in [

@@ -1,0 +1,61 @@
+//! What signatures of programs have that no other PKCS #7 has.
+
+use cms::content_info::{CmsVersion, ContentInfo};
+use cms::signed_data::{SignedData, SignerInfo};
+use der::asn1::{Any, ObjectIdentifier, OctetString};
+use der::{Decode, Reader, Sequence, SliceReader};
+use x509_cert::spki::AlgorithmIdentifierOwned;
+
+/// `SPC_INDIRECT_DATA_OBJID`: what is signed is the hash of something.
+pub(super) const INDIRECT_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.2.1.4");
+/// `SPC_PE_IMAGE_DATAOBJ`: which is a program.
+pub(super) const PE_IMAGE_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.2.1.15");
+pub(super) const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
+pub(super) const CONTENT_TYPE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.3");
+pub(super) const MESSAGE_DIGEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.4");
+pub(super) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+pub(super) const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
+
+/// The version of PKCS #7 in which its certificates are X.509 and its signers are named by their issuers.
+pub(super) const VERSION: CmsVersion = CmsVersion::V1;
+
+/// `SpcPeImageData` as everybody writes it: no flags, and the file that is no longer named, in DER.
+pub(super) const IMAGE_DATA: &[u8] = b"\x30\x25\x03\x01\x00\xa0\x20\xa2\x1e\x80\x1c\
+    \0<\0<\0<\0O\0b\0s\0o\0l\0e\0t\0e\0>\0>\0>";
+
+/// `SpcIndirectDataContent`.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub(super) struct IndirectData {
+    pub(super) data: TypedValue,
+    pub(super) message_digest: DigestInfo,
+}
+
+/// `SpcAttributeTypeAndOptionalValue`.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub(super) struct TypedValue {
+    pub(super) r#type: ObjectIdentifier,
+    pub(super) value: Any,
+}
+
+/// `DigestInfo`.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub(super) struct DigestInfo {
+    pub(super) algorithm: AlgorithmIdentifierOwned,
+    pub(super) digest: OctetString,
+}
+
+/// Reads PKCS #7, behind which there may be zeros.
+pub(super) fn signed_data(bytes: &[u8]) -> der::Result<SignedData> {
+    let mut reader = SliceReader::new(bytes)?;
+    let info = ContentInfo::decode(&mut reader)?;
+    if info.content_type != SIGNED_DATA {
+        return Err(der::ErrorKind::OidUnknown { oid: info.content_type }.at(reader.position()));
+    }
+    info.content.decode_as()
+}
+
+/// Returns the first value of a signed attribute.
+pub(super) fn attribute(signer: &SignerInfo, oid: ObjectIdentifier) -> Option<&Any> {
+    let attribute = signer.signed_attrs.as_ref()?.iter().find(|attribute| attribute.oid == oid)?;
+    attribute.values.get(0)
+}

@@ -1,0 +1,103 @@
+//! Variables of a firmware with keys in them.
+
+use mkimg::disk::Guid;
+use mkimg::efi_variables::{Certificates, Error, Store, Variable, enrol};
+use mkimg::sign::parse_certificate;
+
+use crate::support::CERTIFICATE;
+
+/// An empty volume, as OVMF's build makes it, of 64 KiB with a store of 32.
+fn template() -> Vec<u8> {
+    let mut bytes = vec![0xff; 64 << 10];
+    bytes[..72 + 28].fill(0);
+    let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+    put(16, &Guid::parse("fff12b8d-7696-4c8b-a985-2747075b4f50").unwrap().0);
+    put(32, &(64u64 << 10).to_le_bytes());
+    put(40, b"_FVH");
+    put(48, &72u16.to_le_bytes());
+    put(55, &[2]);
+    put(72, &Guid::parse("aaf32c78-947b-439a-a180-2e144ec37792").unwrap().0);
+    put(88, &((32u32 << 10) - 72).to_le_bytes());
+    put(92, &[0x5a, 0xfe]);
+    let sum = bytes[..72]
+        .chunks_exact(2)
+        .fold(0u16, |sum, word| sum.wrapping_add(u16::from_le_bytes([word[0], word[1]])));
+    bytes[50..52].copy_from_slice(&0u16.wrapping_sub(sum).to_le_bytes());
+    bytes
+}
+
+fn keys() -> Certificates {
+    let der = der::Encode::to_der(&parse_certificate(CERTIFICATE).unwrap()).unwrap();
+    Certificates {
+        platform_key: der.clone(),
+        exchange_keys: vec![der.clone()],
+        allowed: vec![der.clone(), der],
+        owner: Guid::parse("6f0f2b0a-6c0e-4c2b-9d0e-0d6f4d0c1a11").unwrap(),
+    }
+}
+
+#[test]
+fn keys_are_lists_of_certificates() {
+    let enrolled = enrol(&template(), &keys()).unwrap();
+    assert_eq!(enrolled.len(), template().len());
+    let store = Store::parse(&enrolled).unwrap();
+    let names: Vec<_> =
+        store.variables().iter().map(|variable| (variable.name.as_str(), variable.attributes)).collect();
+    assert_eq!(names, [("PK", 0x27), ("KEK", 0x27), ("db", 0x27), ("SecureBootEnable", 3)]);
+    let certificate = keys().platform_key;
+    let list = 28 + 16 + certificate.len();
+    assert_eq!(store.variables()[0].data.len(), list);
+    assert_eq!(store.variables()[2].data.len(), 2 * list);
+    assert!(store.variables()[0].data.ends_with(&certificate));
+    // Every one begins at a multiple of four, and nothing is behind the last one.
+    assert_eq!(enrol(&template(), &keys()).unwrap(), enrolled);
+    assert_eq!(enrol(&enrolled, &keys()), Err(Error::Exists("PK".to_owned())));
+    assert!(Error::Exists("PK".to_owned()).help().unwrap().contains("OVMF_VARS_4M.fd"));
+}
+
+#[test]
+fn a_store_has_an_end() {
+    let mut store = Store::parse(&template()).unwrap();
+    let variable = |name: &str, size: usize| Variable {
+        vendor: Guid::NIL,
+        name: name.to_owned(),
+        attributes: 3,
+        data: vec![1; size],
+    };
+    store.add(variable("a", 30_000)).unwrap();
+    let full = store.add(variable("b", 3000)).unwrap_err();
+    assert_eq!(full.to_string(), "`b` takes 3064 bytes, and there are 2604 left");
+    store.add(variable("c", 2000)).unwrap();
+    let store = Store::parse(&store.into_bytes()).unwrap();
+    assert_eq!(store.variables().len(), 2);
+}
+
+#[test]
+fn what_is_no_volume_of_variables_is_refused() {
+    let check = |bytes: &[u8], expected: &str| {
+        let text = Store::parse(bytes).unwrap_err().to_string();
+        assert!(text.contains(expected), "{text}");
+    };
+    check(b"", "does not begin as a firmware volume");
+    check(&[0; 4096], "does not begin as a firmware volume");
+    let mut other = template();
+    other[16] ^= 1;
+    check(&other, "a volume of something else");
+    let mut other = template();
+    other[60] ^= 1;
+    check(&other, "checksum");
+    let mut other = template();
+    other[72] ^= 1;
+    check(&other, "not authenticated");
+    let good = enrol(&template(), &keys()).unwrap();
+    for at in (0..400).chain(900..1400) {
+        for value in [0, 0x80, 0xff] {
+            let mut bad = good.clone();
+            bad[at] = value;
+            let _ = enrol(&bad, &keys());
+        }
+    }
+    for length in (0..2000).step_by(13) {
+        assert!(Store::parse(&good[..length]).is_err());
+    }
+}
