@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use cas::Digest;
 use engine::Input;
-use recipe::{Goal, Lock, LockedSet, Lowered, Pin, Resolved, Reuse, Settings, Stack, lower, needs, parse};
+use recipe::{Goal, Lock, LockedSet, Lowered, Name, Pin, Resolved, Reuse, Settings, Stack, lower, needs, parse};
 
 const RECIPE: &str = include_str!("../../../examples/quickstart/bootwright.toml");
 
@@ -64,8 +64,11 @@ fn resolved() -> Resolved {
 }
 
 fn lowered(goals: &[Goal]) -> Lowered {
-    let stack = stack();
-    lower(&stack, &lock(&stack, goals), &resolved(), goals, Reuse::Nothing)
+    lowered_of(&stack(), goals)
+}
+
+fn lowered_of(stack: &Stack, goals: &[Goal]) -> Lowered {
+    lower(stack, &lock(stack, goals), &resolved(), goals, Reuse::Nothing)
         .unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 
@@ -201,4 +204,27 @@ fn pins_that_only_lead_to_the_kernel_are_not_fetched() {
     assert!(set.uses(&pin("linux-image-6.1.0-9-cloud-amd64", "6.1")));
     assert!(!set.uses(&pin("kmod", "30")));
     assert!(needs.packages["target.rootfs"].uses(&pin("kmod", "30")));
+}
+
+#[test]
+fn a_test_that_follows_another_has_its_disks() {
+    let recipe = format!("{RECIPE}\n[test.again]\nmachine = \"vm\"\nafter = \"boots\"\n");
+    let (stack, problems) = parse(&recipe, &Settings::default());
+    assert!(problems.is_empty(), "{problems:?}");
+    let stack = stack.unwrap();
+    let again = stack.tests.keys().find(|name| name.as_str() == "again").unwrap().clone();
+    let boots = stack.tests.keys().find(|name| name.as_str() == "boots").unwrap().clone();
+    let of = |goal: Name| draw(&lowered_of(&stack, &[Goal::Test(goal)]));
+    let text = of(again);
+    let lines = [
+        "disk0 over disk: tools/mkimg in/spec.json\n  /build/in/disk = disk: disk.ext4\n",
+        "  /build/in/disks/disk0 = disk: disk.ext4\n  /build/in/overlays/disk0.qcow2 = disk0 over disk: over.qcow2\n",
+        "  /build/in/disks/disk0 = disk: disk.ext4\n  /build/in/overlays/disk0.qcow2 = test boots: disks/disk0.qcow2\n",
+    ];
+    for lines in lines {
+        assert!(text.contains(lines), "{lines}\n{text}");
+    }
+    // What the first one does is the same whether somebody wants the second one or not.
+    let alone = of(boots);
+    assert!(text.starts_with(alone.trim_end()), "{alone}\n{text}");
 }

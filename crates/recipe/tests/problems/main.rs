@@ -2,6 +2,7 @@
 
 mod disks;
 mod keys;
+mod machines;
 mod references;
 mod sections;
 mod text;
