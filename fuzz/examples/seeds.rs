@@ -13,7 +13,7 @@ use cas::{Digest, Directory, Node};
 use layer::{Builder, Content, Declaration, EntryPath, Layer, Metadata, Tree};
 use mkimg::ext4::{Journal, Options, Size, Timestamp};
 use mkimg::spec::Compression;
-use mkimg::{MemorySink, cpio, disk, fat, squashfs, vdisk, write_ext4};
+use mkimg::{MemorySink, cpio, disk, fat, iso, squashfs, vdisk, write_ext4};
 use recipe::{Lock, LockedFile, LockedRelease, LockedSet, LockedSource, Pin};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -145,6 +145,9 @@ fn main() -> Result<()> {
     for (name, kind) in [("fat12", fat::Kind::Fat12), ("fat16", fat::Kind::Fat16)] {
         put("fat", name, &fat(kind)?)?;
     }
+    for (name, joliet) in [("joliet", true), ("rock-ridge", false)] {
+        put("iso", name, &iso(&tree, joliet)?)?;
+    }
     put("disk", "gpt", &disk()?)?;
     for (name, bytes) in virtual_disks()? {
         put("vdisk", name, &bytes)?;
@@ -172,6 +175,12 @@ fn main() -> Result<()> {
         (
             "squashfs",
             r#"{"kind":"squashfs","output":"out/s","epoch":1,"layers":["in/a"],"compression":"xz","bcj":["x86"],"block_size":65536}"#,
+        ),
+        (
+            "iso",
+            r#"{"kind":"iso","output":"out/i","epoch":1,"layers":["in/a"],"volume_id":"A","boot":[{"platform":"bios","image":{"path":"/a"},"grub2":true}],"hybrid":{"code":"in/c","patch":"grub2","table":{"gpt":{"guid":"00112233-4455-6677-8899-aabbccddeeff"}}}}"#,
+        ),
+        (
             "fat",
             r#"{"kind":"fat","output":"out/f","epoch":1,"layers":["in/a"],"volume_id":1,"size":1048576,"bits":12}"#,
         ),
@@ -330,6 +339,23 @@ fn lock() -> Lock {
         packages: [(text("env e"), set)].into(),
         sources: sources.into_iter().map(|(name, source)| (name.to_owned(), source)).collect(),
     }
+}
+
+/// Returns a small ISO that starts by BIOS and UEFI.
+fn iso(tree: &Tree, joliet: bool) -> Result<Vec<u8>> {
+    let mut options = iso::Options::new("SEED", iso::Timestamp::saturating(1_700_000_000));
+    options.joliet = joliet;
+    let loader = vec![b'x'; 3000];
+    let image = |platform| iso::BootImage {
+        platform,
+        source: iso::BootSource::Hidden(&loader),
+        load_units: None,
+        info_table: true,
+        grub2: false,
+    };
+    let mut sink = MemorySink::default();
+    iso::write_iso(tree, options, &[image(iso::Platform::Bios), image(iso::Platform::Efi)], &mut sink)?;
+    Ok(sink.into_bytes())
 }
 
 /// Returns a small FAT image with directories, long names and files.

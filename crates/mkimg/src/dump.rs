@@ -9,7 +9,7 @@ use layer::Layer;
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
-use crate::{cpio, disk, ext4, fat, lz4, pe, squashfs, vdisk, verity};
+use crate::{cpio, disk, ext4, fat, iso, lz4, pe, squashfs, vdisk, verity};
 
 /// Writes a description of the layer, cpio archive (compressed or not), file system, disk, virtual disk, program for
 /// firmware or hash tree at `path`.
@@ -30,6 +30,11 @@ pub fn dump(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
     }
     if start.starts_with(verity::MAGIC) {
         return dump_verity(path, file, out);
+    }
+    let mut descriptor = [0; 6];
+    let n_descriptor = file.read_at(&mut descriptor, 32_768).map_err(read_error)?;
+    if descriptor[..n_descriptor] == *b"\x01CD001" {
+        return dump_iso(path, file, out);
     }
     let has_boot_sector = start.get(510..512) == Some(&[0x55, 0xaa]);
     if has_boot_sector && disk::is_gpt(&file).map_err(read_error)? {
@@ -143,6 +148,19 @@ fn dump_virtual_disk(path: &Path, kind: vdisk::Kind, file: File, out: &mut dyn W
     // What is on it may be worth more than what it is in.
     if reader.is_gpt() {
         let disk = disk::Reader::open(reader).and_then(|reader| reader.dump());
+        text += &disk.map_err(|source| Error::ReadDisk { path: path.to_path_buf(), source })?;
+    }
+    out.write_all(text.as_bytes())
+        .map_err(|source: io::Error| Error::Write { path: "standard output".into(), source })
+}
+
+fn dump_iso(path: &Path, file: File, out: &mut dyn Write) -> Result<(), Error> {
+    let image_error = |source| Error::ReadIso { path: path.to_path_buf(), source };
+    let mut text = iso::Reader::open(file).and_then(|reader| reader.dump()).map_err(image_error)?;
+    // The same bytes may be a disk, too.
+    let again = File::open(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
+    if disk::is_gpt(&again).map_err(|source| Error::Read { path: path.to_path_buf(), source })? {
+        let disk = disk::Reader::open(again).and_then(|reader| reader.dump());
         text += &disk.map_err(|source| Error::ReadDisk { path: path.to_path_buf(), source })?;
     }
     out.write_all(text.as_bytes())

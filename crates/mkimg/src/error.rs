@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use layer::{BuildError, EntryPath, PlainError, ReadError, ResolveError, TreeError, WriteError};
 
 use crate::device_tree::compile;
-use crate::{accounts, cpio, disk, efi_variables, ext4, fat, modules, sign, squashfs, uki, vdisk, verity};
+use crate::{
+    accounts, cpio, disk, efi_variables, ext4, fat, iso, modules, sign, squashfs, uki, vdisk, verity,
+};
 
 /// A specification could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -182,6 +184,14 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         source: fat::Error,
+    },
+    /// The image cannot be made.
+    #[error("could not make the file system `{path}`")]
+    Iso {
+        /// The image's file.
+        path: PathBuf,
+        /// Why.
+        source: iso::Error,
     },
     /// Not a kind of FAT.
     #[error("there is no FAT of {bits} bits")]
@@ -428,6 +438,14 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         source: fat::ReadError,
+    },
+    /// What looked like a file system is damaged.
+    #[error("could not read the file system `{path}`")]
+    ReadIso {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: iso::ReadError,
     },
 }
 

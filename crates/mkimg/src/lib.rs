@@ -20,6 +20,7 @@ mod files;
 mod filesystem;
 mod glob;
 mod grub;
+pub mod iso;
 mod largest;
 mod lz4;
 mod modules;

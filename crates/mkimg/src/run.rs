@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::files::{Directory, Output};
 use crate::spec::{Compression, InitramfsSpec, ModulesSpec, Spec};
 use crate::{
-    cpio, device_tree, disk, efi_variables, extract, fat, filesystem, grub, lz4, modules, overlay, sign,
+    cpio, device_tree, disk, efi_variables, extract, fat, filesystem, grub, iso, lz4, modules, overlay, sign,
     squashfs, uki, unpack, vdisk, verity,
 };
 
@@ -47,6 +47,7 @@ pub fn run(spec: &Spec, directory: &Path) -> Result<Vec<String>, Error> {
             fat::write(spec, &directory, &mut |note| notes.push(note))?;
             return Ok(notes);
         }
+        Spec::Iso(spec) => iso::write(spec, &directory),
         Spec::Disk(spec) => disk::write(spec, &directory),
         Spec::Convert(spec) => vdisk::convert(spec, &directory),
         Spec::Blank(spec) => vdisk::blank(spec, &directory),

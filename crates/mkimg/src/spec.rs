@@ -6,6 +6,7 @@ mod boot;
 mod device_tree;
 mod formats;
 mod images;
+mod iso;
 mod squashfs;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,9 @@ pub use formats::{
 pub use images::{
     BlobSpec, BootCodeSpec, DiskSpec, FatSpec, HybridSpec, PartitionSizeSpec, PartitionSpec, ProtectiveSpec,
     TableSpec,
+};
+pub use iso::{
+    IsoBootSpec, IsoHybridSpec, IsoImageSpec, IsoPatchSpec, IsoPlatformSpec, IsoSpec, IsoTableSpec,
 };
 pub use layer::EntryPath;
 use serde::{Deserialize, Serialize};
@@ -44,6 +48,8 @@ pub enum Spec {
     Squashfs(SquashfsSpec),
     /// Writes a FAT image of merged layers.
     Fat(FatSpec),
+    /// Writes an ISO 9660 image of merged layers.
+    Iso(IsoSpec),
     /// Writes a disk with partitions.
     Disk(DiskSpec),
     /// Writes a disk in another format.

@@ -7,7 +7,9 @@ use std::fmt::Write as _;
 
 use cas::Digest;
 use engine::Input;
-use recipe::{Goal, Lock, LockedSet, Lowered, Name, Pin, Resolved, Reuse, Settings, Stack, lower, needs, parse};
+use recipe::{
+    Goal, Lock, LockedSet, Lowered, Name, Pin, Resolved, Reuse, Settings, Stack, lower, needs, parse,
+};
 
 const RECIPE: &str = include_str!("../../../examples/quickstart/bootwright.toml");
 
