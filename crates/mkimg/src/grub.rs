@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::error::{Error, similar};
@@ -102,10 +102,10 @@ fn check_modules(spec: &GrubSpec, format: &Format, modules: &Path) -> Result<(),
     })
 }
 
-fn copy(from: &PathBuf, to: &PathBuf) -> Result<(), Error> {
-    let bytes = fs::read(from).map_err(|source| Error::Read { path: from.clone(), source })?;
+fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+    let bytes = fs::read(from).map_err(|source| Error::Read { path: from.to_owned(), source })?;
     let written = create_above(to).and_then(|()| fs::write(to, bytes));
-    written.map_err(|source| Error::Write { path: to.clone(), source })
+    written.map_err(|source| Error::Write { path: to.to_owned(), source })
 }
 
 #[cfg(test)]

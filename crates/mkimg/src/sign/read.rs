@@ -91,6 +91,10 @@ fn check(
     if indirect.message_digest.digest.as_bytes() != hash {
         return Err("it is of other bytes: the program was changed");
     }
+    let kind = spc::attribute(signer, spc::CONTENT_TYPE).and_then(|value| value.decode_as().ok());
+    if kind != Some(spc::INDIRECT_DATA) {
+        return Err("its attributes are not those of its content");
+    }
     let digest =
         spc::attribute(signer, spc::MESSAGE_DIGEST).and_then(|value| value.decode_as::<OctetString>().ok());
     if digest.is_none_or(|digest| digest.as_bytes() != &Sha256::digest(content.value())[..]) {

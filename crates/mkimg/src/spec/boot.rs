@@ -35,7 +35,7 @@ pub struct UkiSpec {
     /// A picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub splash: Option<String>,
-    /// Lines by which the image can be revoked.
+    /// Lines by which the image can be revoked. Without any, the one that `ukify` has for all images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sbat: Vec<String>,
 }

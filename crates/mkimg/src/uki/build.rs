@@ -23,7 +23,8 @@ pub struct Parts<'a> {
     pub devicetree: Option<&'a [u8]>,
     /// A picture, in the format of Windows bitmaps.
     pub splash: Option<&'a [u8]>,
-    /// Lines by which the image can be revoked, beside those of stub and kernel.
+    /// Lines by which the image can be revoked, beside those of stub and kernel. Without any, the one that `ukify` has for
+    /// all images.
     pub sbat: Vec<&'a str>,
 }
 
@@ -94,6 +95,9 @@ impl BuildError {
 
 /// The first line of SBAT, which says what the others mean.
 const SBAT_HEADER: &str = "sbat,1,SBAT Version,sbat,1,https://github.com/rhboot/shim/blob/main/SBAT.md";
+
+/// What all images have in common, until the specification changes.
+const SBAT_UKI: &str = "uki,1,UKI,uki,1,https://uapi-group.org/specifications/specs/unified_kernel_image/";
 
 /// Puts the parts together.
 pub fn build(parts: &Parts<'_>) -> Result<Built, BuildError> {
@@ -177,6 +181,7 @@ fn sbat(stub: Option<&[u8]>, kernel: Option<&[u8]>, given: &[&str]) -> Result<St
             }
         }
     }
+    let given = if given.is_empty() { &[SBAT_UKI] } else { given };
     for line in given.iter().flat_map(|given| given.lines()).map(str::trim).filter(|line| !line.is_empty()) {
         if line.split(',').count() != 6 || !line.is_ascii() {
             return Err(BuildError::Sbat(line.to_owned()));

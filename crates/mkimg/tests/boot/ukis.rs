@@ -48,9 +48,13 @@ fn an_image_has_its_sections_in_their_order() {
     assert_eq!(image.section(".linux"), Some(&kernel[..]));
     let sbat = String::from_utf8(image.section(".sbat").unwrap().to_vec()).unwrap();
     assert_eq!(sbat.lines().count(), 3, "{sbat}");
+    // Without any there is that of all images.
+    let built = build(&Parts { sbat: Vec::new(), ..parts(&stub, &kernel) }).unwrap();
+    let sbat = Pe::parse(&built.bytes).unwrap().section(".sbat").unwrap().to_vec();
+    assert!(String::from_utf8(sbat).unwrap().contains("\nuki,1,UKI,uki,1,"));
     // Where nothing is to be added, that of the stub stays where it is.
-    let parts = Parts { sbat: Vec::new(), ..parts(&stub, &kernel) };
-    let built = build(&parts).unwrap();
+    let known = "systemd,1,The systemd Developers,systemd,252,https://systemd.io/";
+    let built = build(&Parts { sbat: vec![known], ..parts(&stub, &kernel) }).unwrap();
     let image = Pe::parse(&built.bytes).unwrap();
     assert_eq!(image.sections()[1].name, ".sbat");
     assert_eq!(image.section(".sbat"), Some(SBAT));
