@@ -4,6 +4,7 @@
 //! files and calls it. [`needs`] says what must be locked and fetched, and [`lower`] turns a stack and what
 //! was fetched into an [`engine::Graph`]. Resolving packages, fetching and running are left to others.
 
+mod boot;
 mod check;
 mod device_tree;
 mod disk;
@@ -29,6 +30,7 @@ pub mod suggest;
 mod target;
 mod value;
 
+pub use boot::{EfiVariables, Grub, GrubFirmware, HexBytes, Signed, Uki, Verity, VerityHash};
 pub use device_tree::{
     Chosen, Cpus, Dtb, GicV2, GicV3, InSource, NodeName, NodePath, Origin, Pl011, PropertyName, PropertyPart,
     PropertyValue, PsciMethod, RegionRef, Root, VirtioMmio, Window,

@@ -150,6 +150,7 @@ pub(crate) fn closure<'a>(stack: &'a Stack, goals: &[Goal]) -> Closure<'a> {
         match &stack.targets[*name].value {
             Target::Command(command) => _ = closure.environments.insert(&command.env),
             Target::Kernel(kernel) => _ = closure.environments.insert(&kernel.env),
+            Target::Grub(grub) => _ = closure.environments.insert(&grub.env),
             Target::Dtb(dtb) => {
                 closure
                     .environments
@@ -225,11 +226,7 @@ pub fn needs(stack: &Stack, goals: &[Goal]) -> Needs {
             Target::Initramfs(initramfs) => {
                 let files = initramfs.files.values().chain([&initramfs.init]);
                 add_files(files.chain(initramfs.early.values()), &mut needs);
-                for archive in &initramfs.prepend {
-                    if let ArchiveFile::File(path) = &archive.value {
-                        needs.paths.insert(path.value.clone(), path.place.clone());
-                    }
-                }
+                initramfs.prepend.iter().for_each(|archive| add_file(archive, &mut needs));
             }
             Target::Dtb(dtb) => {
                 for origin in dtb.dts.iter().chain(&dtb.includes).chain(&dtb.overlays) {
@@ -246,6 +243,16 @@ pub fn needs(stack: &Stack, goals: &[Goal]) -> Needs {
                     needs.paths.insert(file.value.clone(), file.place.clone());
                 }
             }
+            Target::Uki(uki) => {
+                uki.files().for_each(|file| add_file(file, &mut needs));
+                add_files(uki.os_release.iter(), &mut needs);
+            }
+            Target::Signed(signed) => signed.files().for_each(|file| add_file(file, &mut needs)),
+            Target::EfiVariables(variables) => {
+                variables.files().for_each(|file| add_file(file, &mut needs));
+            }
+            Target::Verity(verity) => add_file(&verity.image, &mut needs),
+            Target::Grub(grub) => add_files(grub.config.iter(), &mut needs),
             Target::KernelPackage(_) | Target::Extract(_) => {}
         }
     }
@@ -264,6 +271,12 @@ fn with_distro(stack: &Stack, mut source: Spanned<Source>) -> Spanned<Source> {
         debian.distro = stack.environments.values().find_map(|env| env.distro.clone());
     }
     source
+}
+
+fn add_file(file: &Spanned<ArchiveFile>, needs: &mut Needs) {
+    if let ArchiveFile::File(path) = &file.value {
+        needs.paths.insert(path.value.clone(), path.place.clone());
+    }
 }
 
 fn add_files<'a>(files: impl Iterator<Item = &'a Spanned<FileEntry>>, needs: &mut Needs) {
@@ -368,6 +381,11 @@ fn target_request(target: &Target) -> Option<(PackageRequest, Option<&'static [&
         | Target::Filesystem(_)
         | Target::Disk(_)
         | Target::Kernel(_)
+        | Target::Uki(_)
+        | Target::Signed(_)
+        | Target::Verity(_)
+        | Target::EfiVariables(_)
+        | Target::Grub(_)
         | Target::Dtb(_) => None,
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::Spanned;
+use crate::boot::{EfiVariables, Grub, Signed, Uki, Verity};
 use crate::device_tree::Dtb;
 use crate::disk::DiskImage;
 use crate::filesystem::Filesystem;
@@ -39,6 +40,16 @@ kinds! {
         Extract(Extract) = "extract",
         /// A device tree.
         Dtb(Dtb) = "dtb",
+        /// A unified kernel image.
+        Uki(Uki) = "uki",
+        /// A program for firmware, signed.
+        Signed(Signed) = "signed",
+        /// The hash tree of an image.
+        Verity(Verity) = "verity",
+        /// The boot loader GRUB.
+        Grub(Grub) = "grub",
+        /// The variables of a firmware, with keys for Secure Boot.
+        EfiVariables(EfiVariables) = "efi-variables",
     }
 }
 
@@ -355,7 +366,7 @@ words! {
     }
 }
 
-/// A file that is an archive.
+/// A file of a target or of the project.
 #[derive(Clone, Debug)]
 pub enum ArchiveFile {
     /// A target leaves it.
@@ -365,7 +376,7 @@ pub enum ArchiveFile {
 }
 
 table! {
-    /// An archive in the project.
+    /// A file in the project.
     struct ProjectArchive {
         /// The file.
         file: Spanned<ProjectPath>,

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests wait, and pass their environment on")]
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on fails, and says why")]
 
+mod boot_loaders;
 mod debian_source;
 mod examples;
 mod faults;

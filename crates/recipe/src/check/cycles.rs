@@ -56,6 +56,12 @@ pub(crate) fn references<'a>(
             })
             .collect()
     }
+    fn of_target(file: &Spanned<ArchiveFile>) -> Option<(&Name, &Place)> {
+        match &file.value {
+            ArchiveFile::Target(reference) => Some((&reference.target, &reference.place)),
+            ArchiveFile::File(_) => None,
+        }
+    }
     match target {
         Target::Command(command) => {
             command.inputs.values().map(|input| (&input.target, &input.place)).collect()
@@ -69,10 +75,7 @@ pub(crate) fn references<'a>(
             let kernel = initramfs.modules.iter().map(|modules| (&**modules.kernel, &modules.kernel.place));
             let entries = initramfs.files.values().chain([&initramfs.init]);
             let contents = files(entries.chain(initramfs.early.values()));
-            let archives = initramfs.prepend.iter().filter_map(|archive| match &archive.value {
-                ArchiveFile::Target(reference) => Some((&reference.target, &reference.place)),
-                ArchiveFile::File(_) => None,
-            });
+            let archives = initramfs.prepend.iter().filter_map(of_target);
             layers.chain(kernel).chain(contents).chain(archives).collect()
         }
         Target::Filesystem(filesystem) => {
@@ -97,6 +100,15 @@ pub(crate) fn references<'a>(
             });
             base.chain(initrd).chain(sources).collect()
         }
+        Target::Uki(uki) => {
+            let root_hash = uki.root_hash.iter().map(|of| (&of.target, &of.place));
+            let texts = files(uki.os_release.iter());
+            uki.files().filter_map(of_target).chain(root_hash).chain(texts).collect()
+        }
+        Target::Signed(signed) => signed.files().filter_map(of_target).collect(),
+        Target::EfiVariables(variables) => variables.files().filter_map(of_target).collect(),
+        Target::Verity(verity) => of_target(&verity.image).into_iter().collect(),
+        Target::Grub(grub) => files(grub.config.iter()),
         Target::Kernel(_) | Target::KernelPackage(_) | Target::Extract(_) => Vec::new(),
     }
 }

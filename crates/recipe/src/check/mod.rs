@@ -1,5 +1,6 @@
 //! What the types cannot say: references lead somewhere, nothing needs itself, numbers make sense together.
 
+mod boot;
 mod cycles;
 mod device_trees;
 mod disks;
@@ -90,6 +91,11 @@ pub(crate) fn leaves<'a>(name: &Name, target: &'a Target) -> Leaves<'a> {
             Leaves::Files(files.into_iter().map(str::to_owned).collect())
         }
         Target::Dtb(_) => Leaves::Files(vec![format!("{name}.dtb"), format!("{name}.dts")]),
+        Target::Uki(_) => Leaves::Files(vec![format!("{name}.efi"), format!("{name}.txt")]),
+        Target::Signed(_) => Leaves::Files(vec![format!("{name}.efi")]),
+        Target::EfiVariables(_) => Leaves::Files(vec![format!("{name}.fd")]),
+        Target::Verity(verity) => Leaves::Files(verity.leaves(name).into()),
+        Target::Grub(grub) => Leaves::Files(grub.leaves()),
         Target::KernelPackage(_) => Leaves::Files(["vmlinuz", "config"].map(str::to_owned).to_vec()),
         Target::Extract(extract) => {
             Leaves::Files(extract.files.keys().map(|path| path.as_str().to_owned()).collect())
@@ -212,6 +218,13 @@ impl Checker<'_> {
         }
     }
 
+    /// Reports a file of a target that is none.
+    fn file(&mut self, file: &Spanned<ArchiveFile>, what: &str) {
+        if let ArchiveFile::Target(reference) = &file.value {
+            self.one_file(reference, what);
+        }
+    }
+
     fn environment(&mut self, name: &Name, environment: &Spanned<Environment>) {
         self.package_names(&environment.packages);
         let mut chain = vec![name];
@@ -280,6 +293,15 @@ impl Checker<'_> {
             Target::Kernel(kernel) => self.kernel(kernel),
             Target::KernelPackage(_) => {}
             Target::Dtb(dtb) => self.device_tree(target, dtb),
+            Target::Uki(uki) => self.uki(uki),
+            Target::Signed(signed) => {
+                signed.files().for_each(|file| self.file(file, "what is signed, and what with,"));
+            }
+            Target::EfiVariables(variables) => {
+                variables.files().for_each(|file| self.file(file, "a template or a certificate"));
+            }
+            Target::Verity(verity) => self.verity(verity),
+            Target::Grub(grub) => self.grub(target, grub),
             Target::Extract(extract) => {
                 self.package_names(&extract.packages);
                 for (what, empty) in
@@ -441,9 +463,7 @@ impl Checker<'_> {
             self.content(file);
         }
         for archive in &initramfs.prepend {
-            if let ArchiveFile::Target(reference) = &archive.value {
-                self.one_file(reference, "what comes in front of an initramfs");
-            }
+            self.file(archive, "what comes in front of an initramfs");
         }
         for (path, device) in &initramfs.devices {
             self.device(path.as_str(), device);
@@ -536,6 +556,11 @@ fn kind_of(target: &Target) -> &'static str {
         Target::Kernel(_) => "kernel",
         Target::KernelPackage(_) => "kernel-package",
         Target::Dtb(_) => "dtb",
+        Target::Uki(_) => "uki",
+        Target::Signed(_) => "signed",
+        Target::EfiVariables(_) => "efi-variables",
+        Target::Verity(_) => "verity",
+        Target::Grub(_) => "grub",
         Target::Extract(_) => "extract",
     }
 }

@@ -4,6 +4,7 @@ mod boot;
 mod device_tree;
 mod images;
 mod kernel;
+mod loaders;
 mod machine_disks;
 mod packages;
 mod sources;

@@ -81,6 +81,11 @@ impl<'a> Lowering<'a> {
             Target::KernelPackage(_) => self.kernel_package(name),
             Target::Extract(extract) => self.extract(name, extract),
             Target::Dtb(dtb) => self.device_tree(name, dtb),
+            Target::Uki(uki) => self.uki(name, uki),
+            Target::Signed(signed) => self.signed(name, signed),
+            Target::Verity(verity) => self.verity(name, verity),
+            Target::Grub(grub) => self.grub(name, grub),
+            Target::EfiVariables(variables) => self.efi_variables(name, variables),
         };
         let output = TargetOutput { step, main: check::main_file(name, target) };
         self.lowered.targets.insert(name.clone(), output);
@@ -263,12 +268,17 @@ impl<'a> Lowering<'a> {
             archives.push(Input::Output { step, path: "early.cpio".to_owned() });
         }
         for archive in &initramfs.prepend {
-            archives.push(match &archive.value {
-                ArchiveFile::Target(reference) => self.reference(reference),
-                ArchiveFile::File(path) => self.project_file(path).0,
-            });
+            archives.push(self.file(archive));
         }
         archives
+    }
+
+    /// Returns a file of a target or of the project.
+    pub(super) fn file(&mut self, file: &ArchiveFile) -> Input {
+        match file {
+            ArchiveFile::Target(reference) => self.reference(reference),
+            ArchiveFile::File(path) => self.project_file(path).0,
+        }
     }
 
     /// Adds the step that makes a layer of kernel modules.
@@ -368,7 +378,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Returns the content of a file, and whether it is executable where it comes from.
-    fn content(&mut self, file: &FileEntry) -> (Input, bool) {
+    pub(super) fn content(&mut self, file: &FileEntry) -> (Input, bool) {
         match &file.content {
             Content::Text(text) => (self.blob(text.clone().into_bytes()), text.starts_with("#!")),
             Content::File(path) => self.project_file(path),
