@@ -47,7 +47,7 @@ pub fn run(spec: &Spec, directory: &Path) -> Result<Vec<String>, Error> {
             fat::write(spec, &directory, &mut |note| notes.push(note))?;
             return Ok(notes);
         }
-        Spec::Iso(spec) => iso::write(spec, &directory),
+        Spec::Iso(spec) => return iso::write(spec, &directory),
         Spec::Disk(spec) => disk::write(spec, &directory),
         Spec::Convert(spec) => vdisk::convert(spec, &directory),
         Spec::Blank(spec) => vdisk::blank(spec, &directory),

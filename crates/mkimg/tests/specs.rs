@@ -351,6 +351,47 @@ fn a_fat_image_has_what_the_layers_have() {
 }
 
 #[test]
+fn an_iso_has_what_the_layers_have() {
+    let build = Build::new();
+    build.layer(
+        "root",
+        r#"{"path":"boot/loader","type":"file","text":"LOADER"},{"path":"a","type":"symlink","target":"boot"},
+           {"path":"ping","type":"file","text":"x","xattrs":{"user.a":"b"}}"#,
+    );
+    build.write("in/efi", "an image of UEFI");
+    build.write("in/code", "boot code");
+    let iso = |boot: &str, hybrid: &str| {
+        let json = format!(
+            r#"{{"kind":"iso","output":"out/iso","epoch":7,"layers":["in/root.tar"],"volume_id":"VOLUME","boot":[{boot}],
+                "hybrid":{{{hybrid}}}}}"#
+        );
+        build.run(&json)
+    };
+    let efi = r#"{"platform":"efi","image":{"file":"in/efi"}}"#;
+    let bios = r#"{"platform":"bios","image":{"path":"/boot/loader"}}"#;
+    let gpt = r#""code":"in/code","table":{"gpt":{"guid":"00112233-4455-6677-8899-aabbccddeeff"}}"#;
+    let notes = iso(&format!("{bios},{efi}"), gpt).unwrap();
+    assert_eq!(notes, ["an ISO keeps no extended attributes: 1 of 4 paths have such"]);
+    let text = build.dump("out/iso");
+    for expected in
+        ["iso9660 `VOLUME`", "boot bios at ", "boot efi at ", "/a 0777 0:0 ", "partition 1 `EFI System`"]
+    {
+        assert!(text.contains(expected), "no `{expected}` in {text}");
+    }
+    let failed = |boot: &str, hybrid: &str| render(&iso(boot, hybrid).unwrap_err());
+    let path = build.path().join("out/iso");
+    let path = path.display();
+    assert_eq!(
+        failed(&bios.replace("loader", "nothing"), ""),
+        format!(
+            "could not make the file system `{path}`: the boot image `/boot/nothing` is not in the layers"
+        )
+    );
+    assert!(failed(&efi.replace("in/efi", "in/none"), "").contains("in/none"));
+    assert!(failed(efi, r#""table":{"gpt":{"guid":"no"}}"#).contains("no"));
+}
+
+#[test]
 fn what_fails_leaves_nothing_behind() {
     let build = Build::new();
     build

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::Spanned;
+use crate::iso::Iso;
 use crate::reader::{FromText, Wrong, table, words};
 use crate::region::Address;
 use crate::scalar::{GuestPath, Size, TargetName, Uuid};
@@ -23,14 +24,17 @@ table! {
         r#type: FilesystemType = "ext4",
         /// Its size, or `min`: as small as the files allow. Without it, room for the files and a quarter more.
         size: Option<Spanned<ImageSize>>,
-        /// Its label: at most 16 bytes for ext4, 11 characters in capitals for FAT.
+        /// Its label: at most 16 bytes for ext4, 11 characters in capitals for FAT, 32 characters for ISO 9660, which
+        /// has the target's name in capitals without it.
         label: Option<Spanned<String>>,
-        /// Its UUID, which FAT has not. Without it, one derived from the names of stack and target.
+        /// Its UUID, which FAT and ISO 9660 have not. Without it, one derived from the names of stack and target.
         uuid: Option<Spanned<Uuid>>,
         /// What FAT has besides.
         fat: Option<Spanned<Fat>>,
         /// What squashfs has besides: it is only read, as large as what is in it, and has neither label nor UUID.
         squashfs: Option<Spanned<Squashfs>>,
+        /// What ISO 9660 has besides.
+        iso: Option<Spanned<Iso>>,
     }
 }
 
@@ -43,6 +47,8 @@ words! {
         Fat = "fat" not "vfat" not "msdos" not "fat32",
         /// A compressed file system that is only read.
         Squashfs = "squashfs" not "squash" not "sqfs",
+        /// ISO 9660 with Rock Ridge: what is on optical disks, and on what starts like one.
+        Iso = "iso" not "iso9660" not "cdrom",
     }
 }
 

@@ -11,6 +11,7 @@ mod disk;
 mod filesystem;
 mod firmware;
 mod git;
+mod iso;
 mod kernel;
 mod knobs;
 mod lock;
@@ -45,6 +46,7 @@ pub use filesystem::{
 };
 pub use firmware::{Firmware, FirmwareFiles};
 pub use git::{GitAddress, GitRev};
+pub use iso::{Iso, IsoBios, IsoEfi, IsoHybrid, IsoLoader, IsoTable, IsoUuid};
 pub use kernel::{ConfigPart, Kernel, Symbol, SymbolValue, Toolchain};
 pub use knobs::Settings;
 pub use lock::{Lock, LockedFile, LockedRelease, LockedSet, LockedSource, Pin};

@@ -237,7 +237,13 @@ pub fn needs(stack: &Stack, goals: &[Goal]) -> Needs {
                     }
                 }
             }
-            Target::Filesystem(filesystem) => add_files(filesystem.files.values(), &mut needs),
+            Target::Filesystem(filesystem) => {
+                add_files(filesystem.files.values(), &mut needs);
+                let boot = filesystem.iso.iter().flat_map(|iso| iso.bytes().filter_map(|bytes| bytes.file));
+                for file in boot {
+                    needs.paths.insert(file.value.clone(), file.place.clone());
+                }
+            }
             Target::Disk(disk) => {
                 for file in disk.bytes().filter_map(|bytes| bytes.file) {
                     needs.paths.insert(file.value.clone(), file.place.clone());

@@ -52,6 +52,30 @@ pub(crate) fn cpio(context: &Context, n_runs: usize) -> Result<Report, String> {
     root.compare("cpio", ours, Case::new("cpio -o", theirs), missing("cpio", "cpio"), n_runs)
 }
 
+/// Measures `mkimg` writing ISO 9660 with Rock Ridge and Joliet, and `xorriso` as `mkisofs`.
+pub(crate) fn iso(context: &Context, n_runs: usize) -> Result<Report, String> {
+    let root = Root::make(context)?;
+    let spec = json!({
+        "kind": "iso", "output": "out/ours.iso", "epoch": 0, "layers": ["layer.tar"], "volume_id": "BENCH",
+    });
+    write(&root.scratch.join("iso.json"), &spec.to_string())?;
+    let ours = Task::new(context.program("mkimg"), &root.scratch).args(["iso.json"]);
+    let theirs = Task::new("xorriso", &root.scratch).args([
+        "-as",
+        "mkisofs",
+        "-quiet",
+        "-R",
+        "-J",
+        "-V",
+        "BENCH",
+        "-o",
+        "out/theirs.iso",
+        "tree",
+    ]);
+    let peer = Case::new("xorriso -as mkisofs", theirs);
+    root.compare("iso", ours, peer, missing("xorriso", "xorriso"), n_runs)
+}
+
 /// A root file system, as a layer for us and as files for our peers.
 pub(super) struct Root {
     pub(super) scratch: PathBuf,

@@ -38,6 +38,7 @@ const BENCHMARKS: &[Benchmark] = &[
     ("sandbox", 1, harness::sandbox),
     ("ext4", 5, images::ext4),
     ("cpio", 5, images::cpio),
+    ("iso", 5, images::iso),
     ("squashfs", 3, squashfs::squashfs),
     ("fat", 5, disks::fat),
     ("disk", 3, disks::disk),

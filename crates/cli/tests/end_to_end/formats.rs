@@ -53,6 +53,43 @@ fn foreign_tools_accept_our_images() {
     for path in ["::/EFI/BOOT/BOOTX64.EFI", "::/EFI/BOOT/grub.cfg", "::/EFI/BOOT/a rather long name.x"] {
         assert!(list.lines().any(|line| line == path), "{path}\n{list}");
     }
+    let check = |file: &str, expected: &[&str]| {
+        let text = project.read(&format!("out/iso-accepted/{file}"));
+        for expected in expected {
+            assert!(text.contains(expected), "no `{expected}` in {text}");
+        }
+    };
+    check(
+        "boot",
+        &[
+            "Volume Id    : CHECKED\n",
+            "Publisher Id : Somebody\n",
+            "El Torito boot img :   1  BIOS  y   none  0x0000  0x00      4 ",
+            "El Torito boot img :   2  UEFI  y   none  0x0000  0x00 ",
+            "System area summary: MBR protective-msdos-label grub2-mbr",
+            "GPT partname local :   1  EFI System\n",
+        ],
+    );
+    check(
+        "boot-mbr",
+        &[
+            "Volume Id    : INSTALL_MBR\n",
+            "El Torito img path :   1  /boot/eltorito.img\n",
+            "El Torito img path :   2  /boot/efi.img\n",
+            "El Torito img opts :   1  boot-info-table grub2-boot-info\n",
+            "System area summary: MBR grub2-mbr",
+        ],
+    );
+    check("info", &["Joliet with UCS level 3 found", "Rock Ridge signatures version 1 found"]);
+    check(
+        "list",
+        &[
+            "-rw-r-----    1 0        42             26 ",
+            "-rwsr-xr-x    1 0        0              10 ",
+            "drwxrwsr-x    1 1000     1000            0 ",
+            "'/etc/short' -> 'motd'",
+        ],
+    );
     assert_eq!(project.read("out/live-accepted/table"), LIVE);
     assert_eq!(project.read("out/live-accepted/attributes"), "Attribute flags: 0102000000000000\n");
     assert_eq!(project.read("out/installer-accepted/mbr"), INSTALLER_MBR);

@@ -41,8 +41,8 @@ pub enum BootSource<'a> {
     Hidden(&'a dyn ReadAt),
 }
 
-/// Writes the image that `spec` describes.
-pub(crate) fn write(spec: &IsoSpec, directory: &Directory<'_>) -> Result<(), crate::Error> {
+/// Writes the image that `spec` describes. Returns what is lost on the way.
+pub(crate) fn write(spec: &IsoSpec, directory: &Directory<'_>) -> Result<Vec<String>, crate::Error> {
     let tree = directory.merge(&spec.layers)?;
     let read_error = |path: &Path, source| crate::Error::Read { path: path.to_path_buf(), source };
     let mut files = Vec::new();
@@ -70,7 +70,11 @@ pub(crate) fn write(spec: &IsoSpec, directory: &Directory<'_>) -> Result<(), cra
         write_iso(&tree, options, &boot, &mut sink)
             .map_err(|source| crate::Error::Iso { path: output.path.clone(), source })?;
         sink.finish().map(drop).map_err(|source| output.error(source))
-    })
+    })?;
+    let n_lost = tree.items().filter(|item| !item.node.metadata.xattrs.is_empty()).count();
+    let n_paths = tree.path_count();
+    let lost = format!("an ISO keeps no extended attributes: {n_lost} of {n_paths} paths have such");
+    Ok(if n_lost > 0 { vec![lost] } else { Vec::new() })
 }
 
 fn options(spec: &IsoSpec, code: Vec<u8>) -> Result<Options, crate::Error> {

@@ -80,7 +80,9 @@ pub(crate) fn references<'a>(
         }
         Target::Filesystem(filesystem) => {
             let rootfs = filesystem.rootfs.iter().map(|rootfs| (&***rootfs, &rootfs.place));
-            rootfs.chain(files(filesystem.files.values())).collect()
+            let boot = filesystem.iso.iter().flat_map(|iso| iso.bytes().filter_map(|bytes| bytes.target));
+            let boot = boot.map(|target| (&target.target, &target.place));
+            rootfs.chain(files(filesystem.files.values())).chain(boot).collect()
         }
         Target::Disk(disk) => {
             let targets = disk.bytes().filter_map(|bytes| bytes.target);

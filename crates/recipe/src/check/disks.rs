@@ -55,6 +55,7 @@ impl Checker<'_> {
                 }
             }
             FilesystemType::Squashfs => self.nothing_but_files(filesystem),
+            FilesystemType::Iso => self.iso_filesystem(filesystem),
         }
         let is = |r#type| filesystem.r#type == r#type;
         match &filesystem.fat {
@@ -67,6 +68,11 @@ impl Checker<'_> {
             Some(squashfs) => {
                 self.report(Problem::at(&squashfs.place, "`squashfs` is for file systems of that type"));
             }
+            None => {}
+        }
+        match &filesystem.iso {
+            Some(iso) if is(FilesystemType::Iso) => self.iso(iso),
+            Some(iso) => self.report(Problem::at(&iso.place, "`iso` is for file systems of that type")),
             None => {}
         }
     }
@@ -99,7 +105,7 @@ impl Checker<'_> {
         }
     }
 
-    fn within(&mut self, number: &Spanned<u32>, range: std::ops::RangeInclusive<u32>) {
+    pub(super) fn within(&mut self, number: &Spanned<u32>, range: std::ops::RangeInclusive<u32>) {
         if !range.contains(&number.value) {
             self.report(
                 Problem::at(&number.place, format!("{} is out of range", number.value)).help(format!(

@@ -4,6 +4,7 @@ mod boot;
 mod cycles;
 mod device_trees;
 mod disks;
+mod iso;
 mod machines;
 mod squashfs;
 

@@ -22,7 +22,7 @@ impl Lowering<'_> {
         if !filesystem.files.is_empty() {
             layers.push(self.layer_of_files(format!("{name}/files"), &filesystem.files));
         }
-        let (inputs, layers) = place_layers("layers", &layers);
+        let (mut inputs, layers) = place_layers("layers", &layers);
         let derived = |what: &str| Uuid::derived(&self.stack.name, what);
         let output = format!("out/{name}.{}", filesystem.r#type.as_str());
         let epoch = self.stack.epoch;
@@ -51,6 +51,7 @@ impl Lowering<'_> {
                 let squashfs = filesystem.squashfs.as_ref().map(|squashfs| &squashfs.value);
                 Spec::Squashfs(super::squashfs::spec(squashfs, output, epoch, layers))
             }
+            FilesystemType::Iso => Spec::Iso(self.iso_spec(name, filesystem, &mut inputs, output, layers)),
             FilesystemType::Fat => {
                 let fat = filesystem.fat.as_ref();
                 let own = fat.and_then(|fat| fat.volume_id.as_ref()).map(|id| id.number());

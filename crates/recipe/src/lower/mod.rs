@@ -3,6 +3,7 @@
 mod boot;
 mod device_tree;
 mod images;
+mod iso;
 mod kernel;
 mod loaders;
 mod machine_disks;

@@ -389,7 +389,7 @@ error: unknown file system `btrfs`
 12 | type   = "btrfs"
    |          ^^^^^^^
    |
-   = help: known file systems: `ext4`, `fat`, `squashfs`
+   = help: known file systems: `ext4`, `fat`, `squashfs`, `iso`
 
 error: invalid package name `Hello`
   --> bootwright.toml:17:13
