@@ -18,10 +18,10 @@ impl Checker<'_> {
     pub(super) fn filesystem(&mut self, target: &Spanned<Target>, filesystem: &Filesystem) {
         if let Some(rootfs) = &filesystem.rootfs {
             self.reference_to_kind(rootfs, "rootfs");
-        } else if filesystem.files.is_empty() {
+        } else if filesystem.files.is_empty() && filesystem.size.is_none() {
             self.report(
                 Problem::at(&target.place, "there is nothing in this file system")
-                    .help("name a root file system as `rootfs`, or list `files`"),
+                    .help("name a root file system as `rootfs`, list `files`, or give an empty one its `size`"),
             );
         }
         for file in filesystem.files.values() {

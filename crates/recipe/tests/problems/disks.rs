@@ -31,7 +31,7 @@ error: there is nothing in this file system
 4 | [target.empty]
   |         ^^^^^
   |
-  = help: name a root file system as `rootfs`, or list `files`
+  = help: name a root file system as `rootfs`, list `files`, or give an empty one its `size`
 
 error: FAT has no UUID
   --> bootwright.toml:10:9
