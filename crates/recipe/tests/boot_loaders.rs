@@ -131,7 +131,7 @@ fn what_is_asked_for_reaches_the_tools() {
         r#""output":"out/root.img","appended":true,"root_hash_output":"out/root.roothash","hash":"sha256","data_block_size":4096,"hash_block_size":4096,"salt":"00c0ffee","uuid":""#,
         r#""outputs":["out/BOOTAA64.EFI"],"format":"arm64-efi","modules":["fat","normal"],"config":"in/config","prefix":"/boot/grub","sbat":"in/sbat.csv"}"#,
         r#""platform_key":"in/platform-key","exchange_keys":["in/platform-key"],"allowed":["in/allowed/0"],"owner":""#,
-        r#""firmware":{"code":"in/firmware-code","variables":"in/firmware-variables","smm":true}"#,
+        r#""firmware":{"code":"in/firmware","variables":"in/variables","smm":true}"#,
         "sbat,1,SBATVersion,sbat,1,https://github.com/rhboot/shim/blob/main/SBAT.mdgrub,3,b,c,d,e",
     ] {
         assert!(blobs.iter().any(|blob| blob.contains(text)), "{text}\n{}", blobs.join("\n"));

@@ -26,7 +26,7 @@ fn boot_loaders_are_the_same_in_another_world() {
     let project = project();
     for target in ["grub", "signed-loader", "root-appended"] {
         let ran = project.succeed(&["verify", target]);
-        assert!(!ran.stdout.contains("differ"), "{}", ran.stdout);
+        assert!(!ran.stdout.contains("not reproducible"), "{}", ran.stdout);
     }
 }
 

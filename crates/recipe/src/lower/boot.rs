@@ -111,12 +111,12 @@ impl Lowering<'_> {
             };
             let mut spec = spec::Firmware::packaged(arch, files.secure_boot);
             if let Some(code) = &files.code {
-                spec.code = place(self, "firmware-code", code);
+                spec.code = place(self, "firmware", code);
                 // Variables of another firmware would be none to it.
                 spec.variables = None;
             }
             if let Some(variables) = &files.variables {
-                spec.variables = Some(place(self, "firmware-variables", variables));
+                spec.variables = Some(place(self, "variables", variables));
             }
             spec
         });
