@@ -31,23 +31,27 @@ Made with --incremental: what was left of earlier builds may be in it. For work 
 Build without --incremental for files that depend on their sources alone.
 ";
 
-/// Puts the tree `output` at `directory` unless it is there already, and returns its files. A note beside them says
-/// whether they are tainted.
+/// Puts what the trees `outputs` have at `directory` unless it is there already, and returns its files. No two of them
+/// have the same. A note beside them says whether they are tainted.
 ///
 /// When it fails, what was there before still is.
 pub(crate) fn export(
     store: &LocalStore,
-    output: &Digest,
+    outputs: &[Digest],
     is_tainted: bool,
     directory: &Path,
     stats: &mut StatCache,
 ) -> Result<Vec<Artifact>, Failure> {
     let mut artifacts = Vec::new();
-    list(store, output, "", &mut artifacts).map_err(Failure::store)?;
+    let mut tree = Directory::default();
+    for output in outputs {
+        list(store, output, "", &mut artifacts).map_err(Failure::store)?;
+        tree.entries.extend(store.read_directory(output).map_err(Failure::store)?.entries);
+    }
+    artifacts.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     let sums: String =
         artifacts.iter().map(|artifact| format!("{}  {}\n", artifact.sha256, artifact.path)).collect();
     let sums = store.noted().write(sums.as_bytes()).map_err(Failure::store)?;
-    let mut tree = store.read_directory(output).map_err(Failure::store)?;
     tree.entries.insert(SUMS.to_owned(), Node::File { digest: sums, executable: false });
     if is_tainted {
         let digest = store.noted().write(WHY_TAINTED.as_bytes()).map_err(Failure::store)?;

@@ -55,12 +55,14 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Returns the steps of the goals, in their order: of a machine or environment, none.
     pub(crate) fn steps(&self) -> Vec<StepId> {
-        let step = |goal: &Goal| match goal {
-            Goal::Target(name) => self.lowered.targets.get(name).map(|target| target.step),
-            Goal::Test(name) => self.lowered.tests.get(name).copied(),
-            Goal::Machine(_) | Goal::Environment(_) => None,
+        let steps = |goal: &Goal| match goal {
+            Goal::Target(name) => {
+                self.lowered.targets.get(name).map(|target| target.steps.clone()).unwrap_or_default()
+            }
+            Goal::Test(name) => self.lowered.tests.get(name).copied().into_iter().collect(),
+            Goal::Machine(_) | Goal::Environment(_) => Vec::new(),
         };
-        self.goals.iter().filter_map(step).collect()
+        self.goals.iter().flat_map(steps).collect()
     }
 }
 

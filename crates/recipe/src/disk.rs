@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use mkimg::disk::{GPT_TYPES, Guid, MBR_TYPES, gpt_type, mbr_type};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use crate::formats::{self, DiskFormats, Format};
 use crate::reader::{FromText, Read, Reader, Wrong, table, words};
 use crate::region::Address;
 use crate::scalar::{ProjectPath, Size, TargetRef, Uuid};
@@ -13,9 +14,11 @@ use crate::value::{Kind, Value};
 use crate::{Problem, Spanned, suggest};
 
 table! {
-    /// A disk with partitions. Leaves `NAME.raw`, which has holes where nothing is, and `NAME.map.txt`, a drawing of
-    /// what lies where. What overlaps or does not fit is an error with such a drawing.
+    /// A disk with partitions. Leaves `NAME.raw`, which has holes where nothing is, the files of `formats`, and
+    /// `NAME.map.txt`, a drawing of what lies where. What overlaps or does not fit is an error with such a drawing.
     pub struct DiskImage {
+        /// The formats that it is written in, each by a step of its own. Without it, it is left as it is: `NAME.raw`.
+        formats: Option<Spanned<DiskFormats>>,
         /// How the partitions are listed.
         table: PartitionTable = "gpt",
         /// The disk's GUID. Without it, one derived from the names of stack and target.
@@ -331,13 +334,21 @@ impl DiskImage {
         self.partitions.iter().map(|partition| own(partition).or_else(|| free.next()).unwrap_or(0)).collect()
     }
 
-    /// Returns everything that can have contents: the boot code, the blobs, the partitions.
+    /// Returns the formats that it is written in, the main one first.
+    pub(crate) fn written(&self) -> Vec<Format<'_>> {
+        formats::of_disk(&self.formats)
+    }
+
+    /// Returns everything that a step reads: the boot code, the blobs, the partitions, what a format lies over.
     pub(crate) fn bytes(&self) -> impl Iterator<Item = Bytes<'_>> {
         let code = self.boot_code.iter().map(|code| (&code.target, &code.file));
         let blobs = self.blobs.iter().map(|blob| (&blob.target, &blob.file));
         let partitions = self.partitions.iter().map(|partition| (&partition.target, &partition.file));
+        let backing = self.formats.iter().filter_map(|formats| formats.backing());
+        let backing = backing.map(|backing| (&backing.target, &backing.file));
         code.chain(blobs)
             .chain(partitions)
+            .chain(backing)
             .map(|(target, file)| Bytes { target: target.as_ref(), file: file.as_ref() })
     }
 }

@@ -10,6 +10,7 @@ mod device_tree;
 mod disk;
 mod filesystem;
 mod firmware;
+mod formats;
 mod git;
 mod iso;
 mod kernel;
@@ -45,6 +46,10 @@ pub use filesystem::{
     SquashfsFragments, VolumeId,
 };
 pub use firmware::{Firmware, FirmwareFiles};
+pub use formats::{
+    Backing, Convert, DiskFormats, InputFormat, ParallelsDisk, Qcow2, Qcow2Compression, Vdi, Vhd, Vhdx, Vmdk,
+    VmdkAdapter, VmdkVariant,
+};
 pub use git::{GitAddress, GitRev};
 pub use iso::{Iso, IsoBios, IsoEfi, IsoHybrid, IsoLoader, IsoTable, IsoUuid};
 pub use kernel::{ConfigPart, Kernel, Symbol, SymbolValue, Toolchain};

@@ -259,6 +259,12 @@ pub fn needs(stack: &Stack, goals: &[Goal]) -> Needs {
             }
             Target::Verity(verity) => add_file(&verity.image, &mut needs),
             Target::Grub(grub) => add_files(grub.config.iter(), &mut needs),
+            Target::Convert(convert) => {
+                let backing = convert.formats.backing().and_then(|backing| backing.file.as_ref());
+                for file in convert.file.iter().chain(backing) {
+                    needs.paths.insert(file.value.clone(), file.place.clone());
+                }
+            }
             Target::KernelPackage(_) | Target::Extract(_) => {}
         }
     }
@@ -386,6 +392,7 @@ fn target_request(target: &Target) -> Option<(PackageRequest, Option<&'static [&
         | Target::Command(_)
         | Target::Filesystem(_)
         | Target::Disk(_)
+        | Target::Convert(_)
         | Target::Kernel(_)
         | Target::Uki(_)
         | Target::Signed(_)

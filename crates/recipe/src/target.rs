@@ -10,6 +10,7 @@ use crate::boot::{EfiVariables, Grub, Signed, Uki, Verity};
 use crate::device_tree::Dtb;
 use crate::disk::DiskImage;
 use crate::filesystem::Filesystem;
+use crate::formats::Convert;
 use crate::kernel::Kernel;
 use crate::reader::{Read, Reader, kinds, table, words};
 use crate::scalar::{
@@ -32,6 +33,8 @@ kinds! {
         Filesystem(Filesystem) = "filesystem",
         /// A disk with partitions.
         Disk(DiskImage) = "disk",
+        /// A disk in other formats.
+        Convert(Convert) = "convert",
         /// A kernel, built from its source.
         Kernel(Kernel) = "kernel",
         /// A kernel, out of a distribution's package.

@@ -7,6 +7,7 @@ mod bootstrap;
 mod disks;
 mod download;
 mod environment;
+mod formats;
 mod graph;
 mod harness;
 mod images;
@@ -42,6 +43,7 @@ const BENCHMARKS: &[Benchmark] = &[
     ("squashfs", 3, squashfs::squashfs),
     ("fat", 5, disks::fat),
     ("disk", 3, disks::disk),
+    ("formats", 3, formats::formats),
     ("store", 5, store::put),
     ("stage", 10, store::stage),
     ("solve", 3, solve::solve),
@@ -258,7 +260,7 @@ mod tests {
         check(
             &["nop"],
             Err(
-                "there is no benchmark `nop`, only noop, bootstrap, download, unpack, add-package, graph, sandbox, ext4, cpio, squashfs, fat, disk, store, stage, solve, lock, kernel, boot",
+                "there is no benchmark `nop`, only noop, bootstrap, download, unpack, add-package, graph, sandbox, ext4, cpio, squashfs, fat, disk, formats, store, stage, solve, lock, kernel, boot",
             ),
         );
     }

@@ -97,7 +97,7 @@ fn size(path: &Path) -> Result<u64, String> {
 /// many files and bytes there are.
 ///
 /// Noise or text that a program makes up would say nothing about compressors, so each machine has a root of its own.
-fn make_root(context: &Context, scratch: &Path) -> Result<(u64, u64), String> {
+pub(super) fn make_root(context: &Context, scratch: &Path) -> Result<(u64, u64), String> {
     let made = scratch.join("made.json");
     let known: Option<(u64, u64)> =
         fs::read_to_string(&made).ok().and_then(|text| serde_json::from_str(&text).ok());

@@ -22,18 +22,19 @@ pub(crate) fn run(global: &Global, ui: &Ui, targets: &Targets) -> Result<(), Fai
             _ => None,
         })
         .collect();
-    let steps: Vec<_> = names.iter().map(|name| prepared.lowered.targets[*name].step).collect();
+    let of_names: Vec<_> = names.iter().map(|name| &prepared.lowered.targets[*name].steps).collect();
+    let steps: Vec<_> = of_names.iter().copied().flatten().copied().collect();
     let built = session.build(&prepared, &steps)?;
     session.tell_notes(&prepared, &built)?;
 
     let mut stats = session.state.exported_stats();
     let (mut reported, mut tainted) = (Vec::new(), Vec::new());
-    for (name, step) in names.iter().zip(&steps) {
-        let Some(result) = built.outcome.result(*step) else { continue };
+    for (name, steps) in names.iter().zip(of_names) {
+        let outputs = steps.iter().map(|step| Some(built.outcome.result(*step)?.output));
+        let Some(outputs) = outputs.collect::<Option<Vec<_>>>() else { continue };
         let directory = session.root.join(OUT).join(name.as_str());
-        let is_tainted = prepared.lowered.graph.is_tainted(*step);
-        let files =
-            artifacts::export(&session.caches.store, &result.output, is_tainted, &directory, &mut stats)?;
+        let is_tainted = steps.iter().any(|step| prepared.lowered.graph.is_tainted(*step));
+        let files = artifacts::export(&session.caches.store, &outputs, is_tainted, &directory, &mut stats)?;
         tainted.extend(is_tainted.then(|| format!("`{name}`")));
         if !global.json {
             for file in &files {

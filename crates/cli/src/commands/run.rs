@@ -118,7 +118,11 @@ fn export(
 ) -> Result<BTreeMap<String, String>, Failure> {
     let lowered = &prepared.lowered;
     let out = session.root.join(OUT);
-    let targets: BTreeMap<_, _> = lowered.targets.iter().map(|(name, target)| (target.step, name)).collect();
+    let targets: BTreeMap<_, _> = lowered
+        .targets
+        .iter()
+        .flat_map(|(name, target)| target.steps.iter().map(move |step| (*step, name)))
+        .collect();
     let mut files = Vec::new();
     for placement in &lowered.machines[name].inputs {
         // All that is there of a map is that there is one.
@@ -126,15 +130,18 @@ fn export(
             && !path.is_empty()
         {
             let in_spec = placement.path.strip_prefix("build/").unwrap_or(&placement.path);
-            // What no target makes are blank disks.
-            let directory = match targets.get(step) {
-                Some(target) => out.join(target.as_str()),
-                None => out.join(EXTRAS).join(lowered.graph.step(*step).label.replace(' ', "-")),
+            let (directory, steps) = match targets.get(step) {
+                // What is put into `out/` is the whole target.
+                Some(target) => (out.join(target.as_str()), lowered.targets[*target].steps.clone()),
+                // What no target makes are blank disks.
+                None => {
+                    (out.join(EXTRAS).join(lowered.graph.step(*step).label.replace(' ', "-")), vec![*step])
+                }
             };
-            files.push((in_spec.to_owned(), *step, directory, path));
+            files.push((in_spec.to_owned(), directory, steps, path));
         }
     }
-    let mut steps: BTreeSet<_> = files.iter().map(|(_, step, ..)| *step).collect();
+    let mut steps: BTreeSet<_> = files.iter().flat_map(|(_, _, steps, _)| steps.clone()).collect();
     steps.extend(lowered.maps.get(name));
     let steps: Vec<_> = steps.into_iter().collect();
     let built = session.build(prepared, &steps)?;
@@ -145,12 +152,13 @@ fn export(
     let mut stats = session.state.exported_stats();
     let mut places = BTreeMap::new();
     let mut exported = BTreeSet::new();
-    for (in_spec, step, directory, path) in files {
-        if exported.insert(step)
-            && let Some(result) = built.outcome.result(step)
+    for (in_spec, directory, steps, path) in files {
+        if exported.insert(directory.clone())
+            && let outputs = steps.iter().map(|step| Some(built.outcome.result(*step)?.output))
+            && let Some(outputs) = outputs.collect::<Option<Vec<_>>>()
         {
-            let is_tainted = lowered.graph.is_tainted(step);
-            artifacts::export(&session.caches.store, &result.output, is_tainted, &directory, &mut stats)?;
+            let is_tainted = steps.iter().any(|step| lowered.graph.is_tainted(*step));
+            artifacts::export(&session.caches.store, &outputs, is_tainted, &directory, &mut stats)?;
         }
         places.insert(in_spec, place(&directory, path));
     }

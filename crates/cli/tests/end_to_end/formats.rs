@@ -95,6 +95,67 @@ fn foreign_tools_accept_our_images() {
     assert_eq!(project.read("out/installer-accepted/mbr"), INSTALLER_MBR);
 }
 
+#[test]
+fn qemu_accepts_our_virtual_disks() {
+    let project = Project::copy_of("crates/cli/tests/projects/virtual-disks");
+    project.succeed(&["build", "accepted", "live"]);
+    let info = project.read("out/accepted/info");
+    for expected in [
+        "qcow2 virtual size: 527 MiB (552599552 bytes);cluster_size: 65536;compression type: zlib;",
+        "vhd virtual size: 527 MiB (552599552 bytes);cluster_size: 2097152;",
+        "others-qcow2 virtual size: 527 MiB (552599552 bytes);cluster_size: 131072;compression type: zstd;",
+        "others-vhdx virtual size: 527 MiB (552599552 bytes);cluster_size: 33554432;",
+        "changed.qcow2 virtual size: 527 MiB (552599552 bytes);cluster_size: 65536;backing file: live.raw",
+    ] {
+        assert!(info.lines().any(|line| line.starts_with(expected)), "no `{expected}` in {info}");
+    }
+    let others_vmdk = info.lines().find(|line| line.starts_with("others-vmdk ")).unwrap();
+    assert!(others_vmdk.contains("create type: streamOptimized"), "{others_vmdk}");
+    // All of one target is in one place, whichever step made it.
+    let sums = project.read("out/live/SHA256SUMS");
+    let names: Vec<&str> = sums.lines().filter_map(|line| line.split("  ").nth(1)).collect();
+    assert_eq!(
+        names,
+        [
+            "live.hdd/DiskDescriptor.xml",
+            "live.hdd/live.0.{5fbaabe3-6958-40ff-92a7-860e329aab41}.hds",
+            "live.img.tar.gz",
+            "live.map.txt",
+            "live.qcow2",
+            "live.raw",
+            "live.vdi",
+            "live.vhd",
+            "live.vhdx",
+            "live.vmdk",
+        ]
+    );
+}
+
+#[test]
+fn what_is_no_disk_is_not_converted() {
+    let recipe = |from: &str| {
+        format!(
+            "[stack]\nname = \"s\"\n[target.t]\nkind = \"convert\"\nfile = \"input\"\n{from}formats = {{ qcow2 = {{}} }}\n"
+        )
+    };
+    let project = Project::new(&recipe(""));
+    project.write("input", "not a disk\n");
+    project.fail(
+        &["build"],
+        1,
+        &["is no disk that can be told by what it begins with", "say that it is `raw`"],
+    );
+    project.write("bootwright.toml", &recipe("from = \"vmdk\"\n"));
+    project.fail(&["build"], 1, &["could not read the virtual disk", "it is not VMDK"]);
+    project.write("bootwright.toml", &recipe("from = \"raw\"\n"));
+    project.succeed(&["build"]);
+    // A qcow2 of which only the beginning is there.
+    let cut: Vec<u8> = std::fs::read(project.path().join("out/t/t.qcow2")).unwrap()[..70_000].to_vec();
+    std::fs::write(project.path().join("input"), cut).unwrap();
+    project.write("bootwright.toml", &recipe(""));
+    project.fail(&["build"], 1, &["could not read the virtual disk", "it is cut off"]);
+}
+
 /// EVE's live disk as `sfdisk` sees it.
 const LIVE: &str = "label: gpt
 label-id: AD6871EE-31F9-4CF3-9E09-6F7A25C30050

@@ -2,10 +2,11 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::contents::Contents;
 use super::read::{Reader, recognize_file};
+use super::stream::{Block, How, blocks};
 use super::{Kind, default_threads, gcp, parallels, qcow2, vdi, vhd, vhdx, vmdk};
 use crate::GapSink;
 use crate::disk::{self, Guid};
@@ -42,7 +43,7 @@ pub(crate) fn write(
     }
     let target = Target { format, output, directory };
     match spec {
-        FormatSpec::Raw => target.write(|sink| Ok(raw(contents, sink)?)),
+        FormatSpec::Raw => target.write(|sink| raw(contents, n_threads, sink)),
         FormatSpec::Qcow2 { cluster_size, compression, level, preallocated, backing } => {
             let below = backing.as_ref().map(|backing| Below::open(backing, directory)).transpose()?;
             let options = qcow2::Options {
@@ -148,15 +149,14 @@ impl Target<'_> {
     }
 }
 
-fn raw(contents: &Contents<'_>, sink: &mut dyn GapSink) -> Result<(), super::WriteError> {
-    let mut buffer = vec![0; PIECE];
-    for number in contents.pieces(PIECE as u64) {
+fn raw(contents: &Contents<'_>, n_threads: usize, sink: &mut dyn GapSink) -> Result<(), super::WriteError> {
+    let how = How { block: PIECE as u64, compression: None, below: None, n_threads };
+    blocks(contents, &how, |number, block| {
+        let Block::Plain(bytes) = block else { return Ok(()) };
         let offset = number * PIECE as u64;
-        let length = (contents.size() - offset).min(PIECE as u64) as usize;
-        let part = &mut buffer[..length];
-        contents.read(offset, part).map_err(|source| super::WriteError::Read { offset, length, source })?;
-        sink.data(offset, part)?;
-    }
+        let there = (contents.size() - offset).min(PIECE as u64) as usize;
+        Ok(sink.data(offset, &bytes[..there])?)
+    })?;
     Ok(sink.zeros(contents.size(), 0)?)
 }
 
@@ -179,8 +179,8 @@ fn guid(text: &str) -> Result<Guid, Error> {
 
 /// A disk that is read.
 pub(super) enum Opened {
-    Raw { path: std::path::PathBuf, file: File },
-    Virtual { path: std::path::PathBuf, reader: Reader<'static> },
+    Raw { path: PathBuf, file: File },
+    Virtual { path: PathBuf, reader: Reader<'static> },
 }
 
 impl Opened {

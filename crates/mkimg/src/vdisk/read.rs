@@ -57,7 +57,7 @@ pub struct Reader<'a> {
     unpacked: Mutex<(u64, Vec<u8>)>,
 }
 
-/// A disk that says it lies over another, by the name of that.
+/// No block has this number.
 const NOTHING_UNPACKED: u64 = u64::MAX;
 
 impl<'a> Reader<'a> {
@@ -155,10 +155,21 @@ impl<'a> Reader<'a> {
                 Place::Zero => part.fill(0),
                 Place::Below => self.read_below(offset, part)?,
                 Place::At(start) => self.image.read("a block", start.saturating_add(within), part)?,
+                // Whoever reads whole blocks, as those who convert do, needs none to be kept.
+                Place::Packed(start, packed_len, compression)
+                    if within == 0 && length as u64 == self.needed(block) =>
+                {
+                    self.unpack((start, packed_len, compression), part)?;
+                }
                 Place::Packed(start, packed_len, compression) => {
                     let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
                     if unpacked.0 != block {
-                        self.unpack(block, (start, packed_len, compression), &mut unpacked)?;
+                        unpacked.0 = NOTHING_UNPACKED;
+                        unpacked.1.clear();
+                        unpacked.1.resize(block_len as usize, 0);
+                        let needed = self.needed(block) as usize;
+                        self.unpack((start, packed_len, compression), &mut unpacked.1[..needed])?;
+                        unpacked.0 = block;
                     }
                     // It has a whole block.
                     part.copy_from_slice(&unpacked.1[within as usize..within as usize + length]);
@@ -170,29 +181,28 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    /// Returns how much of a block is on the disk: the last one may have less than the others.
+    fn needed(&self, block: u64) -> u64 {
+        let block_len = self.blocks.block_len();
+        block_len.min(self.size().saturating_sub(block.saturating_mul(block_len)))
+    }
+
+    /// Fills `part` with the beginning of a compressed block.
     fn unpack(
         &self,
-        block: u64,
         (start, packed_len, compression): (u64, u64, Compression),
-        unpacked: &mut (u64, Vec<u8>),
+        part: &mut [u8],
     ) -> Result<(), ReadError> {
         // What others wrote may say that the last one is longer than the file.
         let packed_len = packed_len.min(self.image.size().saturating_sub(start));
         let packed = self.image.bytes("a compressed block", start, packed_len)?;
-        let block_len = self.blocks.block_len();
-        unpacked.0 = NOTHING_UNPACKED;
-        unpacked.1.clear();
-        unpacked.1.resize(block_len as usize, 0);
-        // The last one may have no more than there is of the disk.
-        let needed = block_len.min(self.size() - (block * block_len).min(self.size()));
-        let length = unpack(compression, &packed, &mut unpacked.1);
-        if length.is_none_or(|length| (length as u64) < needed) {
+        if unpack(compression, &packed, part) != Some(part.len()) {
+            let needed = part.len();
             return corrupt(
                 "a compressed block",
                 format!("the one at {start} does not unpack to {needed} bytes"),
             );
         }
-        unpacked.0 = block;
         Ok(())
     }
 
@@ -248,7 +258,7 @@ fn recognize(image: &Image<'_>) -> Result<Option<Kind>, ReadError> {
         () if start[64..].starts_with(vdi::MAGIC) => Some(Kind::Vdi),
         () if start.starts_with(vmdk::MAGIC) => Some(Kind::Vmdk),
         () if start.starts_with(vhdx::MAGIC) => Some(Kind::Vhdx),
-        () if parallels::MAGICS.iter().any(|magic| start.starts_with(*magic)) => Some(Kind::Parallels),
+        () if parallels::MAGICS.iter().any(|magic| start.starts_with(magic)) => Some(Kind::Parallels),
         () if start.starts_with(vhd::MAGIC) => Some(Kind::Vhd),
         // A fixed one has nothing but a footer.
         () if image.size() >= 512 => {

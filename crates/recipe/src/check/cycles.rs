@@ -88,6 +88,11 @@ pub(crate) fn references<'a>(
             let targets = disk.bytes().filter_map(|bytes| bytes.target);
             targets.map(|target| (&target.target, &target.place)).collect()
         }
+        Target::Convert(convert) => {
+            let backing = convert.formats.backing().and_then(|backing| backing.target.as_ref());
+            let targets = convert.target.iter().chain(backing);
+            targets.map(|target| (&target.target, &target.place)).collect()
+        }
         Target::Dtb(dtb) => {
             let base = dtb.base.iter().map(|base| (&base.target, &base.place));
             let initrd = dtb.initrd.iter().filter_map(|initrd| {

@@ -20,8 +20,9 @@ impl Checker<'_> {
             self.reference_to_kind(rootfs, "rootfs");
         } else if filesystem.files.is_empty() && filesystem.size.is_none() {
             self.report(
-                Problem::at(&target.place, "there is nothing in this file system")
-                    .help("name a root file system as `rootfs`, list `files`, or give an empty one its `size`"),
+                Problem::at(&target.place, "there is nothing in this file system").help(
+                    "name a root file system as `rootfs`, list `files`, or give an empty one its `size`",
+                ),
             );
         }
         for file in filesystem.files.values() {
@@ -149,6 +150,9 @@ impl Checker<'_> {
                         .related(&size.place, "the size"),
                 );
             }
+        }
+        if let Some(formats) = &disk.formats {
+            self.formats(formats, &disk.written(), disk.sector_size.number());
         }
         self.of_table(disk);
         self.partitions(target, disk);

@@ -4,6 +4,7 @@ mod boot;
 mod cycles;
 mod device_trees;
 mod disks;
+mod formats;
 mod iso;
 mod machines;
 mod squashfs;
@@ -77,7 +78,13 @@ pub(crate) fn leaves<'a>(name: &Name, target: &'a Target) -> Leaves<'a> {
         Target::Filesystem(filesystem) => {
             Leaves::Files(vec![format!("{name}.{}", filesystem.r#type.as_str())])
         }
-        Target::Disk(_) => Leaves::Files(vec![format!("{name}.raw"), format!("{name}.map.txt")]),
+        Target::Disk(disk) => {
+            let formats = disk.written().into_iter().map(|format| format.file(name));
+            Leaves::Files(formats.chain([format!("{name}.map.txt")]).collect())
+        }
+        Target::Convert(convert) => {
+            Leaves::Files(convert.written().into_iter().map(|format| format.file(name)).collect())
+        }
         Target::Kernel(kernel) => {
             let mut files = vec![
                 kernel.built_for().image(),
@@ -291,6 +298,7 @@ impl Checker<'_> {
             Target::Initramfs(initramfs) => self.initramfs(target, initramfs),
             Target::Filesystem(filesystem) => self.filesystem(target, filesystem),
             Target::Disk(disk) => self.disk(target, disk),
+            Target::Convert(convert) => self.convert(target, convert),
             Target::Kernel(kernel) => self.kernel(kernel),
             Target::KernelPackage(_) => {}
             Target::Dtb(dtb) => self.device_tree(target, dtb),
@@ -554,6 +562,7 @@ fn kind_of(target: &Target) -> &'static str {
         Target::Initramfs(_) => "initramfs",
         Target::Filesystem(_) => "filesystem",
         Target::Disk(_) => "disk",
+        Target::Convert(_) => "convert",
         Target::Kernel(_) => "kernel",
         Target::KernelPackage(_) => "kernel-package",
         Target::Dtb(_) => "dtb",

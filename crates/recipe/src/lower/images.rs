@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use engine::{Input, Placement, StepId};
 use mkimg::spec::{
-    BlobSpec, BootCodeSpec, DiskSpec, Ext4Spec, FatSpec, HybridSpec, PartitionSizeSpec, PartitionSpec,
-    ProtectiveSpec, Spec, TableSpec,
+    BlobSpec, BootCodeSpec, DiskSpec, Ext4Spec, FatSpec, FormatSpec, HybridSpec, PartitionSizeSpec,
+    PartitionSpec, ProtectiveSpec, Spec, TableSpec,
 };
 
 use super::{INPUTS, Lowering, place_layers};
@@ -80,8 +80,8 @@ impl Lowering<'_> {
         self.image(name.to_string(), &spec, inputs)
     }
 
-    /// Adds the step that makes a disk.
-    pub(super) fn disk(&mut self, name: &Name, disk: &DiskImage) -> StepId {
+    /// Adds the steps that make a disk, one for each format, the main one first: that one draws what lies where, too.
+    pub(super) fn disk(&mut self, name: &Name, disk: &DiskImage) -> Vec<StepId> {
         let mut inputs = Vec::new();
         // Returns where a step finds the contents of something, if it has any.
         let mut place = |lowering: &mut Self,
@@ -141,9 +141,10 @@ impl Lowering<'_> {
             },
         };
         let bytes = |size: &Option<Spanned<crate::Size>>| size.as_ref().map(|size| size.bytes());
-        let spec = Spec::Disk(DiskSpec {
-            output: format!("out/{name}.raw"),
-            map_output: Some(format!("out/{name}.map.txt")),
+        let plain = DiskSpec {
+            output: String::new(),
+            format: FormatSpec::Raw,
+            map_output: None,
             sector_size: u32::try_from(disk.sector_size.number()).ok(),
             size: bytes(&disk.size),
             slack: bytes(&disk.slack),
@@ -154,12 +155,25 @@ impl Lowering<'_> {
             boot_code,
             blobs,
             partitions,
-        });
-        self.image(name.to_string(), &spec, inputs)
+        };
+        let mut steps = Vec::new();
+        for format in disk.written() {
+            let mut inputs = inputs.clone();
+            let is_main = steps.is_empty();
+            let spec = DiskSpec {
+                output: format!("out/{}", format.file(name)),
+                format: self.format(name, format, &mut inputs),
+                map_output: is_main.then(|| format!("out/{name}.map.txt")),
+                ..plain.clone()
+            };
+            let label = if is_main { name.to_string() } else { format!("{name}/{}", format.word()) };
+            steps.push(self.image(label, &Spec::Disk(spec), inputs));
+        }
+        steps
     }
 
     /// Returns where the contents of something on a disk come from, if it has any.
-    fn contents(
+    pub(super) fn contents(
         &mut self,
         target: &Option<Spanned<TargetRef>>,
         file: &Option<Spanned<ProjectPath>>,

@@ -2,6 +2,7 @@
 
 mod boot;
 mod device_tree;
+mod formats;
 mod images;
 mod iso;
 mod kernel;
@@ -73,6 +74,8 @@ pub struct Lowered {
     pub graph: Graph,
     /// What each target leaves, of those that the goals stand on.
     pub targets: BTreeMap<Name, TargetOutput>,
+    /// The files of targets that several steps make, and the step of each.
+    formats: BTreeMap<Name, Vec<(String, StepId)>>,
     /// The root file system of each environment that the goals stand on.
     pub environments: BTreeMap<Name, MergeId>,
     /// The kernels that are built, of those that the goals stand on.
@@ -91,10 +94,19 @@ pub struct Lowered {
 /// What a target leaves.
 #[derive(Clone, Debug)]
 pub struct TargetOutput {
-    /// The step that makes it. Its whole output directory is the target's.
-    pub step: StepId,
+    /// The steps that make it, the main one first: what their output directories have is the target's, and no two of
+    /// them have the same.
+    pub steps: Vec<StepId>,
     /// The file that the target is mostly about, in the output directory, if it is about one.
     pub main: Option<String>,
+}
+
+impl Lowered {
+    /// Returns the step that leaves a file of a target, if that has several steps.
+    fn step_of_file(&self, target: &Name, path: &str) -> Option<StepId> {
+        let first = path.split('/').next().unwrap_or(path);
+        self.formats.get(target)?.iter().find(|(file, _)| file == first).map(|(_, step)| *step)
+    }
 }
 
 /// A kernel that is built, and how to change its configuration.
@@ -325,9 +337,10 @@ impl<'a> Lowering<'a> {
 
     /// Returns what a reference to a target means.
     fn reference(&mut self, reference: &TargetRef) -> Input {
-        let step = self.output(&reference.target);
+        let main_step = self.output(&reference.target);
         let main = || check::main_file(&reference.target, &self.stack.targets[&reference.target]);
         let path = reference.path.clone().or_else(main).unwrap_or_default();
+        let step = self.lowered.step_of_file(&reference.target, &path).unwrap_or(main_step);
         Input::Output { step, path }
     }
 

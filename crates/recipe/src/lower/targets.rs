@@ -12,6 +12,7 @@ use mkimg::spec::{
 use super::{CACHES, INPUTS, Layer, Lowering, OUT, Reuse, SOURCES, TargetOutput, place_layers, timeout};
 use crate::Spanned;
 use crate::check;
+use crate::formats::Format;
 use crate::scalar::{GuestPath, Name};
 use crate::target::{
     ArchiveFile, Command, Compression, Content, DeviceType, DirectoryEntry, Extract, FileEntry, Initramfs,
@@ -62,12 +63,13 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// Returns the step whose output directory is the target's.
+    /// Returns the step whose output directory is the target's, or the main one if there are several.
     pub(super) fn output(&mut self, name: &Name) -> StepId {
         if let Some(output) = self.lowered.targets.get(name) {
-            return output.step;
+            return output.steps[0];
         }
         let target = &self.stack.targets[name];
+        let mut further = Vec::new();
         let step = match &target.value {
             Target::Command(command) => self.command(name, command),
             Target::Rootfs(_) => {
@@ -76,7 +78,14 @@ impl<'a> Lowering<'a> {
             }
             Target::Initramfs(initramfs) => self.initramfs(name, initramfs),
             Target::Filesystem(filesystem) => self.filesystem(name, filesystem),
-            Target::Disk(disk) => self.disk(name, disk),
+            Target::Disk(disk) => {
+                let steps = self.disk(name, disk);
+                self.several(name, &disk.written(), steps, &mut further)
+            }
+            Target::Convert(convert) => {
+                let steps = self.convert(name, convert);
+                self.several(name, &convert.written(), steps, &mut further)
+            }
             Target::Kernel(kernel) => self.kernel(name, kernel),
             Target::KernelPackage(_) => self.kernel_package(name),
             Target::Extract(extract) => self.extract(name, extract),
@@ -87,9 +96,24 @@ impl<'a> Lowering<'a> {
             Target::Grub(grub) => self.grub(name, grub),
             Target::EfiVariables(variables) => self.efi_variables(name, variables),
         };
-        let output = TargetOutput { step, main: check::main_file(name, target) };
+        let steps = std::iter::once(step).chain(further).collect();
+        let output = TargetOutput { steps, main: check::main_file(name, target) };
         self.lowered.targets.insert(name.clone(), output);
         step
+    }
+
+    /// Keeps which of several steps leaves which file, and returns the main one.
+    fn several(
+        &mut self,
+        name: &Name,
+        formats: &[Format<'_>],
+        steps: Vec<StepId>,
+        further: &mut Vec<StepId>,
+    ) -> StepId {
+        let files = formats.iter().map(|format| format.file(name)).zip(steps.iter().copied());
+        self.lowered.formats.insert(name.clone(), files.collect());
+        further.extend(&steps[1..]);
+        steps[0]
     }
 
     fn command(&mut self, name: &Name, command: &Command) -> StepId {

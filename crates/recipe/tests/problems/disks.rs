@@ -454,3 +454,32 @@ error: a partition has a GUID only in a table of kind `gpt`
 "#,
     );
 }
+
+#[test]
+fn formats() {
+    check(
+        r#"[stack]
+name = "demo"
+
+[target.disk]
+kind        = "disk"
+size        = "1G"
+sector-size = 4096
+formats     = { vdi = {}, vhdx = { block-size = "3M" } }
+
+[target.none]
+kind    = "convert"
+target  = "disk/disk.qcow2"
+formats = { raw = false }
+
+[target.wrong]
+kind = "convert"
+
+[target.wrong.formats]
+raw   = true
+qcow2 = { level = 3, cluster = "4M", preallocated = true, backing = { name = "" } }
+"#,
+        r#"
+"#,
+    );
+}

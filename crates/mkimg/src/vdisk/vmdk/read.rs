@@ -43,7 +43,7 @@ pub(in crate::vdisk) fn read(image: &Image<'_>) -> Result<Vmdk, ReadError> {
     let description = description(image, &header)?;
     if get_u64(&header, 56) == AT_END {
         let what = "the footer";
-        let at = image.size().checked_sub(FOOTER).unwrap_or_default();
+        let at = image.size().saturating_sub(FOOTER);
         header = image.array(what, at)?;
         if !header.starts_with(MAGIC) || get_u64(&header, 56) == AT_END {
             return corrupt(what, "there is none at the end: the file is cut off");
