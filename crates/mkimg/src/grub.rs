@@ -21,15 +21,15 @@ struct Format {
     name: &'static str,
     /// The directory of its modules.
     directory: &'static str,
-    /// The package of Debian that has them.
+    /// The package of Debian that has them, which other architectures do not have in their archives.
     package: &'static str,
 }
 
 fn format(format: GrubFormat) -> Format {
     let (name, directory, package) = match format {
         GrubFormat::X86_64Efi => ("x86_64-efi", "x86_64-efi", "grub-efi-amd64-bin"),
-        GrubFormat::Arm64Efi => ("arm64-efi", "arm64-efi", "grub-efi-arm64-bin"),
-        GrubFormat::Riscv64Efi => ("riscv64-efi", "riscv64-efi", "grub-efi-riscv64-bin"),
+        GrubFormat::Arm64Efi => ("arm64-efi", "arm64-efi", "grub-efi-arm64-bin:arm64"),
+        GrubFormat::Riscv64Efi => ("riscv64-efi", "riscv64-efi", "grub-efi-riscv64-bin:riscv64"),
         GrubFormat::I386Pc => ("i386-pc", "i386-pc", "grub-pc-bin"),
         GrubFormat::I386PcEltorito => ("i386-pc-eltorito", "i386-pc", "grub-pc-bin"),
     };

@@ -91,7 +91,7 @@ table! {
     /// GRUB: one program with the modules that are listed. Leaves `BOOTX64.EFI` or `BOOTAA64.EFI`; for a BIOS `core.img`
     /// and `boot.img`, for a BIOS that starts a CD `eltorito.img`.
     ///
-    /// The environment needs `grub-common` and what has the modules: `grub-efi-amd64-bin`, `grub-efi-arm64-bin`,
+    /// The environment needs `grub-common` and what has the modules: `grub-efi-amd64-bin`, `grub-efi-arm64-bin:arm64`,
     /// `grub-pc-bin`.
     pub struct Grub {
         /// The environment that has `grub-mkimage` and the modules.

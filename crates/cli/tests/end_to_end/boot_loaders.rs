@@ -46,8 +46,8 @@ fn what_is_missing_or_does_not_belong_together_is_named() {
         assert!(recipe.contains(from), "{from}");
         project.write("bootwright.toml", &recipe.replace(from, to));
     };
-    change("\"grub-efi-arm64-bin\", ", "");
-    let said = ["there is no GRUB for `arm64-efi`", "add the package `grub-efi-arm64-bin`"];
+    change("\"grub-efi-arm64-bin:arm64\", ", "");
+    let said = ["there is no GRUB for `arm64-efi`", "add the package `grub-efi-arm64-bin:arm64`"];
     project.fail(&["build", "grub-arm"], 1, &said);
 
     change("\"part_gpt\", \"fat\", \"normal\", \"linux\"]\n\n", "\"part_gtp\"]\n\n");
