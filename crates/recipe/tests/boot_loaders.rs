@@ -167,7 +167,7 @@ fn files_are_there_and_are_files() {
     check(
         "program     = \"system\"",
         "program = \"system/a.efi\"",
-        &["target `system` leaves no `a.efi`; help: files of it: `system.efi`, `system.txt`"],
+        &["target `system` leaves no `a.efi`; help: known files of it: `system.efi`, `system.txt`"],
     );
     check(
         "root-hash  = \"root\"",
