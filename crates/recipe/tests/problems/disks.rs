@@ -464,7 +464,7 @@ name = "demo"
 [target.disk]
 kind        = "disk"
 size        = "1G"
-sector-size = 4096
+sector-size = "4K"
 formats     = { vdi = {}, vhdx = { block-size = "3M" } }
 
 [target.none]
@@ -480,6 +480,85 @@ raw   = true
 qcow2 = { level = 3, cluster = "4M", preallocated = true, backing = { name = "" } }
 "#,
         r#"
+error: a VDI disk cannot have sectors of 4096 bytes
+ --> bootwright.toml:8:23
+  |
+8 | formats     = { vdi = {}, vhdx = { block-size = "3M" } }
+  |                       ^^
+  |
+  = help: `raw`, `qcow2`, `vhdx` and `gcp` can
+
+error: a block of a VHDX cannot have 3145728 bytes
+ --> bootwright.toml:8:49
+  |
+8 | formats     = { vdi = {}, vhdx = { block-size = "3M" } }
+  |                                                 ^^^^
+  |
+  = help: write `1M`, `2M` and so on to `256M`, each twice the one before
+
+error: target `disk` leaves no `disk.qcow2`
+  --> bootwright.toml:12:11
+   |
+12 | target  = "disk/disk.qcow2"
+   |           ^^^^^^^^^^^^^^^^^
+   |
+   = help: did you mean `disk.raw`?
+
+error: the disk is written in no format
+  --> bootwright.toml:13:11
+   |
+13 | formats = { raw = false }
+   |           ^^^^^^^^^^^^^^^
+   |
+   = help: name one, as in `formats = { qcow2 = {} }`
+
+error: the disk to convert is not given
+  --> bootwright.toml:15:9
+   |
+15 | [target.wrong]
+   |         ^^^^^
+   |
+   = help: name a `target` or a `file`
+
+error: `preallocated` excludes `compression` and `backing`
+  --> bootwright.toml:20:9
+   |
+20 | qcow2 = { level = 3, cluster = "4M", preallocated = true, backing = { name = "" } }
+   |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+   |
+   = help: keep one of them
+
+error: `level` is for what is compressed
+  --> bootwright.toml:20:19
+   |
+20 | qcow2 = { level = 3, cluster = "4M", preallocated = true, backing = { name = "" } }
+   |                   ^
+   |
+   = help: add `compression = "zlib"` or `compression = "zstd"`
+
+error: no size of a cluster
+  --> bootwright.toml:20:32
+   |
+20 | qcow2 = { level = 3, cluster = "4M", preallocated = true, backing = { name = "" } }
+   |                                ^^^^
+   |
+   = help: clusters have a power of two of bytes, from 512 to `2M`
+
+error: the disk below is not given
+  --> bootwright.toml:20:69
+   |
+20 | qcow2 = { level = 3, cluster = "4M", preallocated = true, backing = { name = "" } }
+   |                                                                     ^^^^^^^^^^^^^
+   |
+   = help: name a `target` or a `file`
+
+error: a name of 0 bytes
+  --> bootwright.toml:20:78
+   |
+20 | qcow2 = { level = 3, cluster = "4M", preallocated = true, backing = { name = "" } }
+   |                                                                              ^^
+   |
+   = help: it has 1 to 1023
 "#,
     );
 }
