@@ -3,7 +3,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::Spanned;
-use crate::reader::{Read, Reader, table};
+use crate::reader::{Read, Reader, Wrong, table};
 use crate::scalar::TargetRef;
 use crate::value::{Kind, Value};
 
@@ -45,6 +45,12 @@ impl Read for Firmware {
     fn read(value: &Value, reader: &mut Reader) -> Option<Firmware> {
         match &value.kind {
             Kind::String(text) | Kind::Knob { text, .. } if text == "uefi" => Some(Firmware::Uefi),
+            Kind::String(text) | Kind::Knob { text, .. } => {
+                let message = format!("unknown firmware `{}`", text.escape_debug());
+                let help = "it is `\"uefi\"`, or a table; without it there is what QEMU has";
+                reader.report_wrong(Wrong::new(message, help), &value.place);
+                None
+            }
             Kind::Table(_) => FirmwareFiles::read(value, reader).map(Firmware::Files),
             _ => {
                 reader.wrong_type(value, "`\"uefi\"` or a table");

@@ -126,3 +126,35 @@ fn an_arm64_guest_is_built_from_source_and_boots() {
     let ran = project.succeed(&["run", "--set", "HYPERVISOR=hv.elf"]);
     assert!(ran.stdout.contains("started at EL2"), "{}", ran.stdout);
 }
+
+#[test]
+fn eve_images_boot_and_install_themselves() {
+    let project = Project::copy_of("stacks/eve-images");
+    let ran = project.succeed(&["test"]);
+    assert!(ran.stdout.contains("6 passed, 0 failed"), "{}\n{}", ran.stdout, ran.stderr);
+    let again = project.succeed(&["test"]);
+    assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
+
+    // Another configuration of the device makes another disk, and of the installer's tests the first one, too.
+    let recipe = project.read("bootwright.toml");
+    project.write("bootwright.toml", &recipe.replace("zedcloud.example.org", "other.example.org"));
+    project.fail(&["test", "again"], 1, &["before the console showed `pillar: server zedcloud.example.org`"]);
+
+    project.write("bootwright.toml", &recipe);
+    project.succeed(&["build"]);
+    for file in [
+        "live/live.raw",
+        "live/live.qcow2",
+        "live/live.vdi",
+        "live/live.vmdk",
+        "live/live.vhd",
+        "live/live.vhdx",
+        "live/live.hdd/DiskDescriptor.xml",
+        "live/live.img.tar.gz",
+        "installer/installer.raw",
+        "installer-iso/installer-iso.iso",
+        "netboot/netboot.tar",
+    ] {
+        assert!(project.path().join("out").join(file).is_file(), "{file}");
+    }
+}

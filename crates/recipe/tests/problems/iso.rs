@@ -26,6 +26,12 @@ publisher = "ä"
 uuid      = "2024-13-31-12-00-00-00"
 "#,
         r#"
+error: `iso` is for file systems of that type
+ --> bootwright.toml:7:9
+  |
+7 | iso   = {}
+  |         ^^
+
 error: `2024-13-31-12-00-00-00` is not the UUID of an ISO
   --> bootwright.toml:19:13
    |
@@ -33,12 +39,6 @@ error: `2024-13-31-12-00-00-00` is not the UUID of an ISO
    |             ^^^^^^^^^^^^^^^^^^^^^^^^
    |
    = help: it is a time: year, month, day, hour, minute, second and hundredths, as in `2024-01-31-12-00-00-00`
-
-error: `iso` is for file systems of that type
- --> bootwright.toml:7:9
-  |
-7 | iso   = {}
-  |         ^^
 "#,
     );
 }
@@ -144,14 +144,6 @@ error: there is nothing to list as a partition
    |
    = help: name what UEFI starts as `iso.efi`, or write `table = "mbr"`
 
-error: what a machine starts is one file, and target `loaders` leaves several or undeclared ones
-  --> bootwright.toml:30:31
-   |
-30 | iso   = { hybrid = { target = "loaders", signature = "1" } }
-   |                               ^^^^^^^^^
-   |
-   = help: say which: `loaders/…`, and list it in the target's `outputs`
-
 error: this boot code has nothing to load
   --> bootwright.toml:30:31
    |
@@ -159,6 +151,14 @@ error: this boot code has nothing to load
    |                               ^^^^^^^^^
    |
    = help: it loads what a BIOS starts: name that as `iso.bios`
+
+error: what a machine starts is one file, and target `loaders` leaves several or undeclared ones
+  --> bootwright.toml:30:31
+   |
+30 | iso   = { hybrid = { target = "loaders", signature = "1" } }
+   |                               ^^^^^^^^^
+   |
+   = help: say which: `loaders/…`, and list it in the target's `outputs`
 
 error: only an old table has a `signature`
   --> bootwright.toml:30:54

@@ -19,8 +19,12 @@ outputs = ["x"]
 
 [machine.a]
 env      = "qemu"
+firmware = "uefi"
+disks    = [{}, { target = "tool", blank = "1G" }, { blank = "0K" }, { blank = "1G", access = "read-only" }]
+
+[machine.c]
+env      = "qemu"
 firmware = "bios"
-disks    = [{}, { target = "tool", blank = "1G" }, { blank = "100" }, { blank = "1G", access = "read-only" }]
 
 [machine.b]
 arch     = "arm64"
@@ -31,7 +35,75 @@ disks    = [{ blank = "1G", name = "one" }, { blank = "1G", name = "one" }]
 [machine.b.regions]
 ram = { reserve = "1M" }
 "#,
-        "",
+        r#"
+error: a disk of nothing
+  --> bootwright.toml:16:13
+   |
+16 | disks    = [{}, { target = "tool", blank = "1G" }, { blank = "0K" }, { blank = "1G", access = "read-only" }]
+   |             ^^
+   |
+   = help: give it a `target`, or the size of an empty one: `blank = "8G"`
+
+error: `target` and `blank` exclude each other
+  --> bootwright.toml:16:44
+   |
+16 | disks    = [{}, { target = "tool", blank = "1G" }, { blank = "0K" }, { blank = "1G", access = "read-only" }]
+   |                                            ^^^^
+
+error: a disk is one or more sectors of 512 bytes
+  --> bootwright.toml:16:62
+   |
+16 | disks    = [{}, { target = "tool", blank = "1G" }, { blank = "0K" }, { blank = "1G", access = "read-only" }]
+   |                                                              ^^^^
+   |
+   = help: write its size as in `8G`
+
+error: nobody can write to this blank disk
+  --> bootwright.toml:16:70
+   |
+16 | disks    = [{}, { target = "tool", blank = "1G" }, { blank = "0K" }, { blank = "1G", access = "read-only" }]
+   |                                                                      ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+error: unknown firmware `bios`
+  --> bootwright.toml:20:12
+   |
+20 | firmware = "bios"
+   |            ^^^^^^
+   |
+   = help: it is `"uefi"`, or a table; without it there is what QEMU has
+
+error: `firmware` and `regions` exclude each other
+  --> bootwright.toml:25:12
+   |
+25 | firmware = { secure-boot = true, code = "none" }
+   |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+   |
+   = help: what lies where is either the firmware's business or yours
+
+error: no firmware for arm64 checks signatures here
+  --> bootwright.toml:25:12
+   |
+25 | firmware = { secure-boot = true, code = "none" }
+   |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+   |
+   = help: `secure-boot` is for amd64
+
+error: unknown target `none`
+  --> bootwright.toml:25:41
+   |
+25 | firmware = { secure-boot = true, code = "none" }
+   |                                         ^^^^^^
+   |
+   = help: known targets: `tool`
+
+error: two disks are called `one`
+  --> bootwright.toml:26:45
+   |
+26 | disks    = [{ blank = "1G", name = "one" }, { blank = "1G", name = "one" }]
+   |             ------------------------------  ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+   |             |
+   |             the other one
+"#,
     );
 }
 
@@ -75,6 +147,52 @@ after   = "first"
 machine = "a"
 after   = "fourht"
 "#,
-        "",
+        r#"
+error: `disk0` is another disk than in the machine of test `first`
+  --> bootwright.toml:13:10
+   |
+ 9 | disks = [{ blank = "1G" }, { blank = "2G", name = "data" }]
+   |          ---------------- it is this there
+...
+13 | disks = [{ blank = "3G" }]
+   |          ^^^^^^^^^^^^^^^^
+   |
+   = help: give disks that have nothing to do with each other a `name`
+
+error: nothing that test `first` leaves is used here
+  --> bootwright.toml:24:11
+   |
+24 | after   = "first"
+   |           ^^^^^^^
+   |
+   = help: machines of tests that follow each other have a disk of the same name
+
+error: tests follow each other: `first` → `third` → `first`
+  --> bootwright.toml:28:11
+   |
+20 | after   = "third"
+   |           ------- `first` follows `third` here
+...
+28 | after   = "first"
+   |           ^^^^^^^
+   |
+   = help: one of these references has to go
+
+error: nothing that test `first` leaves is used here
+  --> bootwright.toml:32:11
+   |
+32 | after   = "first"
+   |           ^^^^^^^
+   |
+   = help: machines of tests that follow each other have a disk of the same name
+
+error: unknown test `fourht`
+  --> bootwright.toml:36:11
+   |
+36 | after   = "fourht"
+   |           ^^^^^^^^
+   |
+   = help: did you mean `fourth`?
+"#,
     );
 }
