@@ -43,7 +43,7 @@ fn an_image_has_its_sections_in_their_order() {
     assert_eq!(text, include_str!("uki.txt"), "{text}");
     let image = Pe::parse(&built.bytes).unwrap();
     assert_eq!(image.section(".cmdline"), Some(&b"console=ttyS0 quiet"[..]));
-    assert_eq!(image.section(".initrd"), Some(&b"0707010\0070701!"[..]));
+    assert_eq!(image.section(".initrd"), Some(&b"0707010\x00070701!"[..]));
     assert_eq!(image.section(".uname"), Some(&b"6.1.0-32-amd64"[..]));
     assert_eq!(image.section(".linux"), Some(&kernel[..]));
     let sbat = String::from_utf8(image.section(".sbat").unwrap().to_vec()).unwrap();

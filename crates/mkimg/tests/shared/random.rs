@@ -54,6 +54,9 @@ pub(crate) struct Declaration {
     xattrs: Xattrs,
 }
 
+/// Adds a sparse file of a size, whose data is in these ranges.
+pub(crate) type AddSparse<F> = fn(&mut Builder<F>, Node, &[u8], Metadata, u64, &[Range<u64>]) -> Node;
+
 /// What differs between formats.
 #[derive(Clone)]
 pub(crate) struct Rules<F> {
@@ -67,7 +70,7 @@ pub(crate) struct Rules<F> {
     /// What cannot be declared as it is always there.
     pub(crate) reserved: &'static [u8],
     /// Says that a file has data in these ranges only.
-    pub(crate) sparse: fn(&mut Builder<F>, Node, &[u8], Metadata, u64, &[Range<u64>]) -> Node,
+    pub(crate) sparse: AddSparse<F>,
     pub(crate) set_xattrs: fn(&mut Builder<F>, Node, &Xattrs),
 }
 

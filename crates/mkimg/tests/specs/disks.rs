@@ -122,10 +122,9 @@ fn a_disk_to_write_on_takes_no_room() {
     below.write_all_at(&[7; 1 << 20], 8 << 20).unwrap();
     let over = r#"{"kind":"over","output":"out/over.qcow2","below":"in/below","format":"raw","name":"/build/in/disks/a"}"#;
     build.run(over).unwrap();
-    for (name, size, text) in [
-        ("blank", 4_u64 << 30, "bytes in clusters of 65536"),
-        ("over", 64 << 20, "over `/build/in/disks/a`"),
-    ] {
+    for (name, size, text) in
+        [("blank", 4_u64 << 30, "bytes in clusters of 65536"), ("over", 64 << 20, "over `/build/in/disks/a`")]
+    {
         let file = format!("out/{name}.qcow2");
         assert!(fs::metadata(build.path().join(&file)).unwrap().len() <= 5 << 16, "{name}");
         let dump = build.dump(&file);
