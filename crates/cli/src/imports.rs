@@ -85,7 +85,8 @@ fn one(
     }
     let executable = metadata.mode() & 0o100 != 0;
     // Reading it takes less than finding what is known of it.
-    if metadata.len() <= SMALL
+    if metadata.is_file()
+        && metadata.len() <= SMALL
         && let Ok(bytes) = fs::read(&full)
     {
         let digest = Digest::of(&bytes);
