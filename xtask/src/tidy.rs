@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sandbox", &[]),
     ("vm", &[]),
     ("mkimg", &["fdt", "layer"]),
+    ("inspect", &["fdt", "layer", "mkimg"]),
     ("quilt", &["layer"]),
     ("kernel", &["kconfig", "layer", "quilt"]),
     ("distro", &["layer", "quilt", "sandbox"]),
@@ -25,7 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "bootwright",
         &[
             "cas", "fdt", "kconfig", "kernel", "layer", "quilt", "sandbox", "vm", "mkimg", "distro",
-            "engine", "local", "recipe",
+            "engine", "inspect", "local", "recipe",
         ],
     ),
     ("xtask", &[]),

@@ -1,6 +1,8 @@
 //! Whether anything of a local source may have changed, found out by looking at it without reading or remembering much.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
@@ -8,23 +10,53 @@ use std::thread;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
 
 use crate::files::{Stamp, changed, modified};
-use crate::{Digest, Ignore};
+use crate::store::Doing as _;
+use crate::{Digest, Ignore, StoreError};
 
 /// All that `stat` says of a source's entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Glance {
-    /// The digest of names, kinds, sizes, times, inodes and devices.
-    pub(crate) digest: Digest,
-    /// When the last change was, of content or attributes.
-    pub(crate) latest: Stamp,
+    /// Another directory at the same path is another source: its device and inode.
+    identity: (u64, u64),
+    /// Its directories, each in front of those below it, the source itself first.
+    pub(crate) directories: Vec<Seen>,
+}
+
+impl Glance {
+    /// Returns the digest of names, kinds, sizes, times, inodes and devices of everything.
+    pub(crate) fn digest(&self) -> Digest {
+        let mut text = Vec::with_capacity(self.directories.len() * 64);
+        text.extend(self.identity.0.to_le_bytes());
+        text.extend(self.identity.1.to_le_bytes());
+        for seen in &self.directories {
+            text.extend(seen.parts.join("/").as_bytes());
+            text.push(0);
+            text.extend(seen.digest.hash());
+        }
+        Digest::of(&text)
+    }
+
+    /// Returns for each directory the place of the one that it is in, and 0 for the source itself.
+    pub(crate) fn parents(&self) -> Vec<usize> {
+        let mut above: Vec<usize> = Vec::new();
+        let mut parents = Vec::with_capacity(self.directories.len());
+        for (idx, seen) in self.directories.iter().enumerate() {
+            // A directory has one part more than what it is in.
+            above.truncate(seen.parts.len());
+            parents.push(above.last().copied().unwrap_or(0));
+            above.push(idx);
+        }
+        parents
+    }
 }
 
 /// Looks at every entry below `directory` that `ignore` does not match, on as many threads as there are processors.
 ///
-/// Fails when something could not be looked at, or has a name that is no UTF-8: who imports the source says what.
-pub(crate) fn glance(directory: &Path, ignore: &Ignore) -> io::Result<Glance> {
-    let root = openat(CWD, directory, DIRECTORY, Mode::empty())?;
-    let about = fstat(&root)?;
+/// Fails when something cannot be looked at, or has a name that is no UTF-8.
+pub(crate) fn glance(directory: &Path, ignore: &Ignore) -> Result<Glance, StoreError> {
+    let doing = || format!("list `{}`", directory.display());
+    let root = openat(CWD, directory, DIRECTORY, Mode::empty()).map_err(io::Error::from).doing(doing)?;
+    let about = fstat(&root).map_err(io::Error::from).doing(doing)?;
     let todo = Todo::default();
     todo.add(Below { path: directory.to_owned(), parts: Vec::new() });
     let n_threads = thread::available_parallelism().map_or(1, usize::from);
@@ -37,22 +69,12 @@ pub(crate) fn glance(directory: &Path, ignore: &Ignore) -> io::Result<Glance> {
         }));
         results
     });
-    let mut all = Vec::new();
+    let mut directories = Vec::new();
     for seen in results {
-        all.extend(seen?);
+        directories.extend(seen?);
     }
-    all.sort_unstable_by(|left, right| left.parts.cmp(&right.parts));
-    let mut text = Vec::with_capacity(all.len() * 64);
-    // Another directory at the same path is another source.
-    text.extend(about.st_dev.to_le_bytes());
-    text.extend(about.st_ino.to_le_bytes());
-    for seen in &all {
-        text.extend(seen.parts.join("/").as_bytes());
-        text.push(0);
-        text.extend(seen.digest.hash());
-    }
-    let latest = all.iter().map(|seen| seen.latest).max().unwrap_or_default();
-    Ok(Glance { digest: Digest::of(&text), latest })
+    directories.sort_unstable_by(|left, right| left.parts.cmp(&right.parts));
+    Ok(Glance { identity: (about.st_dev, about.st_ino), directories })
 }
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -65,10 +87,14 @@ struct Below {
 }
 
 /// A directory that was looked at.
-struct Seen {
-    parts: Vec<String>,
-    digest: Digest,
-    latest: Stamp,
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// Its path from the source's root, its names apart.
+    pub(crate) parts: Vec<String>,
+    /// The digest of what is in it by itself: of what is below it, only the names of directories.
+    pub(crate) digest: Digest,
+    /// When a file in it last changed, content or attributes.
+    pub(crate) latest: Stamp,
 }
 
 /// The directories that are to be looked at. It ends when none is left and none is being looked at.
@@ -120,7 +146,7 @@ impl Todo {
     }
 }
 
-fn look(todo: &Todo, ignore: &Ignore) -> io::Result<Vec<Seen>> {
+fn look(todo: &Todo, ignore: &Ignore) -> Result<Vec<Seen>, StoreError> {
     let mut all = Vec::new();
     let mut scratch = Scratch::default();
     while let Some(below) = todo.next() {
@@ -139,23 +165,27 @@ struct Scratch {
     entries: Vec<(usize, usize)>,
 }
 
-fn directory(below: Below, todo: &Todo, ignore: &Ignore, scratch: &mut Scratch) -> io::Result<Seen> {
+fn directory(below: Below, todo: &Todo, ignore: &Ignore, scratch: &mut Scratch) -> Result<Seen, StoreError> {
     let Below { path, mut parts } = below;
-    let fd = openat(CWD, &path, DIRECTORY, Mode::empty())?;
+    let doing = || format!("list `{}`", path.display());
+    let fd = openat(CWD, &path, DIRECTORY, Mode::empty()).map_err(io::Error::from).doing(doing)?;
     let mut latest = Stamp::default();
     scratch.text.clear();
     scratch.entries.clear();
-    for entry in Dir::read_from(&fd)? {
-        let entry = entry?;
+    for entry in Dir::read_from(&fd).map_err(io::Error::from).doing(doing)? {
+        let entry = entry.map_err(io::Error::from).doing(doing)?;
         let name = entry.file_name();
         if matches!(name.to_bytes(), b"." | b"..") {
             continue;
         }
-        let text = name.to_str().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+        let full = || path.join(OsStr::from_bytes(name.to_bytes()));
+        let attributes = || format!("read the attributes of `{}`", full().display());
+        let stat = || statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW).map_err(io::Error::from).doing(attributes);
+        let text = name.to_str().map_err(|_| StoreError::NotUtf8 { path: full() })?;
         let mut kind = entry.file_type();
         let mut about = None;
         if kind == FileType::Unknown {
-            let found = statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            let found = stat()?;
             kind = FileType::from_raw_mode(found.st_mode);
             about = Some(found);
         }
@@ -171,11 +201,13 @@ fn directory(below: Below, todo: &Todo, ignore: &Ignore, scratch: &mut Scratch) 
             todo.add(Below { path: path.join(text), parts: parts.clone() });
         } else if kind == FileType::Symlink {
             scratch.text.push(b'l');
-            scratch.text.extend(readlinkat(&fd, name, Vec::new())?.to_bytes_with_nul());
+            let target = readlinkat(&fd, name, Vec::new()).map_err(io::Error::from);
+            let target = target.doing(|| format!("read link `{}`", full().display()))?;
+            scratch.text.extend(target.to_bytes_with_nul());
         } else {
             let about = match about {
                 Some(about) => about,
-                None => statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW)?,
+                None => stat()?,
             };
             latest = latest.max(write(&about, &mut scratch.text));
         }

@@ -13,6 +13,7 @@ mod proto;
 mod remove;
 mod replace;
 mod source;
+mod stat_cache;
 mod store;
 
 pub use digest::{Digest, Hasher, ParseDigestError};
@@ -25,5 +26,5 @@ pub use local::{
 pub use proto::DigestMessage;
 pub use remove::remove_tree;
 pub use replace::replace_file;
-pub use source::StatCache;
+pub use stat_cache::StatCache;
 pub use store::{MemoryStore, Store, StoreError};

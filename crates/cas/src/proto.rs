@@ -99,3 +99,39 @@ pub(crate) struct StatCache {
     #[prost(message, repeated, tag = "1")]
     pub(crate) entries: Vec<StatEntry>,
 }
+
+/// What a source looked like, and what it came to.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Glance {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) whole: Option<DigestMessage>,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) tree: Option<DigestMessage>,
+    #[prost(uint64, tag = "3")]
+    pub(crate) n_files: u64,
+    #[prost(uint64, tag = "4")]
+    pub(crate) n_bytes: u64,
+    /// An encoded [`GlanceDirectories`], which is not needed when nothing changed.
+    #[prost(bytes = "vec", tag = "5")]
+    pub(crate) directories: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct GlanceDirectory {
+    #[prost(string, tag = "1")]
+    pub(crate) path: String,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) own: Option<DigestMessage>,
+    #[prost(message, optional, tag = "3")]
+    pub(crate) tree: Option<DigestMessage>,
+    #[prost(uint64, tag = "4")]
+    pub(crate) n_files: u64,
+    #[prost(uint64, tag = "5")]
+    pub(crate) n_bytes: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct GlanceDirectories {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) directories: Vec<GlanceDirectory>,
+}

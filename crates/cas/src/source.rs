@@ -1,116 +1,33 @@
 //! Local sources into the store, without reading again what has not changed.
 
-use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashSet};
-use std::ffi::{OsStr, OsString};
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use prost::Message as _;
 
-use crate::files::{Stamp, in_parallel};
-use crate::glance::glance;
-use crate::local::{
-    Found, ImportMode, Imported, LocalStore, Record, Reference, Skeleton, read_link, utf8_name,
-};
-use crate::replace::replace_file;
+use crate::files::in_parallel;
+use crate::glance::{Glance, glance};
+use crate::local::{ImportMode, Imported, LocalStore, Record, Reference, read_link, utf8_name};
+use crate::stat_cache::{QUIET, StatCache};
 use crate::store::Doing as _;
-use crate::{Digest, Ignore, Node, Store as _, StoreError, proto};
+use crate::{Digest, Directory, Ignore, Node, Store as _, StoreError, proto};
 
-/// Remembers the digests of files by what `stat` says of them: size, times, inode and device.
-///
-/// Safe against an edit in the same instant: what had changed less than two seconds before it was read is
-/// not remembered, since a later change might leave the same times. It is read again until it is older.
-/// Two seconds are the coarsest clock of a file system in use (FAT).
-#[derive(Debug)]
-pub struct StatCache {
-    path: PathBuf,
-    /// Read when it is first asked for. By path, as text: paths themselves are compared name by name, which is several
-    /// times slower.
-    entries: OnceCell<BTreeMap<OsString, Entry>>,
-    changed: bool,
-}
+/// Up to this size a file in a directory that changed is read again, which takes less than to know all files.
+const SMALL: u64 = 1 << 20;
 
-/// How long a file must have been unchanged to be remembered, in seconds.
-const QUIET: i64 = 2;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
-    size: u64,
-    modified: Stamp,
-    changed: Stamp,
-    inode: u64,
-    device: u64,
-    digest: Digest,
-}
-
-impl StatCache {
-    /// Returns the cache that was saved at `path`; an empty one when there is none, or it cannot be read or is damaged.
-    pub fn at(path: &Path) -> StatCache {
-        StatCache { path: path.to_owned(), entries: OnceCell::new(), changed: false }
-    }
-
-    fn entries(&self) -> &BTreeMap<OsString, Entry> {
-        self.entries
-            .get_or_init(|| fs::read(&self.path).ok().and_then(|bytes| decode(&bytes)).unwrap_or_default())
-    }
-
-    fn change(&mut self) -> &mut BTreeMap<OsString, Entry> {
-        self.entries();
-        self.changed = true;
-        self.entries.get_mut().expect("it was read above")
-    }
-
-    /// Writes the cache to where it was loaded from, if it has changed.
-    pub fn save(&mut self) -> Result<(), StoreError> {
-        if !self.changed {
-            return Ok(());
-        }
-        replace_file(&self.path, &encode(self.entries()))
-            .doing(|| format!("write `{}`", self.path.display()))?;
-        self.changed = false;
-        Ok(())
-    }
-
-    /// Returns the digest of the file at `path` if it has not changed since it was remembered.
-    pub fn get(&self, path: &Path, metadata: &fs::Metadata) -> Option<Digest> {
-        let entry = self.entries().get(path.as_os_str())?;
-        (*entry == Entry::new(metadata, entry.digest)).then_some(entry.digest)
-    }
-
-    /// Remembers the digest of a file whose attributes were `metadata` both before and after it was read,
-    /// which began at `now`, in seconds since 1970. Forgets it if it had just changed.
-    pub fn insert(&mut self, path: &Path, metadata: &fs::Metadata, digest: Digest, now: i64) {
-        let entry = Entry::new(metadata, digest);
-        let latest = entry.modified.max(entry.changed);
-        if latest.0 + QUIET < now {
-            self.change().insert(path.as_os_str().to_owned(), entry);
-        } else {
-            self.change().remove(path.as_os_str());
-        }
-    }
-}
-
-impl Entry {
-    fn new(metadata: &fs::Metadata, digest: Digest) -> Entry {
-        Entry {
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-            inode: metadata.ino(),
-            device: metadata.dev(),
-            digest,
-        }
-    }
-}
+/// The records of trees that were imported whole.
+const SOURCES: &str = "sources";
+/// The records of what directories looked like when they were imported, and what they came to.
+const GLANCES: &str = "glances";
 
 impl LocalStore {
     /// Keeps the tree in `directory` except what `ignore` says, and returns its digest.
     ///
-    /// Reads only files that `cache` does not know. When nothing below it looks otherwise than last time, and nothing
-    /// had just changed then, it does nothing but look at every entry. The tree is here whole afterwards, and stays.
-    /// Fails like [`LocalStore::import_tree`].
+    /// Every entry is looked at. Of directories in which nothing looks otherwise than last time, and nothing had just
+    /// changed then, nothing is read; of others all files are, except large ones that `cache` knows. The tree is here
+    /// whole afterwards, and stays. Fails like [`LocalStore::import_tree`].
     pub fn import_source(
         &self,
         directory: &Path,
@@ -118,53 +35,31 @@ impl LocalStore {
         cache: &mut StatCache,
     ) -> Result<Imported, StoreError> {
         let now = self.seconds_now()?;
-        // What could not be looked at is told below.
-        let glance = glance(directory, ignore).ok();
+        let glance = glance(directory, ignore)?;
+        let whole = glance.digest();
         let key = Digest::of(format!("{}\n{ignore:?}", directory.display()).as_bytes());
-        if let Some(glance) = &glance
-            && let Some(record) = self.record(GLANCES, &key)?
-            && let Some(imported) = known(&record.payload, &glance.digest)
-            && self.record(SOURCES, &imported.digest)?.is_some()
+        let before = self.record(GLANCES, &key)?.and_then(|record| Remembered::decode(&record.payload));
+        // What was known of the tree is worth nothing once it was collected.
+        let before = match before {
+            Some(before) if self.record(SOURCES, &before.imported.digest)?.is_some() => Some(before),
+            _ => None,
+        };
+        if let Some(before) = &before
+            && before.whole == Some(whole)
         {
-            return Ok(imported);
+            return Ok(before.imported);
         }
-        let mut walk = Walk { ignore, files: Vec::new() };
-        let skeleton = walk.read(directory, &mut Vec::new())?;
-        let files = walk.files;
-
-        let known: Vec<Option<Digest>> =
-            files.iter().map(|(path, metadata)| cache.get(path, metadata)).collect();
-        let read = in_parallel(files.len(), |idx| match known[idx] {
-            Some(digest) => Ok((digest, None)),
-            None => self.read_source(&files[idx].0, &files[idx].1),
-        })?;
-        let mut nodes = Vec::with_capacity(files.len());
-        for ((path, metadata), (digest, settled)) in files.iter().zip(&read) {
-            if let Some(settled) = settled {
-                cache.insert(path, settled, *digest, now);
-            }
-            nodes.push(Node::File { digest: *digest, executable: metadata.mode() & 0o100 != 0 });
+        let known = before.and_then(|before| before.directories()).unwrap_or_default();
+        let job = Job { store: self, directory, ignore, glance: &glance, now };
+        let totals = job.run(&known, cache)?;
+        let imported = totals[0];
+        cache.forget_gone(directory);
+        if self.record(SOURCES, &imported.digest)?.is_none() {
+            let record = Record { references: vec![Reference::Tree(imported.digest)], payload: Vec::new() };
+            self.put_record(SOURCES, &imported.digest, &record)?;
         }
-        cache.forget_others(directory, &files);
-
-        let mut encoded = Vec::new();
-        let digest = skeleton.encode(&nodes, &mut encoded);
-        if self.record(SOURCES, &digest)?.is_none() {
-            // What the cache knew may have been collected.
-            in_parallel(files.len(), |idx| {
-                let here = known[idx].is_none() || self.contains(&read[idx].0)?;
-                if here { Ok(()) } else { self.put_file(&files[idx].0, ImportMode::Copy).map(drop) }
-            })?;
-            in_parallel(encoded.len(), |idx| self.write(&encoded[idx]).map(drop))?;
-            let record = Record { references: vec![Reference::Tree(digest)], payload: Vec::new() };
-            self.put_record(SOURCES, &digest, &record)?;
-        }
-        let n_bytes = read.iter().map(|(digest, _)| digest.size()).sum();
-        let imported = Imported { digest, n_files: files.len() as u64, n_bytes };
-        if let Some(glance) = glance.filter(|glance| glance.latest.0 + QUIET < now) {
-            let payload = format!("{} {digest} {} {n_bytes}", glance.digest, imported.n_files).into_bytes();
-            self.put_record(GLANCES, &key, &Record { references: Vec::new(), payload })?;
-        }
+        let payload = remember(&glance, whole, &totals, now);
+        self.put_record(GLANCES, &key, &Record { references: Vec::new(), payload })?;
         Ok(imported)
     }
 
@@ -179,123 +74,243 @@ impl LocalStore {
         };
         let after =
             fs::symlink_metadata(path).doing(|| format!("read the attributes of `{}`", path.display()))?;
-        let same = Entry::new(before, digest) == Entry::new(&after, digest);
-        Ok((digest, same.then_some(after)))
+        Ok((digest, StatCache::is_same(before, &after).then_some(after)))
     }
 }
 
-/// The records of trees that were imported whole.
-const SOURCES: &str = "sources";
-/// The records of what directories looked like when they were imported, and what they came to.
-const GLANCES: &str = "glances";
-
-/// Returns what a record of a glance says, if the directory looks as it did.
-fn known(payload: &[u8], glance: &Digest) -> Option<Imported> {
-    let text = std::str::from_utf8(payload).ok()?;
-    let mut words = text.split(' ');
-    let seen: Digest = words.next()?.parse().ok()?;
-    let digest = words.next()?.parse().ok()?;
-    let (n_files, n_bytes) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-    (seen == *glance).then_some(Imported { digest, n_files, n_bytes })
+/// What a directory looked like by itself, and what it came to with all below it.
+struct Known {
+    own: Digest,
+    total: Imported,
 }
 
-impl StatCache {
-    /// Forgets the files below `directory` that are not in the list.
-    fn forget_others(&mut self, directory: &Path, files: &[(PathBuf, fs::Metadata)]) {
-        let mut first = directory.as_os_str().to_owned();
-        first.push("/");
-        let below = || {
-            self.entries()
-                .range(first.clone()..)
-                .take_while(|(path, _)| path.as_encoded_bytes().starts_with(first.as_encoded_bytes()))
-        };
-        let n_known = files.iter().filter(|(path, _)| self.entries().contains_key(path.as_os_str())).count();
-        if below().count() == n_known {
-            return;
-        }
-        let known: HashSet<&OsStr> = files.iter().map(|(path, _)| path.as_os_str()).collect();
-        let gone: Vec<_> =
-            below().map(|(path, _)| path.clone()).filter(|path| !known.contains(path.as_os_str())).collect();
-        for path in gone {
-            self.change().remove(&path);
-        }
+/// What a source looked like, and what it came to.
+struct Remembered {
+    /// The digest of the whole glance, unless something had just changed.
+    whole: Option<Digest>,
+    imported: Imported,
+    directories: Vec<u8>,
+}
+
+impl Remembered {
+    fn decode(payload: &[u8]) -> Option<Remembered> {
+        let message = proto::Glance::decode(payload).ok()?;
+        let whole = message.whole.and_then(|digest| digest.digest());
+        let imported = imported(message.tree?, message.n_files, message.n_bytes)?;
+        Some(Remembered { whole, imported, directories: message.directories })
+    }
+
+    /// Returns what is known of directories that had not just changed, by path.
+    fn directories(self) -> Option<BTreeMap<String, Known>> {
+        let message = proto::GlanceDirectories::decode(&self.directories[..]).ok()?;
+        let known = message.directories.into_iter().map(|directory| {
+            let own = directory.own?.digest()?;
+            let total = imported(directory.tree?, directory.n_files, directory.n_bytes)?;
+            Some((directory.path, Known { own, total }))
+        });
+        known.collect()
     }
 }
 
-struct Walk<'a> {
+fn imported(tree: crate::DigestMessage, n_files: u64, n_bytes: u64) -> Option<Imported> {
+    Some(Imported { digest: tree.digest()?, n_files, n_bytes })
+}
+
+/// Encodes what a source looked like at `now`, and what its directories came to.
+fn remember(glance: &Glance, whole: Digest, totals: &[Imported], now: i64) -> Vec<u8> {
+    let is_settled = |idx: usize| glance.directories[idx].latest.0 + QUIET < now;
+    let directories = (0..totals.len()).filter(|idx| is_settled(*idx)).map(|idx| {
+        let (seen, total) = (&glance.directories[idx], &totals[idx]);
+        proto::GlanceDirectory {
+            path: seen.parts.join("/"),
+            own: Some((&seen.digest).into()),
+            tree: Some((&total.digest).into()),
+            n_files: total.n_files,
+            n_bytes: total.n_bytes,
+        }
+    });
+    let directories = proto::GlanceDirectories { directories: directories.collect() };
+    let message = proto::Glance {
+        whole: (0..totals.len()).all(is_settled).then(|| (&whole).into()),
+        tree: Some((&totals[0].digest).into()),
+        n_files: totals[0].n_files,
+        n_bytes: totals[0].n_bytes,
+        directories: directories.encode_to_vec(),
+    };
+    message.encode_to_vec()
+}
+
+/// Where the entries of a directory come from.
+enum Plan {
+    /// Nothing in it or below it changed.
+    Known(Imported),
+    /// Only something below it changed: its entries are those that it had.
+    Below(Directory),
+    /// It has to be read.
+    Read,
+}
+
+/// One entry of a directory that is read.
+enum Item {
+    File(PathBuf, fs::Metadata),
+    Directory,
+    Symlink(String),
+}
+
+struct Job<'a> {
+    store: &'a LocalStore,
+    directory: &'a Path,
     ignore: &'a Ignore,
-    files: Vec<(PathBuf, fs::Metadata)>,
+    glance: &'a Glance,
+    now: i64,
 }
 
-impl Walk<'_> {
-    fn read(&mut self, directory: &Path, parts: &mut Vec<String>) -> Result<Skeleton, StoreError> {
+impl Job<'_> {
+    /// Returns what each directory of the glance comes to, after everything that was not in the store was put there.
+    fn run(
+        &self,
+        known: &BTreeMap<String, Known>,
+        cache: &mut StatCache,
+    ) -> Result<Vec<Imported>, StoreError> {
+        let parents = self.glance.parents();
+        let mut plans = self.plan(known, &parents);
+        let to_read: Vec<usize> = (0..plans.len()).filter(|idx| matches!(plans[*idx], Plan::Read)).collect();
+        let listed =
+            in_parallel(to_read.len(), |idx| self.list(&self.glance.directories[to_read[idx]].parts))?;
+
+        let files: Vec<(&PathBuf, &fs::Metadata)> = listed
+            .iter()
+            .flatten()
+            .filter_map(
+                |(_, item)| if let Item::File(path, metadata) = item { Some((path, metadata)) } else { None },
+            )
+            .collect();
+        let remembered: Vec<Option<Digest>> = files
+            .iter()
+            .map(|(path, metadata)| (metadata.len() > SMALL).then(|| cache.get(path, metadata)).flatten())
+            .collect();
+        let read = in_parallel(files.len(), |idx| match remembered[idx] {
+            // What the cache knew may have been collected.
+            Some(digest) if self.store.contains(&digest)? => Ok((digest, None)),
+            _ => self.store.read_source(files[idx].0, files[idx].1),
+        })?;
+        for ((path, metadata), (digest, settled)) in files.iter().zip(&read) {
+            if let Some(settled) = settled.as_ref().filter(|_| metadata.len() > SMALL) {
+                cache.insert(path, settled, *digest, self.now);
+            }
+        }
+
+        let mut digests = read.iter().map(|(digest, _)| *digest);
+        for (idx, items) in to_read.iter().zip(&listed) {
+            let mut directory = Directory::default();
+            for (name, item) in items {
+                let node = match item {
+                    Item::File(_, metadata) => {
+                        let digest = digests.next().expect("there is one for each file");
+                        Node::File { digest, executable: metadata.mode() & 0o100 != 0 }
+                    }
+                    // Its digest comes from below.
+                    Item::Directory => Node::Directory { digest: Digest::of(b"") },
+                    Item::Symlink(target) => Node::Symlink { target: target.clone() },
+                };
+                directory.entries.insert(name.clone(), node);
+            }
+            plans[*idx] = Plan::Below(directory);
+        }
+        self.assemble(plans, &parents)
+    }
+
+    /// Decides for each directory where its entries come from.
+    fn plan(&self, known: &BTreeMap<String, Known>, parents: &[usize]) -> Vec<Plan> {
+        let directories = &self.glance.directories;
+        let known: Vec<Option<&Known>> = directories
+            .iter()
+            .map(|seen| known.get(&seen.parts.join("/")).filter(|known| known.own == seen.digest))
+            .collect();
+        // Directories come in front of those below them.
+        let mut is_whole = vec![true; directories.len()];
+        for idx in (0..directories.len()).rev() {
+            is_whole[idx] &= known[idx].is_some();
+            if idx > 0 && !is_whole[idx] {
+                is_whole[parents[idx]] = false;
+            }
+        }
+        let plan = |idx: usize| match known[idx] {
+            Some(known) if is_whole[idx] => Plan::Known(known.total),
+            Some(known) => self.store.read_directory(&known.total.digest).map_or(Plan::Read, Plan::Below),
+            None => Plan::Read,
+        };
+        (0..directories.len()).map(plan).collect()
+    }
+
+    /// Returns what is in a directory, by name. What came or went since the glance does so with the next one.
+    fn list(&self, parts: &[String]) -> Result<Vec<(String, Item)>, StoreError> {
+        let directory = parts.iter().fold(self.directory.to_owned(), |path, part| path.join(part));
         let doing = || format!("list `{}`", directory.display());
-        let mut entries = Vec::new();
-        for entry in fs::read_dir(directory).doing(doing)? {
+        let mut parts = parts.to_vec();
+        let mut items = Vec::new();
+        for entry in fs::read_dir(&directory).doing(doing)? {
             let entry = entry.doing(doing)?;
             let path = entry.path();
             let kind = entry.file_type().doing(|| format!("read the type of `{}`", path.display()))?;
             let name = utf8_name(&path, entry.file_name())?;
             parts.push(name.clone());
-            let found = if self.ignore.matches(parts, kind.is_dir()) {
-                None
-            } else if kind.is_dir() {
-                Some(Found::Directory(self.read(&path, parts)?))
+            let is_ignored = self.ignore.matches(&parts, kind.is_dir());
+            parts.pop();
+            if is_ignored {
+                continue;
+            }
+            let item = if kind.is_dir() {
+                Item::Directory
             } else if kind.is_symlink() {
-                Some(Found::Symlink(read_link(&path)?))
+                Item::Symlink(read_link(&path)?)
             } else {
                 let metadata =
                     entry.metadata().doing(|| format!("read the attributes of `{}`", path.display()))?;
-                self.files.push((path, metadata));
-                Some(Found::File(self.files.len() - 1))
+                Item::File(path, metadata)
             };
-            parts.pop();
-            entries.extend(found.map(|found| (name, found)));
+            items.push((name, item));
         }
-        Ok(Skeleton { entries })
+        Ok(items)
     }
-}
 
-fn encode(entries: &BTreeMap<OsString, Entry>) -> Vec<u8> {
-    let entries = entries.iter().filter_map(|(path, entry)| {
-        Some(proto::StatEntry {
-            path: path.to_str()?.to_owned(),
-            size: entry.size,
-            modified_seconds: entry.modified.0,
-            modified_nanoseconds: entry.modified.1,
-            changed_seconds: entry.changed.0,
-            changed_nanoseconds: entry.changed.1,
-            inode: entry.inode,
-            device: entry.device,
-            hash: entry.digest.hash().to_vec(),
-            digest_size: entry.digest.size(),
-        })
-    });
-    let body = proto::StatCache { entries: entries.collect() }.encode_to_vec();
-    let mut bytes = Digest::of(&body).hash().to_vec();
-    bytes.extend_from_slice(&body);
-    bytes
-}
-
-fn decode(bytes: &[u8]) -> Option<BTreeMap<OsString, Entry>> {
-    let (hash, body) = bytes.split_at_checked(32)?;
-    if Digest::of(body).hash() != hash {
-        return None;
+    /// Puts directories that changed into the store, those below others first, and returns what each comes to.
+    fn assemble(&self, plans: Vec<Plan>, parents: &[usize]) -> Result<Vec<Imported>, StoreError> {
+        let mut below: Vec<Vec<usize>> = vec![Vec::new(); plans.len()];
+        for (idx, parent) in parents.iter().enumerate().skip(1) {
+            below[*parent].push(idx);
+        }
+        let mut totals: Vec<Option<Imported>> = vec![None; plans.len()];
+        let mut encoded = Vec::new();
+        for (idx, plan) in plans.into_iter().enumerate().rev() {
+            let mut directory = match plan {
+                Plan::Known(total) => {
+                    totals[idx] = Some(total);
+                    continue;
+                }
+                Plan::Below(directory) => directory,
+                Plan::Read => unreachable!("what had to be read was"),
+            };
+            directory.entries.retain(|_, node| !matches!(node, Node::Directory { .. }));
+            let (mut n_files, mut n_bytes) = (0, 0);
+            for node in directory.entries.values() {
+                if let Node::File { digest, .. } = node {
+                    n_files += 1;
+                    n_bytes += digest.size();
+                }
+            }
+            for child in &below[idx] {
+                let total = totals[*child].expect("what is below comes first");
+                n_files += total.n_files;
+                n_bytes += total.n_bytes;
+                let name = self.glance.directories[*child].parts.last().cloned().unwrap_or_default();
+                directory.entries.insert(name, Node::Directory { digest: total.digest });
+            }
+            let bytes = directory.encode();
+            totals[idx] = Some(Imported { digest: Digest::of(&bytes), n_files, n_bytes });
+            encoded.push(bytes);
+        }
+        in_parallel(encoded.len(), |idx| self.store.write(&encoded[idx]).map(drop))?;
+        Ok(totals.into_iter().map(|total| total.expect("each was decided")).collect())
     }
-    let message = proto::StatCache::decode(body).ok()?;
-    let entries = message.entries.into_iter().map(|entry| {
-        let digest = Digest::from_parts(entry.hash.try_into().ok()?, entry.digest_size);
-        Some((
-            OsString::from(entry.path),
-            Entry {
-                size: entry.size,
-                modified: (entry.modified_seconds, entry.modified_nanoseconds),
-                changed: (entry.changed_seconds, entry.changed_nanoseconds),
-                inode: entry.inode,
-                device: entry.device,
-                digest,
-            },
-        ))
-    });
-    entries.collect()
 }

@@ -1,5 +1,6 @@
 //! The command line: what can be said, with examples.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -127,12 +128,54 @@ pub(crate) enum Command {
         )]
         gdb: Option<u16>,
     },
-    /// Show what lies where in a machine's memory
-    #[command(after_help = "Examples:\n  bootwright inspect               the project's only machine\n  \
-                            bootwright inspect guest --json  its address map for programs")]
+    /// Show what is in an image, or what lies where in a machine's memory
+    #[command(
+        after_help = "Examples:\n  bootwright inspect live.qcow2                    what it is, and its partitions\n  \
+                            bootwright inspect live.qcow2:IMGA/boot          the files in there\n  \
+                            bootwright inspect live.qcow2:IMGA/etc/hostname  that file\n  \
+                            bootwright inspect guest --json                  a machine's address map for programs"
+    )]
     Inspect {
-        /// A machine with `regions` [default: the only one]
-        machine: Option<String>,
+        /// An image, and a path in it, through as many images as are in each other; or a machine with `regions`
+        /// [default: the only machine]
+        #[arg(value_name = "IMAGE[:PATH]|MACHINE")]
+        what: Option<OsString>,
+        /// List everything, not only what is on top
+        #[arg(short, long)]
+        recursive: bool,
+        /// Write the bytes to standard output, whatever they are
+        #[arg(long, conflicts_with_all = ["recursive", "json"])]
+        raw: bool,
+    },
+    /// Write what is in an image to a directory
+    #[command(
+        after_help = "Examples:\n  bootwright extract initrd.img root            all files of an initramfs\n  \
+                            bootwright extract live.raw:IMGA/etc etc      a directory of a file system\n  \
+                            bootwright extract vmlinuz:config .           the configuration of a kernel"
+    )]
+    Extract {
+        /// An image, and a path in it
+        #[arg(value_name = "IMAGE[:PATH]")]
+        what: OsString,
+        /// Where: a directory that is empty or not there, or for a single file any directory
+        #[arg(value_name = "DIR")]
+        place: PathBuf,
+    },
+    /// Compare two images, or two things in images, at any depth
+    #[command(after_help = "Exit codes: 0 the same, 1 different, 2 cannot be compared.\n\nExamples:\n  \
+                            bootwright diff a.raw b.raw\n  \
+                            bootwright diff old.squashfs live.qcow2:IMGA     the same file system in two places\n  \
+                            bootwright diff --ignore signatures a.efi b.efi")]
+    Diff {
+        /// An image, and a path in it
+        #[arg(value_name = "A[:PATH]")]
+        a: OsString,
+        /// Another one
+        #[arg(value_name = "B[:PATH]")]
+        b: OsString,
+        /// What is not compared
+        #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT")]
+        ignore: Vec<IgnoredArg>,
     },
     /// Start a project from a template
     #[command(after_help = "Examples:\n  bootwright init --list           what there is to start from\n  \
@@ -339,4 +382,13 @@ mod tests {
         check("-3d", None);
         check("99999999999TB", None);
     }
+}
+
+/// What `diff` does not compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IgnoredArg {
+    /// Signatures of kernel modules and of programs for firmware
+    Signatures,
+    /// Times of files
+    Times,
 }

@@ -169,6 +169,13 @@ impl<R: Read> Read for ForeignContent<'_, R> {
     }
 }
 
+impl<R: Read> ForeignContent<'_, R> {
+    /// Returns where in the archive the contents go on: at first, where they begin.
+    pub fn position(&self) -> u64 {
+        self.reader.offset
+    }
+}
+
 impl<R: Read> ForeignReader<R> {
     /// Returns a reader of the archive that `input` gives, which should be buffered.
     pub fn new(input: R, limits: Limits) -> ForeignReader<R> {

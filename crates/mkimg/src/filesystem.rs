@@ -4,10 +4,10 @@ use layer::Tree;
 
 use crate::Sink;
 use crate::error::Error;
-use crate::ext4::{self, BlockSize, Builder, Inodes, Journal, Options, Size};
+use crate::ext4::{self, BlockSize, Builder, Growth, Inodes, Journal, OnError, Options, Size};
 use crate::files::Directory;
 use crate::sink::SparseFile;
-use crate::spec::Ext4Spec;
+use crate::spec::{Ext4Spec, OnErrorSpec};
 use crate::tree::{HardLinks, Timestamp};
 
 /// Writes the image that `spec` describes.
@@ -39,9 +39,23 @@ fn options(spec: &Ext4Spec, tree: &Tree) -> Result<Options, Error> {
     }
     options.label = spec.label.clone().unwrap_or_default().into_bytes();
     options.inodes = spec.inodes.map_or(Inodes::Auto, Inodes::Count);
-    if spec.journal == Some(false) {
-        options.journal = Journal::None;
-    }
+    let blocks =
+        |bytes: u64| u32::try_from(bytes / u64::from(options.block_size.bytes())).unwrap_or(u32::MAX);
+    options.journal = match spec.journal {
+        None => Journal::Auto,
+        Some(0) => Journal::None,
+        Some(bytes) => Journal::Blocks(blocks(bytes)),
+    };
+    options.growth = match spec.grow_to {
+        None => Growth::Auto,
+        Some(0) => Growth::Unplanned,
+        Some(bytes) => Growth::UpTo(bytes),
+    };
+    options.on_error = match spec.on_error {
+        OnErrorSpec::Continue => OnError::Continue,
+        OnErrorSpec::RemountReadOnly => OnError::RemountReadOnly,
+        OnErrorSpec::Panic => OnError::Panic,
+    };
     options.reserved_percent = spec.reserved_percent.unwrap_or(0);
     Ok(options)
 }

@@ -44,7 +44,7 @@ pub use dump::dump;
 pub use error::{Error, ExtractProblem};
 pub use filesystem::write_ext4;
 pub use largest::Largest;
-pub use lz4::Lz4;
+pub use lz4::{Decoder as Lz4Decoder, Lz4};
 pub use modules::Error as ModulesError;
 pub use run::{read_spec, run};
 pub use sink::{CountingSink, GapSink, HashSink, MemorySink, Sink, SparseFile};

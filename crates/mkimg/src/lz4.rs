@@ -59,7 +59,7 @@ impl<W: Write> Write for Lz4<W> {
 }
 
 /// Gives back what a frame holds. What is wrong is an error of the kind `InvalidData`.
-pub(crate) struct Decoder<R: Read> {
+pub struct Decoder<R: Read> {
     source: R,
     block: Vec<u8>,
     at: usize,
@@ -67,7 +67,8 @@ pub(crate) struct Decoder<R: Read> {
 }
 
 impl<R: Read> Decoder<R> {
-    pub(crate) fn new(source: R) -> Decoder<R> {
+    /// Returns a decoder of the frame that `source` begins with, which reads it to its end.
+    pub fn new(source: R) -> Decoder<R> {
         Decoder { source, block: Vec::new(), at: 0, is_begun: false }
     }
 

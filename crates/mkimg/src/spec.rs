@@ -4,6 +4,7 @@
 
 mod boot;
 mod device_tree;
+mod ext4;
 mod formats;
 mod images;
 mod iso;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 
 pub use boot::{EfiVariablesSpec, GrubFormat, GrubSpec, SignSpec, UkiSpec, UkiText, VerityHash, VeritySpec};
 pub use device_tree::{DeviceTreeSourceSpec, DeviceTreeSourcesSpec, DeviceTreeSpec, RamdiskSpec};
+pub use ext4::{Ext4Spec, OnErrorSpec};
 pub use formats::{
     BackingSpec, BlankSpec, ConvertSpec, FormatSpec, InputFormat, OverSpec, Qcow2Compression, VmdkAdapter,
     VmdkVariant,
@@ -460,43 +462,6 @@ pub struct ModulesSpec {
     /// Where the list of paths for `insmod` goes, what is needed first. Without it, `etc/modules-load.order`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<EntryPath>,
-}
-
-/// An ext4 image of merged layers.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Ext4Spec {
-    /// Where the image goes.
-    pub output: String,
-    /// When the file system was made, in seconds since 1970.
-    pub epoch: u64,
-    /// The layers, bottom first.
-    pub layers: Vec<String>,
-    /// The image's size in bytes. Without it, room for the files and for `slack`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub size: Option<u64>,
-    /// Free space in bytes when there is no `size`. Without it, a quarter of what the files hold.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub slack: Option<u64>,
-    /// The label, at most 16 bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub label: Option<String>,
-    /// The file system's UUID.
-    pub uuid: String,
-    /// The seed of directory hashes, written as a UUID.
-    pub hash_seed: String,
-    /// The size of a block: 1024, 2048 or 4096.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub block_size: Option<u32>,
-    /// At least this many inodes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub inodes: Option<u32>,
-    /// Whether there is a journal. Without it, one that fits the size.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub journal: Option<bool>,
-    /// How much only root may fill, in percent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reserved_percent: Option<u8>,
 }
 
 #[cfg(test)]

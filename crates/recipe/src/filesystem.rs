@@ -29,6 +29,8 @@ table! {
         label: Option<Spanned<String>>,
         /// Its UUID, which FAT and ISO 9660 have not. Without it, one derived from the names of stack and target.
         uuid: Option<Spanned<Uuid>>,
+        /// What ext4 has besides.
+        ext4: Option<Spanned<Ext4>>,
         /// What FAT has besides.
         fat: Option<Spanned<Fat>>,
         /// What squashfs has besides: it is only read, as large as what is in it, and has neither label nor UUID.
@@ -49,6 +51,39 @@ words! {
         Squashfs = "squashfs" not "squash" not "sqfs",
         /// ISO 9660 with Rock Ridge: what is on optical disks, and on what starts like one.
         Iso = "iso" not "iso9660" not "cdrom",
+    }
+}
+
+table! {
+    /// What ext4 has besides. What is left out is as `mke2fs` has it, except that nothing is reserved.
+    pub struct Ext4 {
+        /// The size of a block: `1K`, `2K` or `4K`. Without it, `4K`.
+        block_size: Option<Spanned<Size>>,
+        /// How much room there is beside the files, when the file system has no `size`.
+        free: Option<Spanned<Size>>,
+        /// At least how many inodes there are.
+        inodes: Option<Spanned<u32>>,
+        /// The size of the journal, or `none`.
+        journal: Option<Spanned<NoneOrSize>>,
+        /// Up to which size it can grow while it is mounted, or `none` for no room set aside. Without it, 1024 times
+        /// its size.
+        grow_to: Option<Spanned<NoneOrSize>>,
+        /// How much of it only root may fill, in percent: up to 50.
+        reserved: Spanned<u32> = "0",
+        /// What a kernel does when it finds it damaged.
+        errors: OnErrors = "continue",
+    }
+}
+
+words! {
+    /// What a kernel does when it finds a file system damaged.
+    pub enum OnErrors("reaction") {
+        /// It carries on.
+        Continue = "continue",
+        /// It mounts it again, only to be read.
+        RemountReadOnly = "remount-ro" not "readonly" not "ro" not "remount-read-only",
+        /// It panics.
+        Panic = "panic",
     }
 }
 
@@ -179,6 +214,43 @@ impl JsonSchema for ImageSize {
             "type": "string",
             "pattern": "^(min|[0-9]+[KMGT](iB)?)$",
             "description": "A size with a binary unit, or `min`: as small as the contents allow.",
+        })
+    }
+}
+
+/// A size that something has, or nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoneOrSize {
+    /// Nothing.
+    None,
+    /// This size.
+    Size(Size),
+}
+
+impl FromText for NoneOrSize {
+    fn from_text(text: &str) -> Result<NoneOrSize, Wrong> {
+        match text {
+            "none" => Ok(NoneOrSize::None),
+            _ => Size::from_text(text).map(NoneOrSize::Size).map_err(|wrong| Wrong {
+                help: Some(
+                    "write `none`, or a whole number and a unit, as in `64K`, `512M` or `2G`".to_owned(),
+                ),
+                ..wrong
+            }),
+        }
+    }
+}
+
+impl JsonSchema for NoneOrSize {
+    fn schema_name() -> Cow<'static, str> {
+        "NoneOrSize".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^(none|[0-9]+[KMGT](iB)?)$",
+            "description": "A size with a binary unit, or `none`.",
         })
     }
 }

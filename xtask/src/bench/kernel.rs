@@ -57,7 +57,7 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
             bench.edit(&format!("ccache {run}"))
         }),
         Case::new("beside another target", bench.ours(&["build", "kernel", "busy"])).prepare(|run| {
-            write(&bench.project.join("busy.txt"), &format!("{run}\n"))?;
+            write(&bench.project.join("busy.txt"), &format!("{run} {}\n", bench.unique))?;
             bench.edit(&format!("together {run}"))
         }),
     ];
@@ -110,6 +110,8 @@ struct Bench {
     linux: PathBuf,
     /// What the file that is edited says.
     driver: String,
+    /// What no other run of this program wrote there, since the cache of an earlier one remembers its kernels.
+    unique: u128,
 }
 
 const DRIVER: &str = "drivers/block/virtio_blk.c";
@@ -123,6 +125,7 @@ impl Bench {
             linux: scratch.join("linux"),
             scratch: scratch.clone(),
             driver,
+            unique: std::time::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_nanos()),
         };
         let linux = scratch.join("linux");
         if !linux.is_dir() {
@@ -172,7 +175,7 @@ impl Bench {
 
     /// Changes a file so that another kernel comes of it.
     fn edit(&self, text: &str) -> Result<(), String> {
-        let line = format!("\nstatic const char bench_edit[] __used = \"{text}\";\n");
+        let line = format!("\nstatic const char bench_edit[] __used = \"{text} {}\";\n", self.unique);
         write(&self.linux.join(DRIVER), &(self.driver.clone() + &line))
     }
 

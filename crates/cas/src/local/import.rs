@@ -209,11 +209,11 @@ impl io::Write for Tee<'_> {
 }
 
 /// A directory as it was found, its files by their place in a list.
-pub(crate) struct Skeleton {
-    pub(crate) entries: Vec<(String, Found)>,
+struct Skeleton {
+    entries: Vec<(String, Found)>,
 }
 
-pub(crate) enum Found {
+enum Found {
     File(usize),
     Directory(Skeleton),
     Symlink(String),
@@ -246,7 +246,7 @@ impl Skeleton {
     }
 
     /// Returns the digest of the tree whose files are `nodes`, and adds its encoded directories.
-    pub(crate) fn encode(&self, nodes: &[Node], encoded: &mut Vec<Vec<u8>>) -> Digest {
+    fn encode(&self, nodes: &[Node], encoded: &mut Vec<Vec<u8>>) -> Digest {
         let mut directory = Directory::default();
         for (name, found) in &self.entries {
             let node = match found {

@@ -36,8 +36,8 @@ use lease::Lease;
 
 pub use bundle::{Note, Noted, Texts};
 pub use gc::{Freed, Keep};
-pub(crate) use import::{Found, Skeleton, read_link, utf8_name};
 pub use import::{ImportMode, Imported};
+pub(crate) use import::{read_link, utf8_name};
 pub use records::{Record, Reference};
 pub use recover::Scrubbed;
 pub use roots::Root;

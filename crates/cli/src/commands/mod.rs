@@ -3,8 +3,10 @@
 mod build;
 pub(crate) mod clean;
 mod config;
+mod diff;
 mod doctor;
 mod explain;
+mod extract;
 mod fetch;
 mod gc;
 mod init;
@@ -33,7 +35,11 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<(), Failure> {
         Command::Verify(targets) => verify::run(global, ui, targets),
         Command::Run { machine, dry_run: true, gdb } => run::dry(global, ui, machine.as_deref(), *gdb),
         Command::Run { machine, dry_run: false, gdb } => run::run(global, ui, machine.as_deref(), *gdb),
-        Command::Inspect { machine } => inspect::run(global, ui, machine.as_deref()),
+        Command::Inspect { what, recursive, raw } => {
+            inspect::run(global, ui, what.as_deref(), inspect::How { recursive: *recursive, raw: *raw })
+        }
+        Command::Extract { what, place } => extract::run(ui, global, what, place),
+        Command::Diff { a, b, ignore } => diff::run(global, ui, a, b, ignore),
         Command::Init { list: true, .. } => init::list(global, ui),
         Command::Init { place, from, list: false } => init::run(global, ui, place.as_deref(), from),
         Command::Plan(targets) => plan::run(global, ui, targets),

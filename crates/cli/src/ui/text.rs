@@ -25,6 +25,15 @@ pub(crate) fn bytes(n_bytes: u64) -> String {
     format!("{value:.digits$} {}", UNITS[unit])
 }
 
+/// Returns the first of several names, and how many more there are.
+pub(crate) fn some(names: &[String], most: usize) -> String {
+    let named = names.iter().take(most).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(most) {
+        0 => named,
+        n_more => format!("{named} and {n_more} more"),
+    }
+}
+
 /// Returns a duration as `0.12 s`, `8.3 s` or `4 min 05 s`.
 pub(crate) fn seconds(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();

@@ -91,12 +91,23 @@ impl fmt::Display for Record {
 pub struct Reader<R: Read> {
     input: R,
     offset: u64,
+    contents: u64,
 }
 
 impl<R: Read> Reader<R> {
     /// Returns a reader of the archives in `input`, which should be buffered.
     pub fn new(input: R) -> Reader<R> {
-        Reader { input, offset: 0 }
+        Reader { input, offset: 0, contents: 0 }
+    }
+
+    /// Returns how much of the input was read: behind an entry, where the next one begins.
+    pub fn position(&self) -> u64 {
+        self.offset
+    }
+
+    /// Returns where the contents of the last entry begin.
+    pub fn contents(&self) -> u64 {
+        self.contents
     }
 
     /// Returns the next entry and its contents, or `None` when an archive and the zeros after it end the input.
@@ -150,6 +161,7 @@ impl<R: Read> Reader<R> {
         if size > 0 && !has_contents {
             return Err(wrong("something that is no file has contents"));
         }
+        self.contents = self.offset;
         let mut buffer = [0; 16 * 1024];
         let mut left = size as usize;
         while left > 0 {

@@ -32,5 +32,5 @@ pub use mbr::{Mbr, Record};
 pub use place::resolve;
 pub use problem::{Problem, Problems};
 pub use read::{ReadError, Reader, is_gpt};
-pub use types::{GPT_TYPES, MBR_TYPES, gpt_type, mbr_type};
+pub use types::{GPT_TYPES, MBR_TYPES, gpt_name, gpt_type, mbr_type};
 pub use write::{Plan, Source, View, WriteError};

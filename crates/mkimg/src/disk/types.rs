@@ -58,7 +58,7 @@ pub fn mbr_type(text: &str) -> Option<u8> {
 }
 
 /// Returns our name of a type.
-pub(super) fn gpt_name(guid: Guid) -> Option<&'static str> {
+pub fn gpt_name(guid: Guid) -> Option<&'static str> {
     let text = guid.to_string();
     GPT_TYPES.iter().find(|(_, known)| *known == text).map(|(name, _)| *name)
 }

@@ -216,7 +216,7 @@ impl BootSector {
     }
 
     /// Returns how many bytes a cluster has.
-    pub(super) fn cluster_len(&self) -> u64 {
+    pub fn cluster_len(&self) -> u64 {
         u64::from(self.sectors_per_cluster) * u64::from(self.sector_size)
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::tree::civil;
+use crate::tree::{civil, days};
 
 /// A date and a time of day ("Date and Time Formats").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +32,16 @@ impl DosTime {
             hundredths: if of_day % 2 == 1 { 100 } else { 0 },
         }
     }
+
+    /// Returns how many seconds after 1970 it is. A day or an hour that the calendar has not is one of those after.
+    pub fn to_unix(self) -> i64 {
+        let (year, month, day) = (i64::from(self.date >> 9) + 1980, self.date >> 5 & 15, self.date & 31);
+        let of_day = i64::from(self.time >> 11) * 3600
+            + i64::from(self.time >> 5 & 63) * 60
+            + i64::from(self.time & 31) * 2
+            + i64::from(self.hundredths / 100);
+        days(year, i64::from(month), i64::from(day)) * 86_400 + of_day
+    }
 }
 
 impl fmt::Display for DosTime {
@@ -49,7 +59,9 @@ mod tests {
 
     #[track_caller]
     fn check(seconds: i64, expected: &str) {
-        assert_eq!(DosTime::from_unix(seconds).to_string(), expected);
+        let time = DosTime::from_unix(seconds);
+        assert_eq!(time.to_string(), expected);
+        assert_eq!(time.to_unix(), seconds.clamp(FIRST, LAST));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Times: seven bytes in records and fields, seventeen in descriptors. They are UTC here.
 
-use crate::tree::{Timestamp, civil};
+use crate::tree::{Timestamp, civil, days};
 
 /// The first second of 1900 and the last of 2155, in seconds since 1970.
 const FIRST: i64 = -2_208_988_800;
@@ -31,15 +31,6 @@ pub(super) fn decode_short(bytes: &[u8; 7]) -> Option<i64> {
     let days = days(1900 + i64::from(year), month.into(), day.into());
     let seconds = days * 86_400 + i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
     (is_time && second < 62).then_some(seconds - offset)
-}
-
-/// Returns how many days after the first of 1970 a day is.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let month_from_march = (month + 9) % 12;
-    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + day_of_year - 719_468
 }
 
 /// Returns a time as descriptors have it (ECMA-119 8.4.26.1): sixteen digits, the last two of them hundredths of a

@@ -40,7 +40,7 @@ pub use image::Image;
 pub use inode::{Content, Inode};
 pub use layers::write_squashfs;
 pub use options::{Bcj, BlockSize, Compression, Dictionary, Fragments, Level, Options};
-pub use read::{File, Reader};
+pub use read::{File, Reader, StoredSize};
 pub use tree::{Builder, Squashfs};
 pub use walk::{DirectoryEntry, Visit};
 pub use write::{Contents, default_threads};

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use layer::ReadAt;
 
@@ -30,8 +30,8 @@ pub struct Reader<R> {
     /// Where the table of directories ends.
     directory_end: u64,
     unpacker: RefCell<Unpacker>,
-    cache: RefCell<VecDeque<(u64, Rc<MetadataBlock>)>>,
-    fragment: RefCell<Option<(u32, Rc<Vec<u8>>)>>,
+    cache: RefCell<VecDeque<(u64, Arc<MetadataBlock>)>>,
+    fragment: RefCell<Option<(u32, Arc<Vec<u8>>)>>,
 }
 
 /// A metadata block that was read, and where the next one starts.
@@ -63,7 +63,7 @@ pub struct File<'a, R> {
     list: Cursor<'a, R>,
     next: (u64, u64),
     /// The block that was read last.
-    current: Option<(u64, Rc<Vec<u8>>)>,
+    current: Option<(u64, Arc<Vec<u8>>)>,
 }
 
 impl<R: ReadAt> Reader<R> {
@@ -204,9 +204,9 @@ impl<R: ReadAt> Reader<R> {
     }
 
     /// Returns the metadata block at `start` of the image.
-    pub(super) fn metadata_block(&self, start: u64, what: &str) -> Result<Rc<MetadataBlock>, ReadError> {
+    pub(super) fn metadata_block(&self, start: u64, what: &str) -> Result<Arc<MetadataBlock>, ReadError> {
         if let Some((_, block)) = self.cache.borrow().iter().find(|(known, _)| *known == start) {
-            return Ok(Rc::clone(block));
+            return Ok(Arc::clone(block));
         }
         let corrupt = |problem| ReadError::corrupt(format!("{what}, the block at {start}"), problem);
         let mut head = [0; 2];
@@ -225,12 +225,12 @@ impl<R: ReadAt> Reader<R> {
                 .unpack(&bytes, METADATA_LEN)
                 .ok_or_else(|| corrupt("it cannot be decompressed"))?;
         }
-        let block = Rc::new(MetadataBlock { bytes, next: start + 2 + length as u64 });
+        let block = Arc::new(MetadataBlock { bytes, next: start + 2 + length as u64 });
         let mut cache = self.cache.borrow_mut();
         if cache.len() == CACHE_LEN {
             cache.pop_front();
         }
-        cache.push_back((start, Rc::clone(&block)));
+        cache.push_back((start, Arc::clone(&block)));
         Ok(block)
     }
 
@@ -307,18 +307,18 @@ impl<R: ReadAt> Reader<R> {
         Ok(bytes)
     }
 
-    fn fragment_block(&self, number: u32) -> Result<Rc<Vec<u8>>, ReadError> {
+    fn fragment_block(&self, number: u32) -> Result<Arc<Vec<u8>>, ReadError> {
         if let Some((known, bytes)) = &*self.fragment.borrow()
             && *known == number
         {
-            return Ok(Rc::clone(bytes));
+            return Ok(Arc::clone(bytes));
         }
         let table = self.superblock.fragment_table;
         let entry = self.indexed::<FRAGMENT_LEN>(table, number.into(), "the table of fragments")?;
         let mut fields = Fields(&entry);
         let (start, size) = (fields.u64().unwrap_or_default(), fields.u32().unwrap_or_default());
-        let bytes = Rc::new(self.data_block(start, size, self.block_size.len())?);
-        *self.fragment.borrow_mut() = Some((number, Rc::clone(&bytes)));
+        let bytes = Arc::new(self.data_block(start, size, self.block_size.len())?);
+        *self.fragment.borrow_mut() = Some((number, Arc::clone(&bytes)));
         Ok(bytes)
     }
 }
@@ -447,6 +447,17 @@ impl<R: ReadAt> Cursor<'_, R> {
     }
 }
 
+/// How much of a block is stored, and whether it is compressed, as the list of blocks has it: none of a block of zeros.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredSize(pub u32);
+
+impl StoredSize {
+    /// Returns how many bytes are stored.
+    pub fn stored(self) -> u64 {
+        (self.0 & !BLOCK_PLAIN).into()
+    }
+}
+
 impl<R: ReadAt> File<'_, R> {
     /// Returns how many bytes it has.
     pub fn size(&self) -> u64 {
@@ -487,6 +498,15 @@ impl<R: ReadAt> File<'_, R> {
         Ok((n_blocks, stored, zeros))
     }
 
+    /// Returns what is stored of each block of its own.
+    pub fn block_sizes(&mut self) -> Result<Vec<StoredSize>, ReadError> {
+        self.rewind();
+        let sizes =
+            (0..self.n_blocks()).map(|_| Ok(StoredSize(u32::from_le_bytes(self.list.array()?)))).collect();
+        self.rewind();
+        sizes
+    }
+
     fn n_blocks(&self) -> u64 {
         let block_len = u64::from(self.reader.block_size.bytes());
         if self.fragment.is_some() { self.size / block_len } else { self.size.div_ceil(block_len) }
@@ -498,11 +518,11 @@ impl<R: ReadAt> File<'_, R> {
     }
 
     /// Returns block `number` in its full size.
-    fn block(&mut self, number: u64) -> Result<Rc<Vec<u8>>, ReadError> {
+    fn block(&mut self, number: u64) -> Result<Arc<Vec<u8>>, ReadError> {
         if let Some((known, bytes)) = &self.current
             && *known == number
         {
-            return Ok(Rc::clone(bytes));
+            return Ok(Arc::clone(bytes));
         }
         let inode = self.number;
         let corrupt = |problem: &str| ReadError::corrupt(format!("inode {inode}"), problem);
@@ -536,8 +556,8 @@ impl<R: ReadAt> File<'_, R> {
         if bytes.len() != expected {
             return Err(corrupt("a block is shorter or longer than it should be"));
         }
-        let bytes = Rc::new(bytes);
-        self.current = Some((number, Rc::clone(&bytes)));
+        let bytes = Arc::new(bytes);
+        self.current = Some((number, Arc::clone(&bytes)));
         Ok(bytes)
     }
 }

@@ -11,8 +11,8 @@ mod time;
 pub(crate) use attributes::Attributes;
 pub use error::Error;
 pub(crate) use layers::HardLinks;
-pub use time::Timestamp;
-pub(crate) use time::civil;
+pub(crate) use time::days;
+pub use time::{Timestamp, civil};
 
 use crate::largest::Largest;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Checker;
 use crate::disk::{Bytes, DiskImage, Partition, PartitionSize, PartitionTable};
-use crate::filesystem::{Fat, Filesystem, FilesystemType};
+use crate::filesystem::{Ext4, Fat, Filesystem, FilesystemType, ImageSize, NoneOrSize};
 use crate::scalar::Uuid;
 use crate::{Place, Problem, Spanned, Target};
 
@@ -59,6 +59,11 @@ impl Checker<'_> {
             FilesystemType::Iso => self.iso_filesystem(filesystem),
         }
         let is = |r#type| filesystem.r#type == r#type;
+        match &filesystem.ext4 {
+            Some(ext4) if is(FilesystemType::Ext4) => self.ext4(ext4, filesystem.size.as_ref()),
+            Some(ext4) => self.report(Problem::at(&ext4.place, "`ext4` is for file systems of that type")),
+            None => {}
+        }
         match &filesystem.fat {
             Some(fat) if is(FilesystemType::Fat) => self.fat(fat),
             Some(fat) => self.report(Problem::at(&fat.place, "`fat` is for file systems of that type")),
@@ -75,6 +80,33 @@ impl Checker<'_> {
             Some(iso) if is(FilesystemType::Iso) => self.iso(iso),
             Some(iso) => self.report(Problem::at(&iso.place, "`iso` is for file systems of that type")),
             None => {}
+        }
+    }
+
+    fn ext4(&mut self, ext4: &Ext4, size: Option<&Spanned<ImageSize>>) {
+        let block_size = ext4.block_size.as_ref();
+        if let Some(size) = block_size.filter(|size| ![1024, 2048, 4096].contains(&size.bytes())) {
+            self.report(
+                Problem::at(&size.place, "no size of a block").help("blocks have `1K`, `2K` or `4K` bytes"),
+            );
+        }
+        if let (Some(free), Some(size)) = (&ext4.free, size) {
+            let problem = Problem::at(&free.place, "`free` and `size` exclude each other");
+            self.report(problem.related(&size.place, "given here").help("keep one of them"));
+        }
+        if let Some(inodes) = &ext4.inodes {
+            self.within(inodes, 11..=u32::MAX);
+        }
+        self.within(&ext4.reserved, 0..=50);
+        let block = block_size.map_or(4096, |size| size.bytes().max(1));
+        if let Some(journal) = &ext4.journal
+            && let NoneOrSize::Size(size) = journal.value
+            && !(1024..=10_240_000).contains(&(size.bytes() / block))
+        {
+            self.report(
+                Problem::at(&journal.place, "no size of a journal")
+                    .help("a journal has 1024 to 10240000 blocks; `none` leaves it out"),
+            );
         }
     }
 

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use engine::{Input, Placement, StepId};
 use mkimg::spec::{
-    BlobSpec, BootCodeSpec, DiskSpec, Ext4Spec, FatSpec, FormatSpec, HybridSpec, PartitionSizeSpec,
-    PartitionSpec, ProtectiveSpec, Spec, TableSpec,
+    BlobSpec, BootCodeSpec, DiskSpec, Ext4Spec, FatSpec, FormatSpec, HybridSpec, OnErrorSpec,
+    PartitionSizeSpec, PartitionSpec, ProtectiveSpec, Spec, TableSpec,
 };
 
 use super::{INPUTS, Lowering, place_layers};
 use crate::Spanned;
 use crate::disk::{DiskImage, Partition, PartitionSize, PartitionTable, ProtectivePlace};
-use crate::filesystem::{Filesystem, FilesystemType, ImageSize};
+use crate::filesystem::{Filesystem, FilesystemType, ImageSize, NoneOrSize, OnErrors};
 use crate::scalar::{Name, ProjectPath, TargetRef, Uuid};
 
 impl Lowering<'_> {
@@ -35,16 +35,35 @@ impl Lowering<'_> {
         let spec = match filesystem.r#type {
             FilesystemType::Ext4 => {
                 let own = filesystem.uuid.as_ref().map(|uuid| uuid.value);
+                let ext4 = filesystem.ext4.as_ref().map(|ext4| &ext4.value);
+                let free = ext4.and_then(|ext4| ext4.free.as_ref()).map(|free| free.bytes());
+                let none_or_bytes = |size: &Option<Spanned<NoneOrSize>>| match size.as_ref()?.value {
+                    NoneOrSize::None => Some(0),
+                    NoneOrSize::Size(size) => Some(size.bytes()),
+                };
                 Spec::Ext4(Ext4Spec {
                     output,
                     epoch,
                     layers,
                     size,
-                    slack,
+                    slack: free.or(slack),
                     label,
                     uuid: own.unwrap_or_else(|| derived(name.as_str())).to_string(),
                     hash_seed: derived(&format!("{name}/hash-seed")).to_string(),
-                    ..Ext4Spec::default()
+                    block_size: ext4
+                        .and_then(|ext4| ext4.block_size.as_ref())
+                        .and_then(|size| u32::try_from(size.bytes()).ok()),
+                    inodes: ext4.and_then(|ext4| ext4.inodes.as_ref()).map(|inodes| inodes.value),
+                    journal: ext4.and_then(|ext4| none_or_bytes(&ext4.journal)),
+                    grow_to: ext4.and_then(|ext4| none_or_bytes(&ext4.grow_to)),
+                    reserved_percent: ext4
+                        .and_then(|ext4| u8::try_from(ext4.reserved.value).ok())
+                        .filter(|percent| *percent > 0),
+                    on_error: match ext4.map_or(OnErrors::Continue, |ext4| ext4.errors) {
+                        OnErrors::Continue => OnErrorSpec::Continue,
+                        OnErrors::RemountReadOnly => OnErrorSpec::RemountReadOnly,
+                        OnErrors::Panic => OnErrorSpec::Panic,
+                    },
                 })
             }
             FilesystemType::Squashfs => {

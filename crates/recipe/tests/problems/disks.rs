@@ -23,6 +23,8 @@ fat   = { bits = 24, cluster = "1000", sector-size = "500", geometry = { heads =
 kind  = "filesystem"
 files = { "/a" = { target = "efi/efi.ext4" } }
 fat   = {}
+size  = "1G"
+ext4  = { block-size = "8K", free = "1M", inodes = 4, journal = "1M", reserved = 51, errors = "ro", grow-to = "all" }
 "#,
         r#"
 error: there is nothing in this file system

@@ -1,5 +1,6 @@
 //! Overlay mounts, of any number of trees with any names.
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
@@ -34,8 +35,12 @@ pub(super) fn mount_on(
     name: &str,
 ) -> Result<(), Failure> {
     let mut lowers = Vec::with_capacity(overlay.lowers.len() + 1);
+    let mut named = BTreeSet::new();
     for path in &overlay.lowers {
-        lowers.push(directory(path)?);
+        // What a tree has is on top where it comes first; the kernel takes none twice (ELOOP).
+        if named.insert(path) {
+            lowers.push(directory(path)?);
+        }
     }
     lowers.extend(bottom);
     let writable = match &overlay.writable {

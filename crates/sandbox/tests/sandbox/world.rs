@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("read_only_root", read_only_root),
     ("binds_and_overlays", binds_and_overlays),
     ("many_trees", many_trees),
+    ("same_tree_twice", same_tree_twice),
     ("same_upper_again", same_upper_again),
     ("inherited_descriptors", inherited_descriptors),
     ("limits", limits),
@@ -142,6 +143,24 @@ fn many_trees() {
     }
     let (ended, printed) = world.run();
     assert_eq!((ended.exit, printed.as_str()), (Exit::Code(0), "121\n0\n"));
+}
+
+fn same_tree_twice() {
+    let mut world = World::shell(User::Build, "cat /x /y");
+    let Root::Overlay(overlay) = &mut world.sandbox.root else { panic!() };
+    let trees = [("small", "x", "small\n"), ("base", "x", "base\n"), ("other", "y", "other\n")];
+    let [small, base, other] = trees.map(|(name, file, content)| {
+        let tree = world.scratch.directory(name);
+        fs::write(tree.join(file), content).unwrap();
+        tree
+    });
+    fs::write(base.join("y"), "base\n").unwrap();
+    // As two trees are that are each a little over the same one.
+    let world_below = std::mem::take(&mut overlay.lowers);
+    overlay.lowers.extend([small, base.clone(), other, base]);
+    overlay.lowers.extend(world_below);
+    let (ended, printed) = world.run();
+    assert_eq!((ended.exit, printed.as_str()), (Exit::Code(0), "small\nbase\n"));
 }
 
 fn same_upper_again() {

@@ -1,4 +1,4 @@
-//! `inspect`: what lies where in a machine.
+//! `inspect MACHINE`: what lies where in a machine.
 
 use cas::{Node, Store as _};
 use recipe::Goal;

@@ -1,0 +1,144 @@
+//! Disks: their partitions, by name or number. Virtual disks are looked through.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use mkimg::{SparseFile, disk, vdisk};
+
+use super::{Container, Opened, damaged};
+use crate::entry::{Entry, EntryKind, Place};
+use crate::error::Error;
+use crate::facts::{Fact, Region, Value};
+use crate::format::Format;
+use crate::source::{Limits, Source, Stream, Window};
+
+/// What the header of a virtual disk says.
+pub(crate) fn virtual_facts(reader: &vdisk::Reader<'_>) -> Vec<Fact> {
+    let mut facts = vec![Fact::new("virtual size", Value::Size(reader.size()))];
+    let said = reader.describe();
+    if !said.is_empty() {
+        facts.push(Fact::new("headers", Value::List(said)));
+    }
+    facts
+}
+
+/// Unpacks a disk for Google's cloud into a temporary file with holes.
+pub(crate) fn gcp(name: &str, source: &Source, limits: Limits) -> Result<Source, Error> {
+    let failed = |source| Error::Spool { what: name.to_owned(), source };
+    let file = tempfile::tempfile().map_err(failed)?;
+    let mut sink = SparseFile::new(&file);
+    let input = std::io::BufReader::new(Stream::new(source, 0));
+    let size = vdisk::gcp::unpack(input, &mut sink).map_err(|error| match error {
+        vdisk::gcp::UnpackError::Write { source } => failed(source),
+        other @ vdisk::gcp::UnpackError::Read(_) => damaged(name, Format::Gcp, other),
+    })?;
+    // What is written is no more than the archive has; the size is only said.
+    if size > limits.unpacked.saturating_mul(64) {
+        let problem = format!("has a disk of {size} bytes");
+        return Err(Error::Limit { what: name.to_owned(), problem });
+    }
+    sink.finish().map_err(failed)?;
+    file.set_len(size).map_err(failed)?;
+    Ok(Arc::new(file) as Arc<File>)
+}
+
+struct Disk {
+    source: Source,
+    partitions: Vec<Entry>,
+}
+
+/// Reads the tables of a disk.
+pub(super) fn open(name: &str, source: &Source) -> Result<Opened, Error> {
+    let reader =
+        disk::Reader::open(Arc::clone(source)).map_err(|error| damaged(name, Format::Disk, error))?;
+    let sector = reader.sector_size();
+    let mut facts = vec![
+        Fact::new("table", if reader.header().is_some() { "GPT" } else { "MBR" }),
+        Fact::new("sector size", Value::Size(sector)),
+        Fact::new("sectors", Value::Number(reader.sectors())),
+    ];
+    let mut regions = Vec::new();
+    let mut partitions = Vec::new();
+    if let Some(header) = reader.header() {
+        facts.push(Fact::new("guid", header.guid.to_string()));
+        let entries = (u64::from(header.n_entries) * u64::from(header.entry_len)).next_multiple_of(sector);
+        regions.push(Region::new("MBR", 0..sector));
+        regions.push(Region::new("GPT", sector..header.entries * sector + entries));
+        let end = reader.sectors() * sector;
+        regions.push(Region::new("copy of the GPT", end - sector - entries..end));
+        let hybrid = reader.mbr().records.iter().filter(|record| record.kind != 0 && record.kind != 0xee);
+        let hybrid: Vec<String> = hybrid
+            .map(|record| format!("type {:02x}, sectors {}-{}", record.kind, record.first, record.end() - 1))
+            .collect();
+        if !hybrid.is_empty() {
+            facts.push(Fact::new("hybrid entries", Value::List(hybrid)));
+        }
+        for (number, entry) in reader.entries() {
+            // A name may be missing, be one of several, or not be fit for a path.
+            let is_name = !entry.name.is_empty()
+                && !entry.name.contains('/')
+                && reader.entries().iter().filter(|(_, other)| other.name == entry.name).count() == 1;
+            let path = if is_name { entry.name.clone() } else { number.to_string() };
+            let range = entry.first * sector..(entry.last + 1) * sector;
+            let mut partition = partition(&path, range, *number);
+            let kind = disk::gpt_name(entry.kind).map_or_else(|| entry.kind.to_string(), str::to_owned);
+            partition.details.push(("type", kind));
+            partition.details.push(("guid", entry.guid.to_string()));
+            let bits: Vec<String> = (0..64)
+                .filter(|bit| entry.attributes >> bit & 1 == 1)
+                .map(|bit: u32| bit.to_string())
+                .collect();
+            if !bits.is_empty() {
+                partition.details.push(("attributes", bits.join(",")));
+            }
+            partitions.push(partition);
+        }
+    } else {
+        facts.push(Fact::new("signature", format!("{:08x}", reader.mbr().signature)));
+        regions.push(Region::new("MBR", 0..sector));
+        for (number, record) in (1..).zip(&reader.mbr().records).filter(|(_, record)| record.kind != 0) {
+            let range = u64::from(record.first) * sector..record.end() * sector;
+            let mut partition = partition(&number.to_string(), range, number);
+            partition.details.push(("type", format!("{:02x}", record.kind)));
+            if record.is_bootable {
+                partition.details.push(("attributes", "bootable".to_owned()));
+            }
+            partitions.push(partition);
+        }
+    }
+    for partition in &partitions {
+        regions.extend(partition.range.clone().map(|range| Region::new(partition.shown(), range)));
+    }
+    regions.sort_by_key(|region| region.range.start);
+    let container = Disk { source: Arc::clone(source), partitions };
+    Ok(Opened { facts, regions, ..Opened::with(Format::Disk, container) })
+}
+
+fn partition(path: &str, range: std::ops::Range<u64>, number: u32) -> Entry {
+    let size = range.end - range.start;
+    let mut entry = Entry::new(path, EntryKind::Partition, size, Place::Range(0, range.clone()));
+    entry.range = Some(range);
+    entry.details.push(("number", number.to_string()));
+    entry
+}
+
+impl Container for Disk {
+    fn walk(&self, visit: &mut dyn FnMut(Entry) -> Result<(), Error>) -> Result<(), Error> {
+        self.partitions.iter().try_for_each(|partition| visit(partition.clone()))
+    }
+
+    /// A partition has its name, in capitals or not, and its number.
+    fn lookup(&self, path: &[u8]) -> Result<Option<Entry>, Error> {
+        let number = std::str::from_utf8(path).unwrap_or_default();
+        let is_number = |entry: &&Entry| entry.details.first().is_some_and(|(_, own)| own == number);
+        let mut all = self.partitions.iter();
+        let found = all.clone().find(|entry| entry.path == path);
+        let found = found.or_else(|| all.clone().find(|entry| entry.path.eq_ignore_ascii_case(path)));
+        Ok(found.or_else(|| all.find(is_number)).cloned())
+    }
+
+    fn open(&self, entry: &Entry) -> Result<Source, Error> {
+        let range = entry.range.clone().unwrap_or_default();
+        Ok(Window::of(&self.source, range.start, range.end - range.start))
+    }
+}

@@ -1,0 +1,150 @@
+//! What has others in it, one file for each format.
+
+pub(crate) mod cpio;
+pub(crate) mod disk;
+mod elf;
+mod ext4;
+mod fat;
+pub(crate) mod host;
+mod iso;
+mod kernel;
+mod parts;
+mod pe;
+mod squashfs;
+mod tar;
+
+use std::sync::Arc;
+
+use mkimg::verity;
+
+use crate::entry::Entry;
+use crate::error::{Cause, Error};
+use crate::facts::{Fact, Region, Value, hex, uuid};
+use crate::format::Format;
+use crate::source::{Limits, Source, whole};
+
+/// Something that has entries.
+pub trait Container: Send + Sync {
+    /// Calls `visit` for everything in it, directories before what is in them. Partitions and sections come in their
+    /// order, and names of file systems and archives in theirs. The root, if there is one, comes first.
+    ///
+    /// # Errors
+    ///
+    /// What the reader of the format finds wrong, and what `visit` fails with.
+    fn walk(&self, visit: &mut dyn FnMut(Entry) -> Result<(), Error>) -> Result<(), Error>;
+
+    /// Returns what is at a path, if there is something. Symbolic links are not followed.
+    ///
+    /// # Errors
+    ///
+    /// What the reader of the format finds wrong.
+    fn lookup(&self, path: &[u8]) -> Result<Option<Entry>, Error>;
+
+    /// Returns the bytes of an entry of this container, which has some.
+    ///
+    /// # Errors
+    ///
+    /// What the reader of the format finds wrong.
+    fn open(&self, entry: &Entry) -> Result<Source, Error>;
+
+    /// Returns what of a file is stored, if that is compressed: whoever stores the same has the same contents.
+    fn stored(&self, _entry: &Entry) -> Option<Stored> {
+        None
+    }
+}
+
+/// What of a file is stored.
+pub struct Stored {
+    /// What unpacks it, and how it is divided: the same bytes mean the same only under the same settings.
+    pub(crate) settings: Vec<u8>,
+    /// Whose bytes these are.
+    pub(crate) of: Source,
+    /// Where its own blocks are.
+    pub(crate) range: std::ops::Range<u64>,
+    /// How much of its end is not in these, but among others'.
+    pub(crate) tail: u64,
+}
+
+/// What was found in bytes.
+pub(crate) struct Opened {
+    pub(crate) format: Format,
+    pub(crate) facts: Vec<Fact>,
+    pub(crate) regions: Vec<Region>,
+    pub(crate) container: Option<Arc<dyn Container>>,
+    pub(crate) text: Option<String>,
+}
+
+impl Opened {
+    /// Returns something that has nothing in it.
+    fn leaf(format: Format) -> Opened {
+        Opened { format, facts: Vec::new(), regions: Vec::new(), container: None, text: None }
+    }
+
+    fn with(format: Format, container: impl Container + 'static) -> Opened {
+        Opened { container: Some(Arc::new(container)), ..Opened::leaf(format) }
+    }
+}
+
+/// The largest file that is read whole: programs for firmware, kernels, device trees.
+const MOST_WHOLE: u64 = 1 << 30;
+
+/// Opens bytes of a format that wraps no other.
+pub(crate) fn open(name: &str, format: Format, source: &Source, limits: Limits) -> Result<Opened, Error> {
+    match format {
+        Format::Disk => disk::open(name, source),
+        Format::Ext4 => ext4::open(name, source),
+        Format::Squashfs => squashfs::open(name, source),
+        Format::Fat => fat::open(name, source),
+        Format::Iso => iso::open(name, source),
+        Format::Cpio | Format::Compressed(_) => cpio::open(name, source, limits),
+        Format::Tar => tar::open(name, source, limits),
+        Format::Pe => pe::open(name, source),
+        Format::BzImage | Format::Arm64Image | Format::RiscvImage => {
+            kernel::open(name, format, source, limits)
+        }
+        Format::Elf => elf::open(name, source),
+        Format::DeviceTree => device_tree(name, source),
+        Format::Verity => verity_tree(name, source),
+        _ => Ok(Opened::leaf(format)),
+    }
+}
+
+/// Returns the error of a reader.
+fn damaged(name: &str, format: Format, source: impl Into<Cause>) -> Error {
+    Error::Read { what: name.to_owned(), format: format.name(), source: source.into() }
+}
+
+fn device_tree(name: &str, source: &Source) -> Result<Opened, Error> {
+    let bytes = whole(name, source, 64 << 20)?;
+    let tree = fdt::Tree::parse(&bytes).map_err(|error| damaged(name, Format::DeviceTree, error))?;
+    let text = |property: &str| {
+        let value = tree.root.property(property)?;
+        let words = value.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+        Some(words.map(|word| word.escape_ascii().to_string()).collect::<Vec<_>>())
+    };
+    let mut facts = Vec::new();
+    if let Some(model) = text("model") {
+        facts.push(Fact::new("model", model.join(", ")));
+    }
+    if let Some(compatible) = text("compatible") {
+        facts.push(Fact::new("compatible", Value::List(compatible)));
+    }
+    Ok(Opened { facts, text: Some(tree.to_dts()), ..Opened::leaf(Format::DeviceTree) })
+}
+
+fn verity_tree(name: &str, source: &Source) -> Result<Opened, Error> {
+    let mut start = [0; verity::SUPERBLOCK];
+    let io = |source| Error::Io { what: name.to_owned(), source };
+    source.read_exact_at(&mut start, 0).map_err(io)?;
+    let superblock =
+        verity::Superblock::parse(&start).map_err(|error| damaged(name, Format::Verity, error))?;
+    let facts = vec![
+        Fact::new("uuid", uuid(&superblock.uuid)),
+        Fact::new("hash", superblock.hash.name()),
+        Fact::new("data blocks", Value::Number(superblock.data_blocks)),
+        Fact::new("data block size", Value::Size(superblock.data_block_size.into())),
+        Fact::new("hash block size", Value::Size(superblock.hash_block_size.into())),
+        Fact::new("salt", hex(&superblock.salt)),
+    ];
+    Ok(Opened { facts, ..Opened::leaf(Format::Verity) })
+}

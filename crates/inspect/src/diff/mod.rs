@@ -1,0 +1,403 @@
+//! How two objects differ, at any depth.
+//!
+//! What has entries is compared by them: what both have, under the same path, is compared by what it is, to whom it
+//! belongs, and what is in it. Contents that differ and are something with entries themselves are gone into, so the
+//! answer names what differs in them, not that they do.
+
+mod lines;
+mod signatures;
+mod stored;
+
+use std::collections::BTreeMap;
+
+use crate::container::Container;
+use crate::entry::{Entry, EntryKind, shown};
+use crate::error::Error;
+use crate::facts::Value;
+use crate::format::Format;
+use crate::object::Object;
+use crate::source::{Source, some};
+
+/// In what respect something differs. Of two values the first is that of the first object.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Aspect {
+    /// Only the first has it: what it is.
+    Removed(&'static str),
+    /// Only the second has it: what it is.
+    Added(&'static str),
+    /// What it is.
+    Kind(String, String),
+    /// Permissions.
+    Mode(u32, u32),
+    /// Owner and group.
+    Owner((u32, u32), (u32, u32)),
+    /// When it was changed, in seconds since 1970.
+    Time(i64, i64),
+    /// An extended attribute, and what it is in each.
+    Attribute(String, Option<String>, Option<String>),
+    /// Something that only its format has, such as the type of a partition.
+    Detail(&'static str, String, String),
+    /// Something that its headers say.
+    Fact(&'static str, String, String),
+    /// Lines of a text that only one of them has.
+    Lines(Vec<String>, Vec<String>),
+    /// Sizes in bytes, and the first byte that differs, if it was looked for.
+    Contents(u64, u64, Option<u64>),
+    /// Everything in it is the same, and yet its bytes are not: where the first that differs is.
+    Layout(u64),
+    /// It cannot be told, and why.
+    Unknown(String),
+}
+
+/// What differs at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The path, which goes through as many objects as needed.
+    pub path: String,
+    /// In what respects.
+    pub aspects: Vec<Aspect>,
+}
+
+/// What is not compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ignored {
+    /// Signatures of kernel modules and of programs for firmware.
+    pub signatures: bool,
+    /// Times of files.
+    pub times: bool,
+}
+
+/// How two objects differ.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Differences {
+    /// What differs, in the order of the first object.
+    pub changes: Vec<Change>,
+    /// How many files were compared.
+    pub n_compared: u64,
+}
+
+/// The same difference at several paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// What differs.
+    pub aspect: Aspect,
+    /// Where.
+    pub paths: Vec<String>,
+}
+
+/// From how many paths on the same difference is one cause.
+const CAUSE: usize = 3;
+
+impl Differences {
+    /// Returns whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// Returns what differs in the same way at several paths, the most frequent first, and the changes without that.
+    pub fn causes(&self) -> (Vec<Group>, Vec<Change>) {
+        let is_shared = |aspect: &Aspect| {
+            matches!(aspect, Aspect::Mode(..) | Aspect::Owner(..) | Aspect::Time(..) | Aspect::Attribute(..))
+        };
+        let mut groups: BTreeMap<&Aspect, Vec<&str>> = BTreeMap::new();
+        for change in &self.changes {
+            for aspect in change.aspects.iter().filter(|aspect| is_shared(aspect)) {
+                groups.entry(aspect).or_default().push(&change.path);
+            }
+        }
+        groups.retain(|_, paths| paths.len() >= CAUSE);
+        let rest = self.changes.iter().filter_map(|change| {
+            let aspects: Vec<Aspect> =
+                change.aspects.iter().filter(|aspect| !groups.contains_key(aspect)).cloned().collect();
+            (!aspects.is_empty()).then(|| Change { path: change.path.clone(), aspects })
+        });
+        let rest = rest.collect();
+        let mut groups: Vec<Group> = groups
+            .into_iter()
+            .map(|(aspect, paths)| Group {
+                aspect: aspect.clone(),
+                paths: paths.into_iter().map(str::to_owned).collect(),
+            })
+            .collect();
+        groups.sort_by_key(|group| std::cmp::Reverse(group.paths.len()));
+        (groups, rest)
+    }
+}
+
+/// Compares two objects.
+///
+/// # Errors
+///
+/// Only what makes the two objects themselves impossible to compare. What is in them and cannot be read is a
+/// difference of its own.
+pub fn diff(a: &Object, b: &Object, ignored: Ignored) -> Result<Differences, Error> {
+    let mut comparison = Comparison { ignored, found: Differences::default() };
+    comparison.objects("", a, b)?;
+    Ok(comparison.found)
+}
+
+struct Comparison {
+    ignored: Ignored,
+    found: Differences,
+}
+
+impl Comparison {
+    fn report(&mut self, path: &str, aspects: Vec<Aspect>) {
+        if !aspects.is_empty() {
+            let path = if path.is_empty() { ".".to_owned() } else { path.to_owned() };
+            self.found.changes.push(Change { path, aspects });
+        }
+    }
+
+    /// Compares two objects that are at `path`.
+    fn objects(&mut self, path: &str, a: &Object, b: &Object) -> Result<(), Error> {
+        let before = self.found.changes.len();
+        let (left, right) = (a.described(), b.described());
+        if left.format != right.format {
+            let kinds = Aspect::Kind(left.format.name().to_owned(), right.format.name().to_owned());
+            self.report(path, vec![kinds]);
+            return Ok(());
+        }
+        let mut facts = Vec::new();
+        let wrappers = |object: &Object| {
+            object.wrappers().iter().map(|wrapper| wrapper.format.name()).collect::<Vec<_>>().join(" in ")
+        };
+        if wrappers(a) != wrappers(b) {
+            facts.push(Aspect::Fact("wrapped in", wrappers(a), wrappers(b)));
+        }
+        let differing = left.facts.iter().filter_map(|fact| {
+            let other = right.facts.iter().find(|other| other.name == fact.name);
+            let other = other.map_or(String::new(), |other| said(&other.value));
+            let own = said(&fact.value);
+            (own != other).then_some(Aspect::Fact(fact.name, own, other))
+        });
+        facts.extend(differing.filter(|fact| !self.is_ignored(fact)));
+        match (a.container(), b.container(), a.text().zip(b.text())) {
+            (_, _, Some((left, right))) => {
+                let (removed, added) = lines::differing(left, right);
+                if !removed.is_empty() || !added.is_empty() {
+                    self.report(path, vec![Aspect::Lines(removed, added)]);
+                }
+            }
+            (Some(left), Some(right), None) => self.containers(path, (a, &**left), (b, &**right))?,
+            _ => {}
+        }
+        let (Some(left), Some(right)) = (a.source(), b.source()) else {
+            self.report(path, facts);
+            return Ok(());
+        };
+        let is_same_inside = self.found.changes.len() == before;
+        if is_same_inside && facts.is_empty() {
+            let io = |source| Error::Io { what: a.name().to_owned(), source };
+            match first_difference(left, right).map_err(io)? {
+                None => {}
+                Some(_) if self.ignored.signatures && signatures::differ_alone(left, right) => {}
+                // The times that are not compared are in bytes that are.
+                Some(_) if self.ignored.times && a.container().is_some() => {}
+                Some(at) if a.container().is_some() || a.text().is_some() => {
+                    self.report(path, vec![Aspect::Layout(at)]);
+                }
+                Some(at) => {
+                    let aspect = self.contents(a, b, at)?;
+                    self.report(path, vec![aspect]);
+                }
+            }
+        } else {
+            self.report(path, facts);
+        }
+        Ok(())
+    }
+
+    fn is_ignored(&self, fact: &Aspect) -> bool {
+        self.ignored.signatures && matches!(fact, Aspect::Fact("signed by", ..))
+    }
+
+    /// Says how contents differ that are nothing with entries.
+    fn contents(&self, a: &Object, b: &Object, at: u64) -> Result<Aspect, Error> {
+        let sizes = (a.described().size, b.described().size);
+        if a.described().format == Format::Text
+            && let (Some(left), Some(right)) = (a.source(), b.source())
+            && let Some((removed, added)) = lines::of_sources(left, right)
+        {
+            return Ok(Aspect::Lines(removed, added));
+        }
+        Ok(Aspect::Contents(sizes.0, sizes.1, Some(at)))
+    }
+
+    /// Compares what is in two containers.
+    fn containers(
+        &mut self,
+        path: &str,
+        (a, left): (&Object, &dyn Container),
+        (b, right): (&Object, &dyn Container),
+    ) -> Result<(), Error> {
+        let list = |container: &dyn Container| {
+            let mut entries: BTreeMap<Vec<u8>, Entry> = BTreeMap::new();
+            let mut order = Vec::new();
+            container.walk(&mut |entry| {
+                order.push(entry.path.clone());
+                entries.insert(entry.path.clone(), entry);
+                Ok(())
+            })?;
+            Ok::<_, Error>((entries, order))
+        };
+        let (mut others, other_order) = list(right)?;
+        let (entries, order) = list(left)?;
+        let mut seen = std::collections::BTreeSet::new();
+        for name in order {
+            // An archive may have a path twice: the last one holds.
+            if !seen.insert(name.clone()) {
+                continue;
+            }
+            let entry = &entries[&name];
+            let at = join(path, &name);
+            match others.remove(&name) {
+                None => self.report(&at, vec![Aspect::Removed(entry.kind.name())]),
+                Some(other) => self.entries(&at, (a, left, entry), (b, right, &other))?,
+            }
+        }
+        for name in other_order {
+            if let Some(entry) = others.remove(&name) {
+                self.report(&join(path, &name), vec![Aspect::Added(entry.kind.name())]);
+            }
+        }
+        Ok(())
+    }
+
+    fn entries(
+        &mut self,
+        path: &str,
+        (a, left, entry): (&Object, &dyn Container, &Entry),
+        (b, right, other): (&Object, &dyn Container, &Entry),
+    ) -> Result<(), Error> {
+        self.found.n_compared += 1;
+        let mut aspects = Vec::new();
+        if entry.kind != other.kind {
+            aspects.push(Aspect::Kind(kind(&entry.kind), kind(&other.kind)));
+        }
+        if let (Some(mode), Some(other)) = (entry.mode, other.mode)
+            && mode != other
+        {
+            aspects.push(Aspect::Mode(mode, other));
+        }
+        if let (Some(owner), Some(other)) = (entry.owner, other.owner)
+            && owner != other
+        {
+            aspects.push(Aspect::Owner(owner, other));
+        }
+        if let (Some(time), Some(other)) = (entry.mtime, other.mtime)
+            && time != other
+            && !self.ignored.times
+        {
+            aspects.push(Aspect::Time(time, other));
+        }
+        for name in
+            entry.xattrs.keys().chain(other.xattrs.keys().filter(|name| !entry.xattrs.contains_key(*name)))
+        {
+            let value = |entry: &Entry| entry.xattrs.get(name).map(|value| value.escape_ascii().to_string());
+            let (value, other) = (value(entry), value(other));
+            if value != other {
+                aspects.push(Aspect::Attribute(shown(name), value, other));
+            }
+        }
+        for (name, value) in &entry.details {
+            let found = other.details.iter().find(|(other, _)| other == name);
+            let found = found.map_or(String::new(), |(_, value)| value.clone());
+            if *value != found {
+                aspects.push(Aspect::Detail(name, value.clone(), found));
+            }
+        }
+        self.report(path, aspects);
+        if !entry.kind.has_contents() || !other.kind.has_contents() || entry.kind != other.kind {
+            return Ok(());
+        }
+        if entry.size == 0 && other.size == 0 {
+            return Ok(());
+        }
+        if entry.size == other.size && stored::are_same((left, entry), (right, other)) {
+            return Ok(());
+        }
+        let sources = left.open(entry).and_then(|left| Ok((left, right.open(other)?)));
+        let at = sources.and_then(|(left, right)| {
+            let io = |source| Error::Io { what: path.to_owned(), source };
+            first_difference(&left, &right).map_err(io)
+        });
+        match at {
+            Ok(None) => return Ok(()),
+            Ok(Some(_)) => {}
+            Err(error) => {
+                self.report(path, vec![Aspect::Unknown(explained(&error))]);
+                return Ok(());
+            }
+        }
+        // What is something only for one of them, or damaged, are bytes that differ.
+        match a.enter(entry).and_then(|left| Ok((left, b.enter(other)?))) {
+            Ok((Some(left), Some(right))) if left.described().format == right.described().format => {
+                self.objects(path, &left, &right)
+            }
+            _ => {
+                self.report(path, vec![Aspect::Contents(entry.size, other.size, None)]);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Returns an error with its causes.
+fn explained(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn join(path: &str, name: &[u8]) -> String {
+    match (path, name) {
+        ("", b"") => "/".to_owned(),
+        ("", name) => shown(name),
+        (path, b"") => path.to_owned(),
+        (path, name) => format!("{path}/{}", shown(name)),
+    }
+}
+
+fn kind(kind: &EntryKind) -> String {
+    match kind {
+        EntryKind::Symlink(target) => format!("symlink to {}", shown(target)),
+        EntryKind::HardLink(target) => format!("hard link to {}", shown(target)),
+        EntryKind::CharDevice(major, minor) | EntryKind::BlockDevice(major, minor) => {
+            format!("{} {major}:{minor}", kind.name())
+        }
+        other => other.name().to_owned(),
+    }
+}
+
+fn said(value: &Value) -> String {
+    match value {
+        Value::Text(text) => text.clone(),
+        Value::Number(number) | Value::Size(number) => number.to_string(),
+        Value::Address(address) => format!("{address:#x}"),
+        Value::List(list) => list.join("; "),
+    }
+}
+
+/// How much is compared at once.
+const PIECE: usize = 1 << 20;
+
+/// Returns where the first byte is that differs; the end of the shorter one is such a place.
+pub(crate) fn first_difference(a: &Source, b: &Source) -> std::io::Result<Option<u64>> {
+    let mut at = 0;
+    loop {
+        let (left, right) = (some(&**a, at, PIECE)?, some(&**b, at, PIECE)?);
+        if left != right {
+            let same = left.iter().zip(&right).take_while(|(left, right)| left == right).count();
+            return Ok(Some(at + same as u64));
+        }
+        if left.len() < PIECE {
+            return Ok(None);
+        }
+        at += left.len() as u64;
+    }
+}

@@ -1,0 +1,262 @@
+//! Bytes to look into: files, parts of them, and what is unpacked on the way.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use layer::ReadAt;
+
+use crate::error::Error;
+
+/// Bytes that can be read anywhere.
+pub type Source = Arc<dyn ReadAt>;
+
+/// How much an image may make its reader do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How many objects may be inside each other.
+    pub depth: usize,
+    /// How many bytes something compressed may unpack to.
+    pub unpacked: u64,
+    /// How many entries a container may have.
+    pub entries: u64,
+}
+
+impl Default for Limits {
+    /// More than any real image has: 16 objects in each other, 64 GiB, ten million entries.
+    fn default() -> Limits {
+        Limits { depth: 16, unpacked: 64 << 30, entries: 10_000_000 }
+    }
+}
+
+/// A part of something.
+pub(crate) struct Window {
+    of: Source,
+    start: u64,
+    length: u64,
+}
+
+impl Window {
+    /// Returns `length` bytes of `of` from `start` on, or as many as there are.
+    pub(crate) fn of(of: &Source, start: u64, length: u64) -> Source {
+        Arc::new(Window { of: Arc::clone(of), start, length })
+    }
+}
+
+impl ReadAt for Window {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let left = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let length = buffer.len().min(left);
+        match self.start.checked_add(offset) {
+            Some(at) if length > 0 => self.of.read_at(&mut buffer[..length], at),
+            _ => Ok(0),
+        }
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.length.min(self.of.size()?.saturating_sub(self.start)))
+    }
+}
+
+/// How much is read at once of what costs the same for a little.
+const PIECE: u64 = 256 << 10;
+/// How many pieces are kept.
+const KEPT: usize = 8;
+
+type Piece = (u64, Arc<Vec<u8>>);
+
+/// What has to be unpacked to be read: the last pieces are kept.
+pub(crate) struct Pieces<F> {
+    read: F,
+    size: u64,
+    kept: Mutex<VecDeque<Piece>>,
+}
+
+impl<F: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static> Pieces<F> {
+    /// Returns `size` bytes, of which `read` fills a buffer with those at an offset.
+    pub(crate) fn of(size: u64, read: F) -> Source {
+        Arc::new(Pieces { read, size, kept: Mutex::default() })
+    }
+
+    fn piece(&self, start: u64) -> io::Result<Arc<Vec<u8>>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bytes)) = kept.iter().find(|(at, _)| *at == start) {
+            return Ok(Arc::clone(bytes));
+        }
+        let mut bytes = vec![0; (self.size - start).min(PIECE) as usize];
+        (self.read)(start, &mut bytes)?;
+        let bytes = Arc::new(bytes);
+        kept.truncate(KEPT - 1);
+        kept.push_front((start, Arc::clone(&bytes)));
+        Ok(bytes)
+    }
+}
+
+impl<F: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static> ReadAt for Pieces<F> {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        if offset >= self.size || buffer.is_empty() {
+            return Ok(0);
+        }
+        let start = offset / PIECE * PIECE;
+        let within = (offset - start) as usize;
+        // Whoever reads much needs nothing to be kept.
+        if within == 0 && buffer.len() as u64 >= PIECE {
+            let length = buffer.len().min(usize::try_from(self.size - offset).unwrap_or(usize::MAX));
+            (self.read)(offset, &mut buffer[..length])?;
+            return Ok(length);
+        }
+        let piece = self.piece(start)?;
+        let length = buffer.len().min(piece.len() - within);
+        buffer[..length].copy_from_slice(&piece[within..within + length]);
+        Ok(length)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.size)
+    }
+}
+
+/// Reads a source from the beginning to the end.
+pub(crate) struct Stream {
+    source: Source,
+    pub(crate) position: u64,
+}
+
+impl Stream {
+    pub(crate) fn new(source: &Source, position: u64) -> Stream {
+        Stream { source: Arc::clone(source), position }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.source.read_at(buffer, self.position)?;
+        self.position += n as u64;
+        Ok(n)
+    }
+}
+
+/// How much of what is unpacked stays in memory.
+const IN_MEMORY: usize = 32 << 20;
+
+/// Keeps everything that `input` gives: in memory, or in a file that has no name.
+pub(crate) fn spool(what: &str, input: &mut dyn Read, limits: Limits) -> Result<Source, Error> {
+    let io = |source| Error::Io { what: what.to_owned(), source };
+    let failed = |source| Error::Spool { what: what.to_owned(), source };
+    let mut bytes = Vec::new();
+    input.take(IN_MEMORY as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() <= IN_MEMORY {
+        return Ok(Arc::new(bytes));
+    }
+    let mut file = tempfile::tempfile().map_err(failed)?;
+    file.write_all(&bytes).map_err(failed)?;
+    let mut length = bytes.len() as u64;
+    bytes.resize(1 << 20, 0);
+    loop {
+        let n = match input.read(&mut bytes[..1 << 20]) {
+            Ok(n) => n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(source) => return Err(io(source)),
+        };
+        if n == 0 {
+            break;
+        }
+        length += n as u64;
+        if length > limits.unpacked {
+            let problem = format!("unpacks to more than {} bytes", limits.unpacked);
+            return Err(Error::Limit { what: what.to_owned(), problem });
+        }
+        // What is all zero stays a hole.
+        if bytes[..n].iter().any(|byte| *byte != 0) {
+            file.write_all(&bytes[..n]).map_err(failed)?;
+        } else {
+            file.seek(SeekFrom::Current(n as i64)).map_err(failed)?;
+        }
+    }
+    file.set_len(length).map_err(failed)?;
+    Ok(Arc::new(file))
+}
+
+/// Reads all of `source`, which must have at most `most` bytes.
+pub(crate) fn whole(what: &str, source: &Source, most: u64) -> Result<Vec<u8>, Error> {
+    let io = |source| Error::Io { what: what.to_owned(), source };
+    let size = source.size().map_err(io)?;
+    if size > most {
+        let problem = format!("has {size} bytes, of which at most {most} are read at once");
+        return Err(Error::Limit { what: what.to_owned(), problem });
+    }
+    let mut bytes = vec![0; size as usize];
+    source.read_exact_at(&mut bytes, 0).map_err(io)?;
+    Ok(bytes)
+}
+
+/// Returns up to `length` bytes from `offset` on: fewer at the end.
+pub(crate) fn some(source: &dyn ReadAt, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    let mut filled = 0;
+    while filled < length {
+        match source.read_at(&mut bytes[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// Writes all of `source` to `output`, and returns how many bytes these were.
+pub fn copy_to(source: &dyn ReadAt, output: &mut dyn Write) -> io::Result<u64> {
+    let size = source.size()?;
+    let mut buffer = vec![0; 1 << 20];
+    let mut done = 0;
+    while done < size {
+        let length = usize::try_from(size - done).unwrap_or(usize::MAX).min(buffer.len());
+        source.read_exact_at(&mut buffer[..length], done)?;
+        output.write_all(&buffer[..length])?;
+        done += length as u64;
+    }
+    Ok(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_ends_where_it_or_what_it_shows_ends() {
+        let bytes: Source = Arc::new((0..100).collect::<Vec<u8>>());
+        let window = Window::of(&bytes, 90, 20);
+        assert_eq!(window.size().unwrap(), 10);
+        assert_eq!(some(&*window, 5, 100).unwrap(), [95, 96, 97, 98, 99]);
+        let window = Window::of(&bytes, 10, 3);
+        assert_eq!(some(&*window, 0, 100).unwrap(), [10, 11, 12]);
+        assert_eq!(some(&*Window::of(&bytes, u64::MAX, 3), 1, 100).unwrap(), []);
+    }
+
+    #[test]
+    fn pieces_are_the_same_bytes_wherever_one_starts() {
+        let all: Vec<u8> = (0..(3 * PIECE + 77)).map(|at| (at % 251) as u8).collect();
+        let copy = all.clone();
+        let source = Pieces::of(all.len() as u64, move |offset, buffer| {
+            let start = offset as usize;
+            buffer.copy_from_slice(&copy[start..start + buffer.len()]);
+            Ok(())
+        });
+        for (offset, length) in
+            [(0, 1), (PIECE - 1, 3), (PIECE, 2 * PIECE), (3 * PIECE + 70, 100), (5, 4 * PIECE)]
+        {
+            let end = (offset + length).min(all.len() as u64) as usize;
+            assert_eq!(some(&*source, offset, length as usize).unwrap(), all[offset as usize..end]);
+        }
+    }
+
+    #[test]
+    fn what_unpacks_to_too_much_is_refused() {
+        let limits = Limits { unpacked: (IN_MEMORY + 10) as u64, ..Limits::default() };
+        let mut endless = io::repeat(7);
+        let Err(error) = spool("bomb", &mut endless, limits) else { panic!("it was taken") };
+        assert_eq!(error.to_string(), "`bomb` unpacks to more than 33554442 bytes");
+    }
+}
