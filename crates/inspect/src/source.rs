@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(some(&*window, 5, 100).unwrap(), [95, 96, 97, 98, 99]);
         let window = Window::of(&bytes, 10, 3);
         assert_eq!(some(&*window, 0, 100).unwrap(), [10, 11, 12]);
-        assert_eq!(some(&*Window::of(&bytes, u64::MAX, 3), 1, 100).unwrap(), []);
+        assert!(some(&*Window::of(&bytes, u64::MAX, 3), 1, 100).unwrap().is_empty());
     }
 
     #[test]

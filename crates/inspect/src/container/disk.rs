@@ -64,7 +64,11 @@ pub(super) fn open(name: &str, source: &Source) -> Result<Opened, Error> {
         let entries = (u64::from(header.n_entries) * u64::from(header.entry_len)).next_multiple_of(sector);
         regions.push(Region::new("MBR", 0..sector));
         regions.push(Region::new("GPT", sector..header.entries * sector + entries));
-        let end = reader.sectors() * sector;
+        let end = (header.other + 1) * sector;
+        if header.other + 1 != reader.sectors() {
+            let at = format!("at {:#x}, not at the end of the disk", header.other * sector);
+            facts.push(Fact::new("copy of the GPT", at));
+        }
         regions.push(Region::new("copy of the GPT", end - sector - entries..end));
         let hybrid = reader.mbr().records.iter().filter(|record| record.kind != 0 && record.kind != 0xee);
         let hybrid: Vec<String> = hybrid

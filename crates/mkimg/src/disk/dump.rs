@@ -63,7 +63,7 @@ impl<R: ReadAt> Reader<R> {
             let entries_sectors = entries_len.div_ceil(self.sector_size);
             taken.push((1, 2));
             taken.push((gpt.header.entries, gpt.header.entries + entries_sectors));
-            taken.push((self.sectors - 1 - entries_sectors, self.sectors));
+            taken.push((gpt.header.other.saturating_sub(entries_sectors), gpt.header.other + 1));
             for (number, entry) in &gpt.entries {
                 let name = gpt_name(entry.kind).map_or(String::new(), |name| format!(" ({name})"));
                 let attributes: Vec<String> = (0..64)

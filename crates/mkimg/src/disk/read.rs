@@ -169,9 +169,10 @@ impl<R: ReadAt> Reader<R> {
     fn read_gpt(&self) -> Result<Gpt, ReadError> {
         let (what, of_copy) = ("the GPT", "the copy of the GPT");
         let header = self.read_header(1, what)?;
-        let Some(last) = self.sectors.checked_sub(1) else { return corrupt(what, "the disk is too small") };
-        if header.other != last {
-            return corrupt(what, "its copy is not at the end of the disk");
+        // A disk that was made larger has it where it was, which every firmware and kernel takes.
+        let last = header.other;
+        if last <= 1 || last >= self.sectors {
+            return corrupt(what, "its copy is not on the disk");
         }
         let entries = self.read_entries(&header, what)?;
         let copy = self.read_header(last, of_copy)?;
@@ -226,7 +227,7 @@ impl<R: ReadAt> Reader<R> {
             }
         }
         let is_hybrid = used().any(|record| record.kind != PROTECTIVE);
-        let whole = Record::protective(self.sectors);
+        let whole = Record::protective(self.header().map_or(self.sectors, |header| header.other + 1));
         let covers = |record: &Record| record.sectors >= whole.sectors;
         if !is_hybrid && !used().any(covers) {
             return corrupt(what, "its protective entry does not cover the disk");

@@ -91,7 +91,9 @@ fn headers() {
     check(&[(512 + 12, &[20, 0])], "the GPT: it has an impossible length");
     check(&[(512 + 10, &[2])], "the GPT: it has a revision that is not known");
     check(&[(512 + 24, &[2])], "the GPT: it says that something is where it cannot be");
-    check(&[(512 + 32, &[2])], "the GPT: its copy is not at the end of the disk");
+    check(&[(512 + 32, &[2])], "the copy of the GPT: it has no mark");
+    check(&[(512 + 32, &[0xff; 7])], "the GPT: its copy is not on the disk");
+    check(&[(512 + 32, &[1, 0, 0, 0])], "the GPT: its copy is not on the disk");
     check(&[(512 + 72, &[0xff; 8])], "the GPT: it says that something is where it cannot be");
     check(&[(512 + 80, &[0xff; 4])], "the GPT: its entries have no possible size");
     check(&[(512 + 84, &[0, 0])], "the GPT: its entries have no possible size");
