@@ -1,0 +1,29 @@
+//! Anything from anywhere: recognised, looked into at any depth, and compared with itself, or refused.
+#![no_main]
+
+use std::sync::Arc;
+
+use inspect::{Ignored, Limits, Object, Source, diff};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let limits = Limits { depth: 6, unpacked: 64 << 20, entries: 1000 };
+    let source: Source = Arc::new(bytes.to_vec());
+    let Ok(object) = Object::of("image".to_owned(), source, 0, limits) else { return };
+    let Some(container) = object.container() else { return };
+    let mut entries = Vec::new();
+    let _ = container.walk(&mut |entry| {
+        // A few bytes can say that a file has exabytes.
+        if entry.size < 1 << 20 && entries.len() < 50 {
+            entries.push(entry);
+        }
+        Ok(())
+    });
+    for entry in &entries {
+        assert!(container.lookup(&entry.path).is_ok());
+        let _ = object.enter(entry);
+    }
+    if entries.len() < 50 {
+        let _ = diff(&object, &object, Ignored { signatures: true, times: true });
+    }
+});
