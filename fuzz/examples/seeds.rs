@@ -13,7 +13,7 @@ use cas::{Digest, Directory, Node};
 use layer::{Builder, Content, Declaration, EntryPath, Layer, Metadata, Tree};
 use mkimg::ext4::{Journal, Options, Size, Timestamp};
 use mkimg::spec::Compression;
-use mkimg::{MemorySink, cpio, disk, fat, iso, squashfs, vdisk, write_ext4};
+use mkimg::{MemorySink, cpio, disk, erofs, fat, iso, squashfs, vdisk, write_ext4};
 use recipe::{Lock, LockedFile, LockedRelease, LockedSet, LockedSource, Pin};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -141,6 +141,22 @@ fn main() -> Result<()> {
         squashfs::write_squashfs(&tree, squashfs::Options::new(compression, 1), 1, &mut sink)?;
         put("squashfs", name, &sink.into_bytes())?;
     }
+    let compressions = [
+        erofs::Compression::None,
+        erofs::Compression::Lz4,
+        erofs::Compression::lz4hc(None)?,
+        erofs::Compression::zstd(None)?,
+    ];
+    for compression in compressions {
+        let mut sink = MemorySink::default();
+        let options = erofs::Options::new(compression, [7; 16], Timestamp::saturating(1));
+        erofs::write_erofs(&tree, options, 1, &mut sink)?;
+        let mut image = sink.into_bytes();
+        put("erofs", compression.name(), &image)?;
+        // Without the feature that there is a checksum.
+        image[1024 + 8] &= !1;
+        put("erofs", &format!("{}-unsealed", compression.name()), &image)?;
+    }
 
     for (name, kind) in [("fat12", fat::Kind::Fat12), ("fat16", fat::Kind::Fat16)] {
         put("fat", name, &fat(kind)?)?;
@@ -175,6 +191,10 @@ fn main() -> Result<()> {
         (
             "squashfs",
             r#"{"kind":"squashfs","output":"out/s","epoch":1,"layers":["in/a"],"compression":"xz","bcj":["x86"],"block_size":65536}"#,
+        ),
+        (
+            "erofs",
+            r#"{"kind":"erofs","output":"out/e","epoch":1,"layers":["in/a"],"uuid":"00112233-4455-6677-8899-aabbccddeeff","compression":"lz4hc","level":9,"cluster_size":65536}"#,
         ),
         (
             "iso",

@@ -9,7 +9,7 @@ use layer::Layer;
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
-use crate::{cpio, disk, ext4, fat, iso, lz4, pe, squashfs, vdisk, verity};
+use crate::{cpio, disk, erofs, ext4, fat, iso, lz4, pe, squashfs, vdisk, verity};
 
 /// Writes a description of the layer, cpio archive (compressed or not), file system, disk, virtual disk, program for
 /// firmware or hash tree at `path`.
@@ -39,6 +39,9 @@ pub fn dump(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
     let has_boot_sector = start.get(510..512) == Some(&[0x55, 0xaa]);
     if has_boot_sector && disk::is_gpt(&file).map_err(read_error)? {
         return dump_disk(path, file, out);
+    }
+    if erofs::is_erofs(start) {
+        return dump_erofs(path, file, out);
     }
     if start.get(1080..1082) == Some(&[0x53, 0xef]) {
         return dump_ext4(path, file, out);
@@ -205,5 +208,13 @@ fn dump_squashfs(path: &Path, file: File, out: &mut dyn Write) -> Result<(), Err
     dumped.map_err(|source| match source {
         squashfs::ReadError::Write(source) => Error::Write { path: "standard output".into(), source },
         source => Error::ReadSquashfs { path: path.to_path_buf(), source },
+    })
+}
+
+fn dump_erofs(path: &Path, file: File, out: &mut dyn Write) -> Result<(), Error> {
+    let dumped = erofs::Reader::open(file).and_then(|reader| reader.dump(erofs::Digests::Shown, out));
+    dumped.map_err(|source| match source {
+        erofs::ReadError::Write(source) => Error::Write { path: "standard output".into(), source },
+        source => Error::ReadErofs { path: path.to_path_buf(), source },
     })
 }

@@ -7,7 +7,7 @@ use layer::{BuildError, EntryPath, PlainError, ReadError, ResolveError, TreeErro
 
 use crate::device_tree::compile;
 use crate::{
-    accounts, cpio, disk, efi_variables, ext4, fat, iso, modules, sign, squashfs, uki, vdisk, verity,
+    accounts, cpio, disk, efi_variables, erofs, ext4, fat, iso, modules, sign, squashfs, uki, vdisk, verity,
 };
 
 /// A specification could not be carried out.
@@ -158,12 +158,28 @@ pub enum Error {
         source: squashfs::Error,
     },
     /// An option of another compressor.
-    #[error("squashfs with {compression} has no `{option}`")]
-    SquashfsOption {
+    #[error("{format} with {compression} has no `{option}`")]
+    CompressionOption {
+        /// The file system.
+        format: &'static str,
         /// The option.
         option: &'static str,
         /// The compressor.
         compression: &'static str,
+    },
+    /// The image cannot be made.
+    #[error("could not make the file system `{path}`")]
+    Erofs {
+        /// The image's file.
+        path: PathBuf,
+        /// Why.
+        source: erofs::Error,
+    },
+    /// Not a size that EROFS has.
+    #[error("a cluster of EROFS cannot have {size} bytes")]
+    ErofsClusterSize {
+        /// What was given.
+        size: u32,
     },
     /// Not a size that squashfs has.
     #[error("a block of squashfs cannot have {size} bytes")]
@@ -423,6 +439,14 @@ pub enum Error {
         /// What is wrong with it.
         source: squashfs::ReadError,
     },
+    /// What looked like a file system is damaged.
+    #[error("could not read the file system `{path}`")]
+    ReadErofs {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: erofs::ReadError,
+    },
     /// What looked like a disk is damaged.
     #[error("could not read the disk `{path}`")]
     ReadDisk {
@@ -499,6 +523,9 @@ impl Error {
             Error::BlockSize { .. } => Some("ext4 has blocks of 1024, 2048 and 4096 bytes".to_owned()),
             Error::SquashfsBlockSize { .. } => {
                 Some("squashfs has blocks of 4096 to 1048576 bytes, each a power of two".to_owned())
+            }
+            Error::ErofsClusterSize { .. } => {
+                Some("EROFS has clusters of 4096 to 1048576 bytes, each a power of two".to_owned())
             }
             Error::Bcj { .. } => Some(format!(
                 "there are {}",

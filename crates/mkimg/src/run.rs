@@ -12,8 +12,8 @@ use crate::error::Error;
 use crate::files::{Directory, Output};
 use crate::spec::{Compression, InitramfsSpec, ModulesSpec, Spec};
 use crate::{
-    cpio, device_tree, disk, efi_variables, extract, fat, filesystem, grub, iso, lz4, modules, overlay, sign,
-    squashfs, uki, unpack, vdisk, verity,
+    cpio, device_tree, disk, efi_variables, erofs, extract, fat, filesystem, grub, iso, lz4, modules,
+    overlay, sign, squashfs, uki, unpack, vdisk, verity,
 };
 
 /// Reads the specification in the file `path`.
@@ -42,6 +42,7 @@ pub fn run(spec: &Spec, directory: &Path) -> Result<Vec<String>, Error> {
         Spec::Modules(spec) => write_modules(spec, &directory),
         Spec::Ext4(spec) => filesystem::write(spec, &directory),
         Spec::Squashfs(spec) => squashfs::layers::write(spec, &directory),
+        Spec::Erofs(spec) => erofs::layers::write(spec, &directory),
         Spec::Fat(spec) => {
             let mut notes = Vec::new();
             fat::write(spec, &directory, &mut |note| notes.push(note))?;

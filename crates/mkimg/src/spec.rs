@@ -4,6 +4,7 @@
 
 mod boot;
 mod device_tree;
+mod erofs;
 mod ext4;
 mod formats;
 mod images;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 
 pub use boot::{EfiVariablesSpec, GrubFormat, GrubSpec, SignSpec, UkiSpec, UkiText, VerityHash, VeritySpec};
 pub use device_tree::{DeviceTreeSourceSpec, DeviceTreeSourcesSpec, DeviceTreeSpec, RamdiskSpec};
+pub use erofs::{ErofsCompression, ErofsSpec};
 pub use ext4::{Ext4Spec, OnErrorSpec};
 pub use formats::{
     BackingSpec, BlankSpec, ConvertSpec, FormatSpec, InputFormat, OverSpec, Qcow2Compression, VmdkAdapter,
@@ -48,6 +50,8 @@ pub enum Spec {
     Ext4(Ext4Spec),
     /// Writes a squashfs image of merged layers.
     Squashfs(SquashfsSpec),
+    /// Writes an EROFS image of merged layers.
+    Erofs(ErofsSpec),
     /// Writes a FAT image of merged layers.
     Fat(FatSpec),
     /// Writes an ISO 9660 image of merged layers.

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::output::Refused;
 use crate::tree;
 
 /// An image cannot be made.
@@ -122,6 +123,12 @@ pub enum ReadError {
     /// What was read could not be passed on.
     #[error("could not pass on what was read")]
     Write(#[source] io::Error),
+}
+
+impl From<Refused> for Error {
+    fn from(Refused(source): Refused) -> Error {
+        Error::Write { source }
+    }
 }
 
 impl ReadError {

@@ -4,7 +4,7 @@ use layer::Tree;
 
 use super::options::{Bcj, BlockSize, Compression, Dictionary, Fragments, Options};
 use super::tree::Builder;
-use super::write::default_threads;
+use crate::contents::default_threads;
 use crate::error::Error;
 use crate::files::Directory;
 use crate::sink::{GapSink, SparseFile};
@@ -26,7 +26,11 @@ pub(crate) fn write(spec: &SquashfsSpec, directory: &Directory<'_>) -> Result<()
 fn options(spec: &SquashfsSpec) -> Result<Options, Error> {
     let epoch = u32::try_from(spec.epoch).map_err(|_| Error::Epoch { epoch: spec.epoch })?;
     let failed = |source| Error::Squashfs { path: spec.output.clone().into(), source };
-    let refused = |option| Error::SquashfsOption { option, compression: compression_name(spec.compression) };
+    let refused = |option| Error::CompressionOption {
+        format: "squashfs",
+        option,
+        compression: compression_name(spec.compression),
+    };
     if spec.compression != SquashfsCompression::Xz {
         if !spec.bcj.is_empty() {
             return Err(refused("bcj"));

@@ -15,14 +15,12 @@ mod bcj;
 mod bytes;
 mod directory;
 mod dump;
-mod duplicates;
 mod error;
 mod format;
 mod image;
 mod inode;
 pub(crate) mod layers;
 mod options;
-mod output;
 mod pack;
 mod plan;
 mod read;
@@ -43,6 +41,6 @@ pub use options::{Bcj, BlockSize, Compression, Dictionary, Fragments, Level, Opt
 pub use read::{File, Reader, StoredSize};
 pub use tree::{Builder, Squashfs};
 pub use walk::{DirectoryEntry, Visit};
-pub use write::{Contents, default_threads};
 
+pub use crate::contents::{Contents, default_threads};
 pub use crate::tree::{Metadata, Node, ROOT, Timestamp};

@@ -3,8 +3,8 @@
 use super::bytes::Put;
 use super::error::Error;
 use super::format::{METADATA_LEN, METADATA_PLAIN, reference};
-use super::output::Output;
 use super::pack::{Packer, Purpose};
+use crate::output::Output;
 
 /// Returns a metadata block: the size and the compressed bytes.
 pub(super) fn pack_block(packer: &mut Packer, bytes: &[u8]) -> Result<Vec<u8>, Error> {

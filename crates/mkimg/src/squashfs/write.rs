@@ -1,42 +1,24 @@
 //! Streaming: blocks of data from many threads, then the tables that say where they are.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::num::NonZero;
 
 use super::bytes::Put;
 use super::directory::{self, Listed};
-use super::duplicates;
 use super::error::Error;
-use super::format::{BLOCK_PLAIN, METADATA_LEN, NOWHERE, Superblock, flag};
+use super::format::{BLOCK_PLAIN, METADATA_LEN, NOWHERE, SUPERBLOCK_LEN, Superblock, flag};
 use super::image::Image;
 use super::inode::{Laid, Listing};
 use super::options::{Fragments, Options};
-use super::output::Output;
 use super::pack::{Packer, Purpose};
 use super::plan::{Block, Blocks, FragmentPacker};
 use super::table::{Table, pack_block, write_indexed};
 use super::xattr;
 use crate::GapSink;
+use crate::contents::Contents;
+use crate::duplicates;
+use crate::output::Output;
 use crate::pipeline::in_order;
 use crate::tree::Node;
-
-/// Gives the contents of files, to several threads at once.
-pub trait Contents: Sync {
-    /// Fills `buffer` with what is in the file `node` from `offset` on; fewer bytes than that are an error.
-    fn read(&self, node: Node, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
-}
-
-impl<F: Fn(Node, u64, &mut [u8]) -> io::Result<()> + Sync> Contents for F {
-    fn read(&self, node: Node, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self(node, offset, buffer)
-    }
-}
-
-/// Returns how many threads this machine can run at once.
-pub fn default_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZero::get)
-}
 
 /// What compressors and blocks may take together, in bytes.
 const WORKERS_MEMORY: usize = 96 << 20;
@@ -95,7 +77,7 @@ impl Image {
     ) -> Result<u64, Error> {
         let threads = Threads::new(n_threads, &self.options);
         let mut packer = Packer::new(&self.options)?;
-        let mut output = Output::new(sink);
+        let mut output = Output::new(sink, SUPERBLOCK_LEN as u64);
         let compressor_options = self.options.compression.encode(self.options.block_size);
         if let Some(options) = &compressor_options {
             // A metadata block that is never compressed.
@@ -104,7 +86,10 @@ impl Image {
             bytes.extend_from_slice(options);
             output.append(&bytes)?;
         }
-        let same = duplicates::find(self, contents, &threads)?;
+        let files = self.leaves.iter().filter_map(|node| Some((*node, self.size(*node)?)));
+        let same = duplicates::find(files, threads.count, |node, offset, buffer| {
+            self.read(contents, node, offset, buffer)
+        })?;
         let written = self.write_data(contents, &threads, &same, &mut output)?;
 
         let inode_table = output.position();
@@ -155,7 +140,7 @@ impl Image {
             fragment_table,
             export_table,
         };
-        output.close(PADDING, &superblock.encode())
+        Ok(output.close(PADDING, (0, &superblock.encode()))?)
     }
 
     /// Reads a part of a file, and says whose contents could not be read.
@@ -224,7 +209,7 @@ impl Image {
                     written.sizes.push(packed.size);
                 }
             }
-            output.append(&packed.bytes)
+            Ok(output.append(&packed.bytes)?)
         };
         in_order(Blocks::new(self, same), threads.count, threads.limit, start, done)?;
         Ok(written)

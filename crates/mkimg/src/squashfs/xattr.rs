@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::bytes::{Fields, Put};
 use super::error::Error;
-use super::output::Output;
 use super::pack::Packer;
 use super::table::{Table, write_blocks};
+use crate::output::Output;
 
 /// The prefixes that have a number, which is their place.
 const PREFIXES: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];

@@ -78,7 +78,7 @@ impl Kind {
 }
 
 /// Says how many threads read and compress unless it is said otherwise.
-pub use crate::squashfs::default_threads;
+pub use crate::contents::default_threads;
 
 /// Puts bytes at a fixed place of a header.
 fn put(header: &mut [u8], at: usize, bytes: &[u8]) {

@@ -1,0 +1,23 @@
+//! Where writers on several threads get the contents of files.
+
+use std::io;
+use std::num::NonZero;
+
+use crate::tree::Node;
+
+/// Gives the contents of files, to several threads at once.
+pub trait Contents: Sync {
+    /// Fills `buffer` with what is in the file `node` from `offset` on; fewer bytes than that are an error.
+    fn read(&self, node: Node, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+}
+
+impl<F: Fn(Node, u64, &mut [u8]) -> io::Result<()> + Sync> Contents for F {
+    fn read(&self, node: Node, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self(node, offset, buffer)
+    }
+}
+
+/// Returns how many threads this machine can run at once.
+pub fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
