@@ -82,6 +82,8 @@ pub(crate) enum Place {
     Ext4(Box<ext4::Inode>),
     /// In an inode of squashfs.
     Squashfs(Box<squashfs::Inode>),
+    /// In an inode of EROFS, by its number.
+    Erofs(u64),
     /// In clusters of FAT.
     Fat(fat::Data),
     /// In extents of ISO 9660.

@@ -20,6 +20,8 @@ pub enum Format {
     Ext4,
     /// squashfs 4.0.
     Squashfs,
+    /// EROFS.
+    Erofs,
     /// FAT12, FAT16 or FAT32.
     Fat,
     /// ISO 9660.
@@ -112,6 +114,7 @@ impl Format {
             Format::Gcp => "a disk for Google Compute Engine",
             Format::Ext4 => "an ext4 file system",
             Format::Squashfs => "a squashfs file system",
+            Format::Erofs => "an EROFS file system",
             Format::Fat => "a FAT file system",
             Format::Iso => "an ISO 9660 file system",
             Format::Verity => "a dm-verity hash tree",
@@ -182,6 +185,7 @@ pub(crate) fn recognize(source: &dyn ReadAt) -> io::Result<Format> {
         () if has(0, b"\x7fELF") => Format::Elf,
         () if has(0, &[0xd0, 0x0d, 0xfe, 0xed]) => Format::DeviceTree,
         () if has(0, verity::MAGIC) => Format::Verity,
+        () if has(1024, &[0xe2, 0xe1, 0xf5, 0xe0]) => Format::Erofs,
         () if has(0, b"hsqs") => Format::Squashfs,
         () if has(0x8001, b"CD001") => Format::Iso,
         () if has(1080, &[0x53, 0xef]) => Format::Ext4,

@@ -1,6 +1,7 @@
 //! Bytes to look into: files, parts of them, and what is unpacked on the way.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -139,42 +140,81 @@ impl Read for Stream {
 /// How much of what is unpacked stays in memory.
 const IN_MEMORY: usize = 32 << 20;
 
-/// Keeps everything that `input` gives: in memory, or in a file that has no name.
-pub(crate) fn spool(what: &str, input: &mut dyn Read, limits: Limits) -> Result<Source, Error> {
-    let io = |source| Error::Io { what: what.to_owned(), source };
-    let failed = |source| Error::Spool { what: what.to_owned(), source };
-    let mut bytes = Vec::new();
-    input.take(IN_MEMORY as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
-    if bytes.len() <= IN_MEMORY {
-        return Ok(Arc::new(bytes));
+/// Keeps what comes piece by piece: in memory, or in a file that has no name.
+pub(crate) struct Spool<'a> {
+    what: &'a str,
+    limits: Limits,
+    bytes: Vec<u8>,
+    file: Option<File>,
+    length: u64,
+}
+
+impl<'a> Spool<'a> {
+    /// Returns one for what `what` unpacks to.
+    pub(crate) fn new(what: &'a str, limits: Limits) -> Spool<'a> {
+        Spool { what, limits, bytes: Vec::new(), file: None, length: 0 }
     }
-    let mut file = tempfile::tempfile().map_err(failed)?;
-    file.write_all(&bytes).map_err(failed)?;
-    let mut length = bytes.len() as u64;
-    bytes.resize(1 << 20, 0);
-    loop {
-        let n = match input.read(&mut bytes[..1 << 20]) {
-            Ok(n) => n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(source) => return Err(io(source)),
+
+    fn failed(&self, source: io::Error) -> Error {
+        Error::Spool { what: self.what.to_owned(), source }
+    }
+
+    /// Adds a piece.
+    pub(crate) fn add(&mut self, piece: &[u8]) -> Result<(), Error> {
+        self.length += piece.len() as u64;
+        if self.length > self.limits.unpacked {
+            let problem = format!("unpacks to more than {} bytes", self.limits.unpacked);
+            return Err(Error::Limit { what: self.what.to_owned(), problem });
+        }
+        if self.file.is_none() && self.bytes.len() + piece.len() <= IN_MEMORY {
+            self.bytes.extend_from_slice(piece);
+            return Ok(());
+        }
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => {
+                let mut file = tempfile::tempfile().map_err(|error| self.failed(error))?;
+                let bytes = std::mem::take(&mut self.bytes);
+                file.write_all(&bytes).map_err(|error| self.failed(error))?;
+                file
+            }
         };
-        if n == 0 {
-            break;
-        }
-        length += n as u64;
-        if length > limits.unpacked {
-            let problem = format!("unpacks to more than {} bytes", limits.unpacked);
-            return Err(Error::Limit { what: what.to_owned(), problem });
-        }
         // What is all zero stays a hole.
-        if bytes[..n].iter().any(|byte| *byte != 0) {
-            file.write_all(&bytes[..n]).map_err(failed)?;
+        let written = if piece.iter().any(|byte| *byte != 0) {
+            file.write_all(piece)
         } else {
-            file.seek(SeekFrom::Current(n as i64)).map_err(failed)?;
+            file.seek(SeekFrom::Current(piece.len() as i64)).map(drop)
+        };
+        written.map_err(|error| self.failed(error))?;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// Returns all of it.
+    pub(crate) fn finish(self) -> Result<Source, Error> {
+        match &self.file {
+            None => Ok(Arc::new(self.bytes)),
+            Some(file) => {
+                file.set_len(self.length).map_err(|error| self.failed(error))?;
+                let file = file.try_clone().map_err(|error| self.failed(error))?;
+                Ok(Arc::new(file))
+            }
         }
     }
-    file.set_len(length).map_err(failed)?;
-    Ok(Arc::new(file))
+}
+
+/// Keeps everything that `input` gives.
+pub(crate) fn spool(what: &str, input: &mut dyn Read, limits: Limits) -> Result<Source, Error> {
+    let mut spool = Spool::new(what, limits);
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match input.read(&mut buffer) {
+            Ok(0) => return spool.finish(),
+            Ok(n) => spool.add(&buffer[..n])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(Error::Io { what: what.to_owned(), source }),
+        }
+    }
 }
 
 /// Reads all of `source`, which must have at most `most` bytes.

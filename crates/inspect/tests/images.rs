@@ -52,6 +52,7 @@ impl Images {
     fn file_system(&self, kind: &str, layer: &str, output: &str) {
         let more = match kind {
             "squashfs" | "initramfs" => String::new(),
+            "erofs" => format!(r#","uuid":"{GUID}","compression":"lz4hc""#),
             "fat" => r#","volume_id":305419896"#.to_owned(),
             "iso" => r#","volume_id":"TEST""#.to_owned(),
             _ => format!(r#","uuid":"{GUID}","hash_seed":"{GUID}""#),
@@ -108,11 +109,11 @@ fn entries(object: &Object) -> Vec<Entry> {
 #[test]
 fn every_file_system_and_archive_has_what_is_in_the_layer() {
     let images = Images::new();
-    for kind in ["ext4", "squashfs", "iso", "initramfs"] {
+    for kind in ["ext4", "squashfs", "erofs", "iso", "initramfs"] {
         images.file_system(kind, "layer", kind);
     }
     fs::write(images.path("plain.tar.gz"), gzip(&fs::read(images.path("layer.tar")).unwrap())).unwrap();
-    for name in ["ext4", "squashfs", "iso", "initramfs", "layer.tar", "plain.tar.gz"] {
+    for name in ["ext4", "squashfs", "erofs", "iso", "initramfs", "layer.tar", "plain.tar.gz"] {
         assert_eq!(images.read(name, "etc/os-release"), b"hello\n", "{name}");
         assert_eq!(images.read(name, "/usr/lib/../lib/alias"), b"hello\n", "{name}");
         let large = images.read(name, "usr/lib/large");
@@ -370,9 +371,10 @@ fn what_is_damaged_or_unknown_is_told() {
     // Every byte of the front of each format, flipped: an answer or an error, and never a crash.
     images.file_system("ext4", "layer", "ext4");
     images.file_system("iso", "layer", "iso");
+    images.file_system("erofs", "layer", "erofs");
     images.disk("squashfs", "ext4", "disk.qcow2", r#"{"kind":"qcow2"}"#);
     images.file_system("initramfs", "layer", "initramfs");
-    for name in ["squashfs", "ext4", "iso", "disk.qcow2", "initramfs", "layer.tar"] {
+    for name in ["squashfs", "ext4", "erofs", "iso", "disk.qcow2", "initramfs", "layer.tar"] {
         let whole = fs::read(images.path(name)).unwrap();
         let step = (whole.len() / 150).max(1);
         for at in (0..whole.len().min(200)).chain((200..whole.len()).step_by(step)) {

@@ -3,6 +3,7 @@
 pub(crate) mod cpio;
 pub(crate) mod disk;
 mod elf;
+mod erofs;
 mod ext4;
 mod fat;
 pub(crate) mod host;
@@ -94,6 +95,7 @@ pub(crate) fn open(name: &str, format: Format, source: &Source, limits: Limits) 
         Format::Disk => disk::open(name, source),
         Format::Ext4 => ext4::open(name, source),
         Format::Squashfs => squashfs::open(name, source),
+        Format::Erofs => erofs::open(name, source, limits),
         Format::Fat => fat::open(name, source),
         Format::Iso => iso::open(name, source),
         Format::Cpio | Format::Compressed(_) => cpio::open(name, source, limits),

@@ -1,0 +1,108 @@
+//! EROFS.
+
+use mkimg::erofs::{Content, Inode, ReadError, Reader};
+
+use super::{Container, Opened, damaged};
+use crate::entry::{Entry, EntryKind, Place};
+use crate::error::Error;
+use crate::facts::{Fact, Value, uuid};
+use crate::format::Format;
+use crate::source::{Limits, Source, Spool};
+
+/// The longest target of a link.
+const MOST_TARGET: u64 = 4096;
+/// The size of a block.
+const BLOCK: u64 = 4096;
+
+struct Erofs {
+    name: String,
+    reader: Reader<Source>,
+    limits: Limits,
+}
+
+/// Opens a file system.
+pub(super) fn open(name: &str, source: &Source, limits: Limits) -> Result<Opened, Error> {
+    let reader = Reader::open(Source::clone(source)).map_err(|error| damaged(name, Format::Erofs, error))?;
+    let superblock = reader.superblock();
+    let facts = vec![
+        Fact::new("label", superblock.label().escape_ascii().to_string()),
+        Fact::new("uuid", uuid(&superblock.uuid)),
+        Fact::new("size", Value::Size(u64::from(superblock.blocks) * BLOCK)),
+        Fact::new("inodes", Value::Number(superblock.inodes)),
+        Fact::new("made", Value::Number(superblock.epoch.0)),
+    ];
+    let container = Erofs { name: name.to_owned(), reader, limits };
+    Ok(Opened { facts, ..Opened::with(Format::Erofs, container) })
+}
+
+impl Erofs {
+    fn wrong(&self, error: ReadError) -> Error {
+        damaged(&self.name, Format::Erofs, error)
+    }
+
+    fn entry(&self, path: &[u8], inode: &Inode) -> Result<Entry, ReadError> {
+        let path = path.strip_prefix(b"/").unwrap_or(path);
+        let (kind, size) = match inode.content {
+            Content::Directory => (EntryKind::Directory, 0),
+            Content::File => (EntryKind::File, inode.size),
+            Content::Symlink => (EntryKind::Symlink(self.reader.bytes(inode, MOST_TARGET)?), 0),
+            Content::CharDevice(major, minor) => (EntryKind::CharDevice(major, minor), 0),
+            Content::BlockDevice(major, minor) => (EntryKind::BlockDevice(major, minor), 0),
+            Content::Fifo => (EntryKind::Fifo, 0),
+            Content::Socket => (EntryKind::Socket, 0),
+        };
+        let place = if kind == EntryKind::File { Place::Erofs(inode.nid) } else { Place::None };
+        let is_directory = kind == EntryKind::Directory;
+        let mut entry = Entry::new(path, kind, size, place);
+        entry.mode = Some(inode.mode.into());
+        entry.owner = Some((inode.uid, inode.gid));
+        entry.mtime = i64::try_from(inode.mtime.0).ok();
+        entry.xattrs = self.reader.xattrs(inode)?;
+        entry.identity = (inode.links > 1 && !is_directory).then_some(inode.nid);
+        Ok(entry)
+    }
+}
+
+impl Container for Erofs {
+    fn walk(&self, visit: &mut dyn FnMut(Entry) -> Result<(), Error>) -> Result<(), Error> {
+        // The walk has errors of its own kind: that of `visit` waits until it is over.
+        let mut failed = None;
+        let walked = self.reader.walk(&mut |found| {
+            let entry = self.entry(found.path, found.inode)?;
+            visit(entry).map_err(|error| {
+                failed = Some(error);
+                ReadError::NotFound { path: String::new() }
+            })
+        });
+        match failed {
+            Some(error) => Err(error),
+            None => walked.map_err(|error| self.wrong(error)),
+        }
+    }
+
+    fn lookup(&self, path: &[u8]) -> Result<Option<Entry>, Error> {
+        match self.reader.resolve(path) {
+            Ok(inode) => self.entry(path, &inode).map(Some).map_err(|error| self.wrong(error)),
+            Err(ReadError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.wrong(error)),
+        }
+    }
+
+    fn open(&self, entry: &Entry) -> Result<Source, Error> {
+        let mut spool = Spool::new(&self.name, self.limits);
+        let Place::Erofs(nid) = &entry.place else { return spool.finish() };
+        let inode = self.reader.inode(*nid).map_err(|error| self.wrong(error))?;
+        // Files are unpacked from their beginning to their end.
+        let mut failed = None;
+        let read = self.reader.contents(&inode, &mut |part| {
+            spool.add(part).map_err(|error| {
+                failed = Some(error);
+                ReadError::NotFound { path: String::new() }
+            })
+        });
+        match failed {
+            Some(error) => Err(error),
+            None => read.map_err(|error| self.wrong(error)).and_then(|()| spool.finish()),
+        }
+    }
+}
