@@ -10,7 +10,7 @@ pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no such file, or it may not be read.
-    #[error("could not open {}", path.display())]
+    #[error("could not open `{}`", path.display())]
     Open {
         /// Which.
         path: PathBuf,
@@ -80,7 +80,7 @@ pub enum Error {
         problem: String,
     },
     /// Something could not be written.
-    #[error("could not write {}", path.display())]
+    #[error("could not write `{}`", path.display())]
     Write {
         /// Where.
         path: PathBuf,

@@ -429,7 +429,7 @@ fn directories_are_compared_as_images_are() {
     assert_eq!(found.changes.len(), 1, "{:?}", found.changes);
     assert_eq!(found.changes[0].path, "file");
     let Err(error) = Object::open(Path::new("/no/such/image"), Limits::default()) else { panic!() };
-    assert_eq!(error.to_string(), "could not open /no/such/image");
+    assert_eq!(error.to_string(), "could not open `/no/such/image`");
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
