@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cas::{Digest, Directory, Node};
+use fdt::machine::{cpus, memory, root};
 use layer::{Builder, Content, Declaration, EntryPath, Layer, Metadata, Tree};
 use mkimg::ext4::{Journal, Options, Size, Timestamp};
 use mkimg::spec::Compression;
@@ -58,6 +59,10 @@ const RELEASE: &str = "Origin: Demo\nLabel: Demo\nSuite: stable\nCodename: demo\
 
 const SHA256: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
+/// The targets that read images.
+const IMAGES: [&str; 11] =
+    ["cpio", "device_tree", "disk", "erofs", "ext4", "fat", "foreign_tar", "gcp", "iso", "squashfs", "vdisk"];
+
 fn main() -> Result<()> {
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let corpus = project.join("fuzz/corpus");
@@ -65,6 +70,12 @@ fn main() -> Result<()> {
         let directory = corpus.join(target);
         fs::create_dir_all(&directory)?;
         fs::write(directory.join(name), bytes)?;
+        // What is one image is any image.
+        if IMAGES.contains(&target) {
+            let images = corpus.join("image");
+            fs::create_dir_all(&images)?;
+            fs::write(images.join(format!("{target}-{name}")), bytes)?;
+        }
         Ok(())
     };
 
@@ -171,6 +182,11 @@ fn main() -> Result<()> {
     let archive = vdisk::gcp::Options { epoch: 1 };
     let gpt = disk()?;
     put("gcp", "gpt", &vdisk::gcp::write(&vdisk::Contents::whole(&gpt)?, &archive, 1, Vec::new())?)?;
+
+    let region = fdt::Region { address: 0x4000_0000, size: 1 << 20 };
+    let edits = [root("demo", &["demo,demo"]), memory(region), cpus(2, &["arm,cortex-a57"])].concat();
+    let blob = fdt::Tree::default().edited(&edits, &fdt::Labels::new())?;
+    put("device_tree", "small", &blob.write()?)?;
 
     put("directory", "nodes", &directory().encode())?;
 
