@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use layer::{BuildError, EntryPath, PlainError, ReadError, ResolveError, TreeError, WriteError};
 
 use crate::device_tree::compile;
+use crate::grub::GrubError;
 use crate::{
     accounts, cpio, disk, efi_variables, erofs, ext4, fat, iso, modules, sign, squashfs, uki, vdisk, verity,
 };
@@ -369,6 +370,9 @@ pub enum Error {
         /// The most similar names.
         similar: Vec<String>,
     },
+    /// GRUB would not find itself.
+    #[error(transparent)]
+    Grub(GrubError),
     /// GRUB could not be made.
     #[error("`{program}` failed:\n{}", .said.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n"))]
     Program {
@@ -548,6 +552,7 @@ impl Error {
             Error::NoGrubModule { similar, .. } if !similar.is_empty() => {
                 Some(format!("there is {}", quoted(similar)))
             }
+            Error::Grub(error) => error.help(),
             Error::Variables { source, .. } => source.help(),
             _ => None,
         }

@@ -3,6 +3,8 @@
 //! GRUB's image has its modules linked in, in an order of their dependencies, which is its own trade. What it makes
 //! depends on its inputs alone: even the times in its headers are fixed.
 
+mod place;
+
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -11,6 +13,9 @@ use std::process::Command;
 use crate::error::{Error, similar};
 use crate::files::{Directory, create_above};
 use crate::spec::{GrubFormat, GrubSpec};
+
+pub use place::GrubError;
+pub(crate) use place::{SECTOR, check};
 
 /// Where packages of Debian have the modules.
 const MODULES: &str = "/usr/lib/grub";
@@ -71,9 +76,17 @@ fn write_with(spec: &GrubSpec, directory: &Directory<'_>, all: &Path) -> Result<
         return Err(Error::Program { program: PROGRAM, said });
     }
     for other in others {
-        // The boot sector is a file like the modules: what is in it is written when it is put on a disk.
+        // The boot sector is a file like the modules.
         let name = Path::new(other).file_name().unwrap_or_default();
-        copy(&modules.join(name), &directory.path(other))?;
+        let mut boot = read(&modules.join(name))?;
+        if let Some(at) = spec.at {
+            let mut core = read(&output)?;
+            place::tell(&mut boot, &mut core, at / SECTOR).map_err(Error::Grub)?;
+            fs::write(&output, core).map_err(|source| Error::Write { path: output.clone(), source })?;
+        }
+        let path = directory.path(other);
+        let written = create_above(&path).and_then(|()| fs::write(&path, boot));
+        written.map_err(|source| Error::Write { path, source })?;
     }
     Ok(said)
 }
@@ -102,10 +115,8 @@ fn check_modules(spec: &GrubSpec, format: &Format, modules: &Path) -> Result<(),
     })
 }
 
-fn copy(from: &Path, to: &Path) -> Result<(), Error> {
-    let bytes = fs::read(from).map_err(|source| Error::Read { path: from.to_owned(), source })?;
-    let written = create_above(to).and_then(|()| fs::write(to, bytes));
-    written.map_err(|source| Error::Write { path: to.to_owned(), source })
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -120,6 +131,7 @@ mod tests {
             config: None,
             prefix: "/EFI".to_owned(),
             sbat: None,
+            at: None,
         }
     }
 

@@ -47,6 +47,7 @@ pub use compress::{Compressor, Gzip};
 pub use dump::dump;
 pub use error::{Error, ExtractProblem};
 pub use filesystem::write_ext4;
+pub use grub::GrubError;
 pub use largest::Largest;
 pub use lz4::{Decoder as Lz4Decoder, Lz4};
 pub use modules::Error as ModulesError;

@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::Spanned;
 use crate::reader::{FromText, Wrong, table, words};
+use crate::region::Address;
 use crate::scalar::{Arch, EnvRef, Name, TargetRef, Uuid};
 use crate::target::{ArchiveFile, FileEntry};
 
@@ -52,6 +53,9 @@ table! {
         key: Spanned<ArchiveFile>,
         /// Its certificate: X.509 as PEM or DER.
         certificate: Spanned<ArchiveFile>,
+        /// The certificates between that one and one that firmware trusts: of who certifies it, of who certifies that
+        /// one, and so on. They become part of the signature.
+        intermediates: Vec<Spanned<ArchiveFile>>,
     }
 }
 
@@ -106,6 +110,9 @@ table! {
         config: Option<Spanned<FileEntry>>,
         /// Where it looks for everything else.
         prefix: String = "/boot/grub",
+        /// For a BIOS: the offset of `core.img` on its disk, the same as among the disk's `blobs`: `17K`. `boot.img` and
+        /// `core.img` are told. Without it, both are as GRUB has them, for a core behind the first sector.
+        at: Option<Spanned<Address>>,
         /// Lines by which it can be revoked, of which the package's own is the first one: without any, shim does not
         /// start it.
         sbat: Vec<Spanned<String>>,
@@ -154,7 +161,7 @@ impl Uki {
 impl Signed {
     /// Returns every file of which it is made.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Spanned<ArchiveFile>> {
-        [&self.program, &self.key, &self.certificate].into_iter()
+        [&self.program, &self.key, &self.certificate].into_iter().chain(&self.intermediates)
     }
 }
 
@@ -173,7 +180,16 @@ impl Verity {
     }
 }
 
+/// Where GRUB's boot sector looks for the core unless it is told.
+const BEHIND_FIRST_SECTOR: u64 = 512;
+
 impl Grub {
+    /// Returns the offset at which its boot sector looks for its core, if there is one.
+    pub(crate) fn core_at(&self) -> Option<u64> {
+        let is_bios = self.firmware.value == GrubFirmware::Bios;
+        is_bios.then(|| self.at.as_ref().map_or(BEHIND_FIRST_SECTOR, |at| at.number()))
+    }
+
     /// Returns what it leaves, the main file first. There is no GRUB for a BIOS of other machines; for these it says
     /// what there would be.
     pub(crate) fn leaves(&self) -> Vec<String> {

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::guid::Guid;
-use super::layout::{Disk, Identity, Partition, PartitionSize, Size, Table};
+use super::layout::{Disk, Identity, Part, Partition, PartitionSize, Size, Table};
 use super::map::{Area, Map};
-use super::place::{Placer, TABLE, TABLE_COPY};
+use super::place::{Placer, TABLE_COPY};
 use super::problem::Problem;
 use super::size::human;
 
@@ -36,12 +36,17 @@ pub(super) struct Checker<'a> {
     pub(super) disk: &'a Disk,
     /// The number of each partition.
     pub(super) numbers: &'a [u32],
-    pub(super) problems: Vec<Problem>,
+    /// What is wrong, and which parts that is about.
+    pub(super) found: Vec<(Problem, Vec<Part>)>,
 }
 
 impl<'a> Checker<'a> {
-    fn report(&mut self, problem: Problem) {
-        self.problems.push(problem);
+    fn report(&mut self, part: Part, problem: Problem) {
+        self.found.push((problem, vec![part]));
+    }
+
+    fn report_two(&mut self, parts: [Part; 2], problem: Problem) {
+        self.found.push((problem, parts.to_vec()));
     }
 
     /// Returns each partition with what messages call it.
@@ -54,101 +59,114 @@ impl<'a> Checker<'a> {
     pub(super) fn declarations(&mut self) {
         let disk = self.disk;
         if let Size::Fixed(bytes) = disk.size {
-            self.in_sectors("the disk's size", bytes);
+            self.in_sectors(Part::Disk, "the disk's size", bytes);
         }
         if let Size::Fit { round, .. } = disk.size {
-            self.alignment("the disk's size", round);
+            self.alignment(Part::Disk, "the disk's size", round);
         }
-        self.alignment("the disk", disk.align);
+        self.alignment(Part::Disk, "the disk", disk.align);
         let limit = match disk.table {
             Table::Gpt { .. } => MOST_BOOT_CODE,
             Table::Mbr { .. } => SIGNATURE,
         };
         if disk.boot_code > limit {
-            self.report(Problem::BootCode { length: disk.boot_code, limit });
+            self.report(Part::Disk, Problem::BootCode { length: disk.boot_code, limit });
         }
-        for blob in &disk.blobs {
+        for (idx, blob) in disk.blobs.iter().enumerate() {
             if blob.size == 0 {
-                self.report(Problem::Empty { what: format!("`{}`", blob.name) });
+                self.report(Part::Blob(idx), Problem::Empty { what: format!("`{}`", blob.name) });
             }
         }
         self.partitions();
         self.hybrid();
     }
 
-    fn in_sectors(&mut self, what: &str, bytes: u64) {
+    fn in_sectors(&mut self, part: Part, what: &str, bytes: u64) {
         let sector_size = self.disk.sector_size;
         if !bytes.is_multiple_of(sector_size) {
-            self.report(Problem::NotSectors { what: what.to_owned(), bytes, sector_size });
+            self.report(part, Problem::NotSectors { what: what.to_owned(), bytes, sector_size });
         }
     }
 
-    fn alignment(&mut self, what: &str, align: u64) {
+    fn alignment(&mut self, part: Part, what: &str, align: u64) {
         if align == 0 || !align.is_multiple_of(self.disk.sector_size) {
-            self.report(Problem::Align { what: what.to_owned(), align });
+            self.report(part, Problem::Align { what: what.to_owned(), align });
         }
     }
 
     fn partitions(&mut self) {
         let disk = self.disk;
-        let mut guids: BTreeMap<Guid, String> = BTreeMap::new();
-        let mut numbers: BTreeMap<u32, String> = BTreeMap::new();
-        let mut grown: Option<String> = None;
+        let mut guids: BTreeMap<Guid, (Part, String)> = BTreeMap::new();
+        let mut numbers: BTreeMap<u32, (Part, String)> = BTreeMap::new();
+        let mut grown: Option<(Part, String)> = None;
         let limit = disk.most_partitions();
+        if disk.partitions.len() > limit as usize {
+            self.report(Part::Disk, Problem::TooMany { count: disk.partitions.len(), limit });
+        }
         if let Table::Gpt { guid, .. } = disk.table {
-            guids.insert(guid, "the disk".to_owned());
+            guids.insert(guid, (Part::Disk, "the disk".to_owned()));
             if guid == Guid::NIL {
-                self.report(Problem::NoGuid { what: "the disk".to_owned() });
+                self.report(Part::Disk, Problem::NoGuid { what: "the disk".to_owned() });
             }
         }
-        for ((partition, what), number) in self.called().into_iter().zip(self.numbers.to_vec()) {
-            if let Some(first) = numbers.insert(number, what.clone()) {
-                self.report(Problem::SameNumber { first, second: what.clone() });
+        let called = self.called().into_iter().zip(self.numbers.to_vec());
+        for (idx, ((partition, what), number)) in called.enumerate() {
+            let part = Part::Partition(idx);
+            if let Some((other, first)) = numbers.insert(number, (part, what.clone())) {
+                self.report_two([other, part], Problem::SameNumber { first, second: what.clone() });
             }
             // Those that have no number of their own are too many, which was said.
             if partition.number.is_some_and(|number| number == 0 || number > limit) {
-                self.report(Problem::Number { what: what.clone(), limit });
+                self.report(part, Problem::Number { what: what.clone(), limit });
             }
             let units = partition.name.encode_utf16().count();
             if units > MOST_UNITS {
-                self.report(Problem::LongName { what: what.clone(), units });
+                self.report(part, Problem::LongName { what: what.clone(), units });
             }
             match (partition.identity, &disk.table) {
                 (Identity::Gpt { kind, guid, .. }, Table::Gpt { .. }) => {
                     if kind == Guid::NIL || guid == Guid::NIL {
-                        self.report(Problem::NoGuid { what: what.clone() });
-                    } else if let Some(first) = guids.insert(guid, what.clone()) {
-                        self.report(Problem::SameGuid { first, second: what.clone(), guid });
+                        self.report(part, Problem::NoGuid { what: what.clone() });
+                    } else if let Some((other, first)) = guids.insert(guid, (part, what.clone())) {
+                        self.report_two(
+                            [other, part],
+                            Problem::SameGuid { first, second: what.clone(), guid },
+                        );
                     }
                 }
                 (Identity::Mbr { .. }, Table::Mbr { .. }) => {}
                 (Identity::Gpt { .. } | Identity::Mbr { .. }, _) => {
-                    self.report(Problem::OtherTable { what: what.clone() });
+                    self.report(part, Problem::OtherTable { what: what.clone() });
                 }
             }
-            if let Some(align) = partition.align {
-                self.alignment(&what, align);
-                if let Some(at) = partition.at.filter(|at| align > 0 && !at.is_multiple_of(align)) {
-                    self.report(Problem::Unaligned { what: what.clone(), at, align });
-                }
-            }
-            if let Some(at) = partition.at {
-                self.in_sectors(&format!("the start of {what}"), at);
-            }
-            if let (PartitionSize::Fixed(size), Some((needed, content))) =
-                (partition.size, &partition.content)
-            {
-                let size = size.next_multiple_of(disk.sector_size);
-                if *needed > size {
-                    let (content, needed) = (content.clone(), *needed);
-                    self.report(Problem::TooSmall { what: what.clone(), content, size, needed });
-                }
-            }
+            self.lies(part, partition, &what);
             if partition.size == PartitionSize::Grow {
                 match &grown {
-                    Some(first) => self.report(Problem::Grow { first: first.clone(), second: what }),
-                    None => grown = Some(what),
+                    Some((other, first)) => {
+                        self.report_two([*other, part], Problem::Grow { first: first.clone(), second: what });
+                    }
+                    None => grown = Some((part, what)),
                 }
+            }
+        }
+    }
+
+    /// Reports what a partition says of its place and size that cannot be.
+    fn lies(&mut self, part: Part, partition: &Partition, what: &str) {
+        if let Some(align) = partition.align {
+            self.alignment(part, what, align);
+            if let Some(at) = partition.at.filter(|at| align > 0 && !at.is_multiple_of(align)) {
+                self.report(part, Problem::Unaligned { what: what.to_owned(), at, align });
+            }
+        }
+        if let Some(at) = partition.at {
+            self.in_sectors(part, &format!("the start of {what}"), at);
+        }
+        if let (PartitionSize::Fixed(size), Some((needed, content))) = (partition.size, &partition.content) {
+            let size = size.next_multiple_of(self.disk.sector_size);
+            if *needed > size {
+                let (what, content, needed) = (what.to_owned(), content.clone(), *needed);
+                self.report(part, Problem::TooSmall { what, content, size, needed });
             }
         }
     }
@@ -156,26 +174,26 @@ impl<'a> Checker<'a> {
     fn hybrid(&mut self) {
         let Table::Gpt { hybrid, .. } = &self.disk.table else { return };
         for entry in hybrid.iter().filter(|entry| !self.numbers.contains(&entry.partition)) {
-            self.problems.push(Problem::HybridUnknown { number: entry.partition });
+            self.found.push((Problem::HybridUnknown { number: entry.partition }, vec![Part::Disk]));
         }
         let different: BTreeSet<u32> = hybrid.iter().map(|entry| entry.partition).collect();
         if hybrid.len() > MOST_HYBRID || different.len() < hybrid.len() {
-            self.report(Problem::HybridTooMany { count: hybrid.len() });
+            self.report(Part::Disk, Problem::HybridTooMany { count: hybrid.len() });
         }
     }
 
     /// Reports what is wrong with where things lie.
     pub(super) fn map(&mut self, map: &Map) {
-        for ((_, what), placed) in self.called().into_iter().zip(&map.partitions) {
+        for (idx, ((_, what), placed)) in self.called().into_iter().zip(&map.partitions).enumerate() {
             if placed.sectors == 0 {
-                self.report(Problem::Empty { what: what.clone() });
+                self.report(Part::Partition(idx), Problem::Empty { what: what.clone() });
             }
             let in_mbr = match &self.disk.table {
                 Table::Mbr { .. } => true,
                 Table::Gpt { hybrid, .. } => hybrid.iter().any(|entry| entry.partition == placed.number),
             };
             if in_mbr && placed.first.saturating_add(placed.sectors) > MBR_END {
-                self.report(Problem::Beyond { what });
+                self.report(Part::Partition(idx), Problem::Beyond { what });
             }
         }
         self.disk_size(map);
@@ -193,7 +211,8 @@ impl<'a> Checker<'a> {
             largest.truncate(MOST_NAMED);
             let bytes = |sectors: u64| sectors.saturating_mul(map.sector_size);
             let largest = largest.into_iter().map(|(size, what)| (what, bytes(size))).collect();
-            self.report(Problem::DiskTooSmall { size: map.size(), needed: bytes(needed), largest });
+            let problem = Problem::DiskTooSmall { size: map.size(), needed: bytes(needed), largest };
+            self.report(Part::Disk, problem);
         }
     }
 
@@ -214,13 +233,14 @@ impl<'a> Checker<'a> {
             if let Some(before) = furthest.filter(|before| area.first < before.end()) {
                 let both = area.end().min(before.end()) - area.first;
                 // What runs into the copy of the table makes the disk too small, which is said by itself.
-                if ![before, area].iter().any(|area| area.name == TABLE_COPY && area.content == TABLE) {
-                    self.problems.push(Problem::Overlap {
+                if ![before, area].iter().any(|area| area.part == Part::Table && area.name == TABLE_COPY) {
+                    let problem = Problem::Overlap {
                         first: words(before),
                         second: words(area),
                         bytes: both.saturating_mul(sector_size),
                         free_from: before.end().saturating_mul(sector_size),
-                    });
+                    };
+                    self.report_two([before.part, area.part], problem);
                 }
             }
             if furthest.is_none_or(|before| area.end() > before.end()) {

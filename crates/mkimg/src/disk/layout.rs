@@ -138,6 +138,19 @@ pub enum PartitionSize {
     Grow,
 }
 
+/// A part of a disk, as it is declared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The disk itself.
+    Disk,
+    /// One of its tables.
+    Table,
+    /// The partition of that index.
+    Partition(usize),
+    /// The blob of that index.
+    Blob(usize),
+}
+
 /// Sectors of the entries of a GUID partition table.
 pub(super) const GPT_ENTRIES: u32 = 128;
 pub(super) const GPT_ENTRY_LEN: u32 = 128;

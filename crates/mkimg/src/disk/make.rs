@@ -2,15 +2,17 @@
 
 use std::fs::{self, File};
 use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
 use super::guid::Guid;
 use super::layout::{Blob, Disk, Hybrid, Identity, Partition, PartitionSize, Protective, Size, Table};
 use super::place::resolve;
 use super::types::mbr_type;
-use super::write::Source;
+use super::write::{Plan, Source};
 use crate::error::Error;
 use crate::files::{Directory, create_above};
+use crate::grub;
 use crate::sink::SparseFile;
 use crate::spec::{DiskSpec, FormatSpec, PartitionSizeSpec, PartitionSpec, ProtectiveSpec, TableSpec};
 use crate::vdisk::{self, data_ranges};
@@ -33,6 +35,8 @@ pub(crate) fn write(spec: &DiskSpec, directory: &Directory<'_>) -> Result<(), Er
     let disk = declare(spec, boot_code.len() as u64, &blobs, &files)?;
 
     let plan = resolve(disk).map_err(Error::DiskLayout)?;
+    let begins = begins(spec, &plan, &blobs, &files)?;
+    grub::check(&boot_code, &begins).map_err(Error::Grub)?;
     if let Some(output) = &spec.map_output {
         let path = directory.path(output);
         let written = create_above(&path).and_then(|()| fs::write(&path, plan.map().draw()));
@@ -68,12 +72,37 @@ impl Content {
         }
     }
 
+    /// Returns the first sector of the file, or what there is of it.
+    fn begin(&self) -> Result<Vec<u8>, Error> {
+        let mut bytes = vec![0; self.size.min(grub::SECTOR) as usize];
+        let read = self.file.read_exact_at(&mut bytes, 0);
+        read.map_err(|source| Error::Read { path: self.path.clone(), source })?;
+        Ok(bytes)
+    }
+
     /// Returns where the file has data: its holes need not be read.
     fn source(&self) -> Result<Source<'_>, Error> {
         let data = data_ranges(&self.file, self.size)
             .map_err(|error| Error::Read { path: self.path.clone(), source: error.into() })?;
         Ok(Source { content: &self.file, data })
     }
+}
+
+/// Returns what the disk's blobs and partitions begin with, and in which sector of a BIOS.
+fn begins(
+    spec: &DiskSpec,
+    plan: &Plan,
+    blobs: &[Content],
+    files: &[Content],
+) -> Result<Vec<(u64, Vec<u8>)>, Error> {
+    let blobs = spec.blobs.iter().zip(blobs).map(|(blob, content)| (blob.at, content));
+    let map = plan.map();
+    let partitions = spec.partitions.iter().zip(&map.partitions);
+    let partitions = partitions.filter(|(partition, _)| partition.file.is_some()).zip(files);
+    let partitions =
+        partitions.map(|((_, placed), content)| (placed.first.saturating_mul(map.sector_size), content));
+    let begins = blobs.chain(partitions);
+    begins.map(|(offset, content)| Ok((offset / grub::SECTOR, content.begin()?))).collect()
 }
 
 fn boot_code(spec: &DiskSpec, directory: &Directory<'_>) -> Result<Vec<u8>, Error> {

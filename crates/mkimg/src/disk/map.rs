@@ -1,10 +1,13 @@
 //! What lies where on a disk.
 
 use super::draw;
+use super::layout::Part;
 
 /// A part of a disk, in sectors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Area {
+    /// What of the disk it is.
+    pub part: Part,
     /// The first sector.
     pub first: u64,
     /// How many there are.

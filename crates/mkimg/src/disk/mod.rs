@@ -25,7 +25,7 @@ mod write;
 
 pub use gpt::{Entry, Header};
 pub use guid::Guid;
-pub use layout::{Blob, Disk, Hybrid, Identity, Partition, PartitionSize, Protective, Size, Table};
+pub use layout::{Blob, Disk, Hybrid, Identity, Part, Partition, PartitionSize, Protective, Size, Table};
 pub(crate) use make::write;
 pub use map::{Area, Map, Placed};
 pub use mbr::{Mbr, Record};

@@ -3,37 +3,35 @@
 use std::collections::BTreeSet;
 
 use super::check::Checker;
-use super::layout::{Disk, Partition, PartitionSize, Size};
+use super::layout::{Disk, Part, Partition, PartitionSize, Size};
 use super::map::{Area, Map, Placed};
 use super::problem::{Problem, Problems};
 use super::write::Plan;
 
-/// What the map calls tables, and the one at the end.
-pub(super) const TABLE: &str = "table";
+/// What the map calls the table at the end.
 pub(super) const TABLE_COPY: &str = "GPT, copy";
 
 /// Places the partitions. Fails with every problem that is found, and a drawing of what could be placed.
 pub fn resolve(disk: Disk) -> Result<Plan, Problems> {
-    let mut problems = Vec::new();
     if ![512, 4096].contains(&disk.sector_size) {
         let problems = vec![Problem::SectorSize { size: disk.sector_size }];
-        return Err(Problems { problems, drawing: String::new() });
+        return Err(Problems { problems, about: vec![vec![Part::Disk]], drawing: String::new() });
     }
-    let numbers = numbers(&disk, &mut problems);
-    let mut checker = Checker { disk: &disk, numbers: &numbers, problems };
+    let numbers = numbers(&disk);
+    let mut checker = Checker { disk: &disk, numbers: &numbers, found: Vec::new() };
     checker.declarations();
     let map = Placer { disk: &disk }.place(&numbers);
     checker.map(&map);
-    let Checker { problems, .. } = checker;
-    if problems.is_empty() { Ok(Plan { disk, map }) } else { Err(Problems { problems, drawing: map.draw() }) }
+    let Checker { found, .. } = checker;
+    if found.is_empty() {
+        return Ok(Plan { disk, map });
+    }
+    let (problems, about) = found.into_iter().unzip();
+    Err(Problems { problems, about, drawing: map.draw() })
 }
 
 /// Returns the number of each partition: its own, or the lowest that no other has.
-fn numbers(disk: &Disk, problems: &mut Vec<Problem>) -> Vec<u32> {
-    let limit = disk.most_partitions();
-    if disk.partitions.len() > limit as usize {
-        problems.push(Problem::TooMany { count: disk.partitions.len(), limit });
-    }
+fn numbers(disk: &Disk) -> Vec<u32> {
     let given: BTreeSet<u32> = disk.partitions.iter().filter_map(|partition| partition.number).collect();
     let mut free = (1..).filter(|number| !given.contains(number));
     let numbers =
@@ -134,8 +132,9 @@ impl Placer<'_> {
             .map(|(number, (first, sectors))| Placed { number: *number, first: *first, sectors: *sectors })
             .collect();
         let mut areas = self.table_areas(sectors);
-        for (partition, placed) in disk.partitions.iter().zip(&partitions) {
+        for (idx, (partition, placed)) in disk.partitions.iter().zip(&partitions).enumerate() {
             areas.push(Area {
+                part: Part::Partition(idx),
                 first: placed.first,
                 sectors: placed.sectors,
                 name: partition.name.clone(),
@@ -143,9 +142,10 @@ impl Placer<'_> {
                 content: partition.content.as_ref().map_or(String::new(), |(_, what)| what.clone()),
             });
         }
-        for blob in &disk.blobs {
+        for (idx, blob) in disk.blobs.iter().enumerate() {
             let first = blob.at / disk.sector_size;
             areas.push(Area {
+                part: Part::Blob(idx),
                 first,
                 sectors: self.sectors(blob.at.saturating_add(blob.size)) - first,
                 name: blob.name.clone(),
@@ -160,11 +160,12 @@ impl Placer<'_> {
     fn table_areas(&self, disk_sectors: u64) -> Vec<Area> {
         let (front, back) = self.disk.table_sectors();
         let area = |first, sectors, name: &str| Area {
+            part: Part::Table,
             first,
             sectors,
             name: name.to_owned(),
             number: None,
-            content: TABLE.to_owned(),
+            content: "table".to_owned(),
         };
         let mut areas = vec![area(0, 1, "MBR")];
         if back > 0 {

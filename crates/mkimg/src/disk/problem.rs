@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::guid::Guid;
+use super::layout::Part;
 use super::size::{exact, human};
 
 /// A reason why a disk cannot be as it is declared. Partitions are called as in `partition 1 \`EFI System\``.
@@ -106,6 +107,8 @@ impl Problem {
 pub struct Problems {
     /// What is wrong.
     pub problems: Vec<Problem>,
+    /// Which parts of the disk each of them is about.
+    pub about: Vec<Vec<Part>>,
     /// What lies where, as far as it could be found out.
     pub drawing: String,
 }

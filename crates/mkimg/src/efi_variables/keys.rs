@@ -27,9 +27,9 @@ const OF_KEYS: u32 = 0x27;
 /// Kept, and readable before the system has started.
 const OF_FIRMWARE: u32 = 0x03;
 
-/// Returns these variables of a firmware with keys. It fails if there are keys already, or no room.
+/// Returns these variables of a firmware with keys; a template of zeros is one for Arm machines. It fails if there are keys already, or no room.
 pub fn enrol(template: &[u8], keys: &Certificates) -> Result<Vec<u8>, Error> {
-    let mut store = Store::parse(template)?;
+    let mut store = Store::open(template)?;
     let guid = |text: &str| Guid::parse(text).unwrap_or(Guid::NIL);
     let owner = std::slice::from_ref(&keys.platform_key);
     let lists = [

@@ -1,6 +1,6 @@
 //! The store of authenticated variables in a firmware volume.
 
-use crate::bytes::{get_u16, get_u32, get_u64, put_u16, put_u32};
+use crate::bytes::{get_u16, get_u32, get_u64, is_zero, put_u16, put_u32, put_u64};
 use crate::disk::Guid;
 
 /// `EFI_FIRMWARE_VOLUME_HEADER` with one entry of its map of blocks.
@@ -11,8 +11,19 @@ const STORE_HEADER: usize = 28;
 const VARIABLE_HEADER: usize = 60;
 /// `EFI_SYSTEM_NV_DATA_FV_GUID`.
 const VOLUME: &str = "fff12b8d-7696-4c8b-a985-2747075b4f50";
+/// `EFI_FVH_SIGNATURE`.
+const SIGNATURE: &[u8] = b"_FVH";
 /// `EFI_AUTHENTICATED_VARIABLE_GUID`.
 const STORE: &str = "aaf32c78-947b-439a-a180-2e144ec37792";
+/// What the firmware for Arm machines has on its chip: variables, and behind them as much twice for changing them (EDK II,
+/// `ArmVirtPkg/VarStore.fdf.inc`). Its template in Debian is a chip on which nothing was ever written.
+const ARM_BLOCK: u32 = 0x4_0000;
+const ARM_BLOCKS: u32 = 3;
+const ARM_VOLUME: usize = (ARM_BLOCK * ARM_BLOCKS) as usize;
+/// `EFI_FVB_ATTRIBUTES_2` of that volume.
+const ARM_ATTRIBUTES: u32 = 0x0e36;
+/// `EFI_FVH_REVISION`.
+const REVISION: u8 = 2;
 /// `VARIABLE_DATA`, and the state of a variable that is whole and there.
 const START: u16 = 0x55aa;
 const ADDED: u8 = 0x3f;
@@ -86,10 +97,35 @@ pub struct Store {
 }
 
 impl Store {
+    /// Reads a volume, or formats one on a chip without anything as the firmware for Arm machines does when it starts.
+    pub fn open(bytes: &[u8]) -> Result<Store, Error> {
+        if bytes.len() < ARM_VOLUME || !is_zero(bytes) {
+            return Store::parse(bytes);
+        }
+        let mut bytes = bytes.to_vec();
+        // What is erased has all bits set.
+        bytes[VOLUME_HEADER + STORE_HEADER..ARM_VOLUME].fill(0xff);
+        bytes[16..32].copy_from_slice(&guid(VOLUME).0);
+        put_u64(&mut bytes, 32, ARM_VOLUME as u64);
+        bytes[40..44].copy_from_slice(SIGNATURE);
+        put_u32(&mut bytes, 44, ARM_ATTRIBUTES);
+        put_u16(&mut bytes, 48, VOLUME_HEADER as u16);
+        bytes[55] = REVISION;
+        put_u32(&mut bytes, 56, ARM_BLOCKS);
+        put_u32(&mut bytes, 60, ARM_BLOCK);
+        let checksum = 0u16.wrapping_sub(sum(&bytes[..VOLUME_HEADER]));
+        put_u16(&mut bytes, 50, checksum);
+        let store = &mut bytes[VOLUME_HEADER..][..STORE_HEADER];
+        store[..16].copy_from_slice(&guid(STORE).0);
+        put_u32(store, 16, ARM_BLOCK - VOLUME_HEADER as u32);
+        store[20..22].copy_from_slice(&USABLE);
+        Store::parse(&bytes)
+    }
+
     /// Reads a volume. Variables that were deleted are not told of.
     pub fn parse(bytes: &[u8]) -> Result<Store, Error> {
         let wrong = |what| Err(Error::NotVariables(what));
-        if bytes.len() < VOLUME_HEADER + STORE_HEADER || &bytes[40..44] != b"_FVH" {
+        if bytes.len() < VOLUME_HEADER + STORE_HEADER || &bytes[40..44] != SIGNATURE {
             return wrong("it does not begin as a firmware volume");
         }
         if Some(guid_at(bytes, 16)) != Guid::parse(VOLUME) {
@@ -102,8 +138,7 @@ impl Store {
         {
             return wrong("its header says that it is larger than it is");
         }
-        let words = bytes[..header].chunks_exact(2).map(|word| u16::from_le_bytes([word[0], word[1]]));
-        if words.fold(0u16, u16::wrapping_add) != 0 {
+        if sum(&bytes[..header]) != 0 {
             return wrong("the checksum of its header is wrong");
         }
         if Some(guid_at(bytes, header)) != Guid::parse(STORE) {
@@ -191,6 +226,16 @@ impl Store {
         self.variables.push(variable);
         Ok(())
     }
+}
+
+/// Returns the sum of 16-bit numbers, which is zero of a header with a checksum.
+fn sum(header: &[u8]) -> u16 {
+    let words = header.chunks_exact(2).map(|word| u16::from_le_bytes([word[0], word[1]]));
+    words.fold(0, u16::wrapping_add)
+}
+
+fn guid(text: &str) -> Guid {
+    Guid::parse(text).unwrap_or(Guid::NIL)
 }
 
 fn guid_at(bytes: &[u8], at: usize) -> Guid {

@@ -27,6 +27,16 @@ pub enum KeyError {
     /// A certificate of another key.
     #[error("the key is not that of the certificate of `{0}`")]
     Mismatch(String),
+    /// A chain with a gap.
+    #[error("`{issuer}` certifies `{subject}`, and the certificate that follows is that of `{other}`")]
+    Chain {
+        /// Whose certificate it is.
+        subject: String,
+        /// Who says so.
+        issuer: String,
+        /// Who is next.
+        other: String,
+    },
 }
 
 impl KeyError {
@@ -38,6 +48,9 @@ impl KeyError {
             KeyError::Certificate(_) => "`openssl req -new -x509 -key KEY -subj '/CN=NAME/'` makes one",
             KeyError::NotRsa(_) => "firmware knows RSA",
             KeyError::Mismatch(_) => "is one of the two files of another pair?",
+            KeyError::Chain { .. } => {
+                "list who certifies the signer first, and then who certifies that one, once each"
+            }
         };
         Some(text.to_owned())
     }
@@ -47,6 +60,7 @@ impl KeyError {
 pub struct Signer {
     key: SigningKey<Sha256>,
     pub(super) certificate: Certificate,
+    pub(super) intermediates: Vec<Certificate>,
 }
 
 impl Signer {
@@ -59,7 +73,29 @@ impl Signer {
         if public != key.to_public_key() {
             return Err(KeyError::Mismatch(subject));
         }
-        Ok(Signer { key: SigningKey::new(key), certificate })
+        Ok(Signer { key: SigningKey::new(key), certificate, intermediates: Vec::new() })
+    }
+
+    /// Returns the signer with the certificates that lead from its own towards one that firmware trusts, each of who
+    /// certifies the one before. Fails unless they do.
+    pub fn certified_by<'a>(
+        mut self,
+        intermediates: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Signer, KeyError> {
+        for bytes in intermediates {
+            let next = parse_certificate(bytes)?;
+            let last = self.intermediates.last().unwrap_or(&self.certificate);
+            let (last, of_next) = (&last.tbs_certificate, &next.tbs_certificate);
+            if last.issuer != of_next.subject || *last == *of_next {
+                return Err(KeyError::Chain {
+                    subject: last.subject.to_string(),
+                    issuer: last.issuer.to_string(),
+                    other: of_next.subject.to_string(),
+                });
+            }
+            self.intermediates.push(next);
+        }
+        Ok(self)
     }
 
     /// Returns the only signature of a message.

@@ -27,6 +27,8 @@ pub(crate) fn run(spec: &SignSpec, directory: &Directory<'_>) -> Result<Vec<Stri
         fs::read(&path).map_err(|source| Error::Read { path, source })
     };
     let signer = Signer::new(&read(&spec.key)?, &read(&spec.certificate)?).map_err(Error::Key)?;
+    let chain = spec.intermediates.iter().map(|file| read(file)).collect::<Result<Vec<_>, Error>>()?;
+    let signer = signer.certified_by(chain.iter().map(Vec::as_slice)).map_err(Error::Key)?;
     let input = read(&spec.input)?;
     let path = || directory.path(&spec.input);
     let signed = sign(&input, &signer).map_err(|source| Error::Sign { path: path(), source })?;

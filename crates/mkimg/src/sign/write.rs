@@ -79,7 +79,8 @@ fn signature(hash: [u8; 32], signer: &Signer) -> der::Result<Vec<u8>> {
         signature: OctetString::new(signature)?,
         unsigned_attrs: None,
     };
-    let certificates = vec![CertificateChoices::Certificate(signer.certificate.clone())];
+    let certificates = std::iter::once(&signer.certificate).chain(&signer.intermediates);
+    let certificates: Vec<_> = certificates.cloned().map(CertificateChoices::Certificate).collect();
     let data = SignedData {
         version: spc::VERSION,
         digest_algorithms: SetOfVec::try_from(vec![null(spc::SHA256)])?,

@@ -62,6 +62,9 @@ pub struct SignSpec {
     pub key: String,
     /// Its certificate: X.509 as PEM or DER.
     pub certificate: String,
+    /// The certificates of who certifies that, of who certifies that one, and so on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub intermediates: Vec<String>,
 }
 
 /// The hash tree of an image.
@@ -121,6 +124,9 @@ pub struct GrubSpec {
     /// A file with lines by which it can be revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sbat: Option<String>,
+    /// For a BIOS: the offset on its disk at which it will lie, in bytes. Without it, nothing is told where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<u64>,
 }
 
 /// What GRUB is for.

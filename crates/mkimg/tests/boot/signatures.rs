@@ -122,6 +122,57 @@ fn keys_that_cannot_sign_are_told_apart() {
     assert!(matches!(Signer::new(KEY, b"x"), Err(KeyError::Certificate(_))));
 }
 
+const SIGNER: &[u8] = include_bytes!("chain/signer.crt");
+const INTERMEDIATE: &[u8] = include_bytes!("chain/intermediate.crt");
+const ROOT: &[u8] = include_bytes!("chain/root.crt");
+
+fn certified(intermediates: &[&[u8]]) -> Result<Signer, KeyError> {
+    Signer::new(include_bytes!("chain/signer.key"), SIGNER)
+        .unwrap()
+        .certified_by(intermediates.iter().copied())
+}
+
+#[test]
+fn a_chain_of_certificates_is_part_of_the_signature() {
+    let signed = sign(&small(), &certified(&[INTERMEDIATE]).unwrap()).unwrap();
+    let found = signatures(&signed).unwrap();
+    assert_eq!(found[0].subject.as_deref(), Some("CN=Bootwright tests signer"));
+    assert_eq!(found[0].issuer.as_deref(), Some("CN=Bootwright tests intermediate"));
+    assert_eq!(found[0].problem, None);
+    let with_root = sign(&small(), &certified(&[INTERMEDIATE, ROOT]).unwrap()).unwrap();
+    assert!(with_root.len() > signed.len());
+
+    // With the intermediate one, somebody who knows the root only has enough.
+    let directory = scratch();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("root.crt"), ROOT).unwrap();
+    fs::write(path("signed.efi"), signed).unwrap();
+    fs::write(path("alone.efi"), sign(&small(), &certified(&[]).unwrap()).unwrap()).unwrap();
+    let root = path("root.crt");
+    let Some((code, text)) = tool("sbverify", &["--cert", &root, &path("signed.efi")]) else { return };
+    assert!(code == 0 && text.contains("Signature verification OK"), "{text}");
+    let (code, text) = tool("sbverify", &["--cert", &root, &path("alone.efi")]).unwrap();
+    assert_ne!(code, 0, "{text}");
+}
+
+#[test]
+fn a_chain_with_a_gap_is_none() {
+    for chain in
+        [&[ROOT][..], &[ROOT, INTERMEDIATE], &[INTERMEDIATE, INTERMEDIATE], &[INTERMEDIATE, ROOT, ROOT]]
+    {
+        let error = certified(chain).err().unwrap();
+        assert!(matches!(error, KeyError::Chain { .. }), "{error}");
+        assert!(error.help().is_some());
+    }
+    let error = certified(&[ROOT]).err().unwrap().to_string();
+    assert_eq!(
+        error,
+        "`CN=Bootwright tests intermediate` certifies `CN=Bootwright tests signer`, and the certificate that follows \
+         is that of `CN=Bootwright tests root`"
+    );
+    assert!(matches!(certified(&[b"x"]), Err(KeyError::Certificate(_))));
+}
+
 #[test]
 fn what_is_no_program_is_not_signed() {
     let error = |program: &[u8]| sign(program, &signer()).unwrap_err();

@@ -101,3 +101,21 @@ fn what_is_no_volume_of_variables_is_refused() {
         assert!(Store::parse(&good[..length]).is_err());
     }
 }
+
+#[test]
+fn a_chip_without_anything_is_formatted_as_that_of_arm_machines() {
+    let enrolled = enrol(&vec![0; 1 << 20], &keys()).unwrap();
+    assert_eq!(enrolled.len(), 1 << 20);
+    // The first bytes are those that the firmware itself writes, but for its number of blocks, which nobody reads.
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    assert_eq!(
+        hex(&enrolled[16..50]),
+        "8d2bf1ff96768b4ca9852747075b4f5000000c00000000005f465648360e00004800"
+    );
+    assert_eq!(hex(&enrolled[72..100]), "782cf3aa7b949a43a1802e144ec37792b8ff03005afe000000000000");
+    assert!(enrolled[0x3_0000..0xc_0000].iter().all(|byte| *byte == 0xff));
+    assert!(enrolled[0xc_0000..].iter().all(|byte| *byte == 0));
+    assert_eq!(Store::parse(&enrolled).unwrap().variables().len(), 4);
+    // Where there is too little room for that, nothing is known.
+    assert!(matches!(enrol(&vec![0; 0x8_0000], &keys()), Err(Error::NotVariables(_))));
+}

@@ -134,3 +134,44 @@ fn a_disk_to_write_on_takes_no_room() {
     let error = render(&build.run(&over.replace("in/below", "in/none")).unwrap_err());
     assert!(error.contains("could not read `") && error.contains("in/none"), "{error}");
 }
+
+#[test]
+fn a_disk_on_which_grub_would_not_find_itself_is_refused() {
+    let build = Build::new();
+    // What boot.img and core.img have in them that others look at: the sector of the core is 1, and that of its rest 35.
+    let (mut boot, mut core) = (vec![0; 512], vec![0; 2048]);
+    boot[..3].copy_from_slice(&[0xeb, 0x63, 0x90]);
+    boot[0x5a..0x5e].copy_from_slice(&[0, 0x80, 1, 0]);
+    boot[0x180..0x186].copy_from_slice(b"GRUB \0");
+    core[500] = 35;
+    core[508..512].copy_from_slice(&[3, 0, 0x20, 8]);
+    fs::write(build.path().join("in/boot"), &boot).unwrap();
+    fs::write(build.path().join("in/core"), core).unwrap();
+    let uuid = "6f0f2b0a-6c0e-4c2b-9d0e-0d6f4d0c1a10";
+    let head = format!(
+        r#"{{"kind":"disk","output":"out/disk","size":8388608,"table":{{"kind":"gpt","guid":"{uuid}"}},
+        "boot_code":{{"file":"in/boot"}}"#
+    );
+    let blob = |at: u64| format!(r#"{head},"blobs":[{{"name":"core","file":"in/core","at":{at}}}]}}"#);
+    let partition = format!(
+        r#"{head},"partitions":[{{"name":"grub","type":"21686148-6449-6e6f-744e-656564454649","at":17408,"align":512,
+        "guid":"6f0f2b0a-6c0e-4c2b-9d0e-0d6f4d0c1a11","size":"min","file":"in/core"}}]}}"#
+    );
+    let error = build.run(&blob(17_408)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the boot code is GRUB's, which looks for its core in sector 1, where none begins"
+    );
+    assert!(error.help().is_some_and(|help| help.contains("`at = \"0x4400\"`")), "{:?}", error.help());
+
+    boot[0x5c] = 34;
+    fs::write(build.path().join("in/boot"), &boot).unwrap();
+    build.run(&blob(17_408)).unwrap();
+    build.run(&partition).unwrap();
+    let disk = fs::read(build.path().join("out/disk")).unwrap();
+    assert_eq!((disk[0x5c], disk[34 * 512 + 500]), (34, 35));
+    boot[0x5c] = 40;
+    fs::write(build.path().join("in/boot"), &boot).unwrap();
+    let error = build.run(&blob(40 * 512)).unwrap_err();
+    assert_eq!(error.to_string(), "GRUB's core begins in sector 40, and looks for its rest in sector 35");
+}

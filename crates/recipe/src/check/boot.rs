@@ -5,6 +5,8 @@ use crate::boot::{Grub, GrubFirmware, Uki, Verity};
 use crate::scalar::Arch;
 use crate::{Problem, Spanned, Target};
 
+/// The size of a sector as a BIOS counts them.
+const BIOS_SECTOR: u64 = 512;
 /// The fields of a line of SBAT: name, generation, vendor, package, version, address.
 const SBAT_FIELDS: usize = 6;
 
@@ -55,6 +57,18 @@ impl Checker<'_> {
         }
         if let Some(line) = grub.sbat.first().filter(|_| !is_efi) {
             self.report(Problem::at(&line.place, "a BIOS knows no SBAT").help("leave `sbat` out"));
+        }
+        if let Some(at) = &grub.at {
+            if grub.firmware.value != GrubFirmware::Bios {
+                self.report(
+                    Problem::at(&at.place, "only a BIOS' GRUB has to be told where it lies")
+                        .help("leave `at` out, or say `firmware = \"bios\"`"),
+                );
+            } else if at.number() == 0 || !at.number().is_multiple_of(BIOS_SECTOR) {
+                self.report(Problem::at(&at.place, "no sector begins there that GRUB could lie in").help(
+                    "write a multiple of 512 behind the first sector: `17K` is behind a table of kind `gpt`",
+                ));
+            }
         }
         for module in &grub.modules {
             let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';

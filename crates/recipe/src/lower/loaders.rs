@@ -81,6 +81,12 @@ impl Lowering<'_> {
             input: place("program", &signed.program),
             key: place("key", &signed.key),
             certificate: place("certificate", &signed.certificate),
+            intermediates: signed
+                .intermediates
+                .iter()
+                .enumerate()
+                .map(|(idx, file)| place(&format!("intermediates/{idx}"), file))
+                .collect(),
         });
         self.image(name.to_string(), &spec, inputs.0)
     }
@@ -171,6 +177,7 @@ impl Lowering<'_> {
             config,
             prefix: grub.prefix.clone(),
             sbat,
+            at: grub.at.as_ref().map(|at| at.number()),
         });
         inputs.add("spec.json", self.json(&spec));
         self.step(Step {
