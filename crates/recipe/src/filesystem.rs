@@ -24,7 +24,7 @@ table! {
         r#type: FilesystemType = "ext4",
         /// Its size, or `min`: as small as the files allow. Without it, room for the files and a quarter more.
         size: Option<Spanned<ImageSize>>,
-        /// Its label: at most 16 bytes for ext4, 11 characters in capitals for FAT, 32 characters for ISO 9660, which
+        /// Its label: at most 16 bytes for ext4, 15 for EROFS, 11 characters in capitals for FAT, 32 characters for ISO 9660, which
         /// has the target's name in capitals without it.
         label: Option<Spanned<String>>,
         /// Its UUID, which FAT and ISO 9660 have not. Without it, one derived from the names of stack and target.
@@ -35,6 +35,8 @@ table! {
         fat: Option<Spanned<Fat>>,
         /// What squashfs has besides: it is only read, as large as what is in it, and has neither label nor UUID.
         squashfs: Option<Spanned<Squashfs>>,
+        /// What EROFS has besides: it is only read, and as large as what is in it.
+        erofs: Option<Spanned<Erofs>>,
         /// What ISO 9660 has besides.
         iso: Option<Spanned<Iso>>,
     }
@@ -49,6 +51,8 @@ words! {
         Fat = "fat" not "vfat" not "msdos" not "fat32",
         /// A compressed file system that is only read.
         Squashfs = "squashfs" not "squash" not "sqfs",
+        /// A file system that is only read, compressed or not, and quick to read in small pieces.
+        Erofs = "erofs",
         /// ISO 9660 with Rock Ridge: what is on optical disks, and on what starts like one.
         Iso = "iso" not "iso9660" not "cdrom",
     }
@@ -178,6 +182,33 @@ words! {
         Arm64 = "arm64" not "aarch64",
         /// RISC-V; Linux reads it from 6.12 on.
         RiscV = "riscv" not "riscv64",
+    }
+}
+
+table! {
+    /// What EROFS has besides.
+    pub struct Erofs {
+        /// What compresses it.
+        compression: ErofsCompression = "lz4",
+        /// How hard `lz4hc` (1 to 12) and `zstd` (1 to 22) try. Without it, 9 and 3.
+        level: Option<Spanned<u32>>,
+        /// How large what was compressed together can be, from `4K` to `1M`. Larger ones make it smaller, and have more
+        /// read for a little. Without it, `64K`.
+        cluster_size: Option<Spanned<Size>>,
+    }
+}
+
+words! {
+    /// What compresses an EROFS.
+    pub enum ErofsCompression("compression") {
+        /// Nothing.
+        None = "none" not "off",
+        /// LZ4: large, and the fastest to write.
+        Lz4 = "lz4",
+        /// LZ4 by an encoder that spends more time: as fast to read.
+        Lz4hc = "lz4hc",
+        /// Zstandard: the smallest; Linux reads it from 6.10 on.
+        Zstd = "zstd" not "zst",
     }
 }
 

@@ -42,8 +42,8 @@ pub use disk::{
     PartitionTable, PartitionType, ProtectivePlace,
 };
 pub use filesystem::{
-    BcjFilter, Fat, Filesystem, FilesystemType, Geometry, ImageSize, Squashfs, SquashfsCompression,
-    SquashfsFragments, VolumeId,
+    BcjFilter, Erofs, ErofsCompression, Fat, Filesystem, FilesystemType, Geometry, ImageSize, Squashfs,
+    SquashfsCompression, SquashfsFragments, VolumeId,
 };
 pub use firmware::{Firmware, FirmwareFiles};
 pub use formats::{

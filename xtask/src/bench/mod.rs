@@ -7,6 +7,7 @@ mod bootstrap;
 mod disks;
 mod download;
 mod environment;
+mod erofs;
 mod formats;
 mod graph;
 mod harness;
@@ -41,6 +42,7 @@ const BENCHMARKS: &[Benchmark] = &[
     ("cpio", 5, images::cpio),
     ("iso", 5, images::iso),
     ("squashfs", 3, squashfs::squashfs),
+    ("erofs", 3, erofs::erofs),
     ("fat", 5, disks::fat),
     ("disk", 3, disks::disk),
     ("formats", 3, formats::formats),
@@ -260,7 +262,7 @@ mod tests {
         check(
             &["nop"],
             Err(
-                "there is no benchmark `nop`, only noop, bootstrap, download, unpack, add-package, graph, sandbox, ext4, cpio, iso, squashfs, fat, disk, formats, store, stage, solve, lock, kernel, boot",
+                "there is no benchmark `nop`, only noop, bootstrap, download, unpack, add-package, graph, sandbox, ext4, cpio, iso, squashfs, erofs, fat, disk, formats, store, stage, solve, lock, kernel, boot",
             ),
         );
     }

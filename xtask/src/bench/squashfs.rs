@@ -87,7 +87,8 @@ pub(crate) fn squashfs(context: &Context, n_runs: usize) -> Result<Report, Strin
     })
 }
 
-fn size(path: &Path) -> Result<u64, String> {
+/// Returns how large a file is.
+pub(super) fn size(path: &Path) -> Result<u64, String> {
     fs::metadata(path)
         .map(|metadata| metadata.len())
         .map_err(|error| format!("could not find `{}`: {error}", path.display()))

@@ -34,6 +34,10 @@ fn foreign_tools_accept_our_images() {
     ] {
         assert!(stat.contains(expected), "no `{expected}` in {stat}");
     }
+    let erofs = [project.read("out/erofs-accepted/stat"), project.read("out/erofs-accepted/inodes")].concat();
+    for expected in ["6f0f2b0a-6c0e-4c2b-9d0e-0d6f4d0c1a12", "Size: 26", "Uid: 0", "Gid: 42", "Gid: 1000"] {
+        assert!(erofs.contains(expected), "no `{expected}` in {erofs}");
+    }
     let cpio = project.read("out/cpio-accepted/list");
     assert!(
         cpio.lines()

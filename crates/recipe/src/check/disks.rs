@@ -56,6 +56,7 @@ impl Checker<'_> {
                 }
             }
             FilesystemType::Squashfs => self.nothing_but_files(filesystem),
+            FilesystemType::Erofs => self.erofs_filesystem(filesystem),
             FilesystemType::Iso => self.iso_filesystem(filesystem),
         }
         let is = |r#type| filesystem.r#type == r#type;
@@ -74,6 +75,11 @@ impl Checker<'_> {
             Some(squashfs) => {
                 self.report(Problem::at(&squashfs.place, "`squashfs` is for file systems of that type"));
             }
+            None => {}
+        }
+        match &filesystem.erofs {
+            Some(erofs) if is(FilesystemType::Erofs) => self.erofs(erofs),
+            Some(erofs) => self.report(Problem::at(&erofs.place, "`erofs` is for file systems of that type")),
             None => {}
         }
         match &filesystem.iso {

@@ -4,6 +4,7 @@ mod boot;
 mod cycles;
 mod device_trees;
 mod disks;
+mod erofs;
 mod formats;
 mod iso;
 mod machines;

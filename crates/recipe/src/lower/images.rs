@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use engine::{Input, Placement, StepId};
 use mkimg::spec::{
-    BlobSpec, BootCodeSpec, DiskSpec, Ext4Spec, FatSpec, FormatSpec, HybridSpec, OnErrorSpec,
+    BlobSpec, BootCodeSpec, DiskSpec, ErofsSpec, Ext4Spec, FatSpec, FormatSpec, HybridSpec, OnErrorSpec,
     PartitionSizeSpec, PartitionSpec, ProtectiveSpec, Spec, TableSpec,
 };
 
@@ -69,6 +69,13 @@ impl Lowering<'_> {
             FilesystemType::Squashfs => {
                 let squashfs = filesystem.squashfs.as_ref().map(|squashfs| &squashfs.value);
                 Spec::Squashfs(super::squashfs::spec(squashfs, output, epoch, layers))
+            }
+            FilesystemType::Erofs => {
+                let own = filesystem.uuid.as_ref().map(|uuid| uuid.value);
+                let uuid = own.unwrap_or_else(|| derived(name.as_str())).to_string();
+                let erofs = filesystem.erofs.as_ref().map(|erofs| &erofs.value);
+                let plain = ErofsSpec { output, epoch, uuid, layers, label, ..ErofsSpec::default() };
+                Spec::Erofs(super::erofs::spec(erofs, plain))
             }
             FilesystemType::Iso => Spec::Iso(self.iso_spec(name, filesystem, &mut inputs, output, layers)),
             FilesystemType::Fat => {

@@ -2,6 +2,7 @@
 
 mod boot;
 mod device_tree;
+mod erofs;
 mod formats;
 mod images;
 mod iso;
