@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use cas::{Digest, Ignore, ImportMode, LocalStore, Node, StatCache, Store as _};
+use cas::{Digest, Ignore, ImportMode, LocalStore, Node, StatCache, Store as _, StoreError};
 use recipe::{Imported, Name, Needs, Place, Problem, ProjectPath, Source};
 
 use crate::commands::clean::OUT;
@@ -80,7 +80,8 @@ fn one(
         if path.as_str() == "." {
             patterns.extend(own.iter().map(String::as_str));
         }
-        let imported = store.import_source(&full, &Ignore::new(patterns), stats).map_err(Failure::machine)?;
+        let imported = store.import_source(&full, &Ignore::new(patterns), stats);
+        let imported = imported.map_err(|error| refused(error, place))?;
         return Ok(Some(Imported::Tree(imported.digest)));
     }
     let executable = metadata.mode() & 0o100 != 0;
@@ -102,12 +103,22 @@ fn one(
     }
     let now = i64::try_from(environment::now().as_secs()).unwrap_or(i64::MAX);
     let file = full.canonicalize().map_err(crate::failure::io(format!("find `{}`", full.display())))?;
-    let node = store.put_file(&file, ImportMode::Copy).map_err(Failure::machine)?;
+    let node = store.put_file(&file, ImportMode::Copy).map_err(|error| refused(error, place))?;
     let digest = file_digest(&node);
     if fs::metadata(&full).is_ok_and(|after| same(&after, &metadata)) {
         stats.insert(&full, &metadata, digest, now);
     }
     Ok(Some(Imported::File { digest, executable }))
+}
+
+/// Returns why something of the project is not in the store. What no tree can hold is the project's fault.
+fn refused(error: StoreError, place: &Place) -> Failure {
+    let help = match &error {
+        StoreError::Special { .. } => "a file or a directory is needed",
+        StoreError::NotUtf8 { .. } => "give it another name",
+        _ => return Failure::machine(error),
+    };
+    Failure::project(Problem::at(place, error.to_string()).help(help).render_plain())
 }
 
 fn file_digest(node: &Node) -> Digest {

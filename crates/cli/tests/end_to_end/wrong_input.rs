@@ -82,3 +82,19 @@ fn a_missing_file_is_named_with_its_place() {
     );
     check(&recipe, &["build"], 2, &["there is no `code` in the project", "bootwright.toml:4"]);
 }
+
+#[test]
+fn what_is_no_file_is_named_with_its_place() {
+    let recipe = |section: &str| format!("{STACK}[target.root]\nkind = \"rootfs\"\n{section}\n");
+    let project = Project::new(&recipe("[target.root.files]\n\"/a\" = { file = \"pipe\" }"));
+    let pipe = |path: &str| {
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+        rustix::fs::mknodat(rustix::fs::CWD, project.path().join(path), kind, mode, 0).unwrap();
+    };
+    pipe("pipe");
+    project.fail(&["build"], 2, &["pipe` is a named pipe", "bootwright.toml:6:17"]);
+    project.write("overlay/file", "");
+    pipe("overlay/pipe");
+    project.write("bootwright.toml", &recipe("overlays = [\"overlay\"]"));
+    project.fail(&["build"], 2, &["overlay/pipe` is a named pipe", "bootwright.toml:5:13"]);
+}
