@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Checker;
-use crate::disk::{Bytes, DiskImage, Partition, PartitionSize, PartitionTable};
+use crate::disk::{Bytes, DiskBlob, DiskImage, Partition, PartitionSize, PartitionTable};
 use crate::filesystem::{Ext4, Fat, Filesystem, FilesystemType, ImageSize, NoneOrSize};
 use crate::scalar::Uuid;
 use crate::{Place, Problem, Spanned, Target};
@@ -171,6 +171,9 @@ impl Checker<'_> {
         for (place, ..) in code.chain(blobs).filter(|(_, target, file)| target.is_none() && file.is_none()) {
             self.report(Problem::at(place, "there is nothing in it").help("name a `target` or a `file`"));
         }
+        for blob in &disk.blobs {
+            self.grub_core(blob);
+        }
         if let Some(length) = disk.boot_code.as_ref().and_then(|code| code.length.as_ref()) {
             let most = if disk.table == PartitionTable::Gpt { 446 } else { 440 };
             self.within(length, 1..=most);
@@ -195,6 +198,25 @@ impl Checker<'_> {
         self.of_table(disk);
         self.partitions(target, disk);
         self.hybrid(disk);
+        self.disk_layout(target, disk);
+    }
+
+    /// Reports a core of GRUB that its boot sector would not find.
+    fn grub_core(&mut self, blob: &DiskBlob) {
+        let Some(reference) = &blob.target else { return };
+        let Some(target) = self.recipe.target.get(&reference.target) else { return };
+        let Target::Grub(grub) = &target.value else { return };
+        let is_core = reference.path.as_deref().is_none_or(|path| path == "core.img");
+        if let Some(at) = grub.core_at().filter(|at| is_core && *at != blob.at.number()) {
+            let name = &reference.target;
+            let message = format!("`boot.img` of `{name}` looks for this at {at:#x}");
+            let place = grub.at.as_ref().map_or(&target.place, |at| &at.place);
+            self.report(
+                Problem::at(&blob.at.place, message)
+                    .related(place, "it is made here")
+                    .help(format!("give `{name}` the same `at = \"{:#x}\"`", blob.at.number())),
+            );
+        }
     }
 
     /// Reports what the kind of table does not have.

@@ -7,6 +7,7 @@ mod disks;
 mod erofs;
 mod formats;
 mod iso;
+mod layout;
 mod machines;
 mod squashfs;
 

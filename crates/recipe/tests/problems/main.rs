@@ -3,6 +3,7 @@
 mod disks;
 mod iso;
 mod keys;
+mod layouts;
 mod machines;
 mod references;
 mod sections;
