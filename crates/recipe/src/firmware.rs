@@ -15,8 +15,8 @@ table! {
         code: Option<Spanned<TargetRef>>,
         /// The chip with the variables as they are at the start of every boot.
         variables: Option<Spanned<TargetRef>>,
-        /// Whether the firmware checks signatures, and only its own protected code writes variables (amd64). What keys it
-        /// knows is in its variables; without any, it starts everything.
+        /// Whether the firmware checks signatures (amd64, arm64), and on amd64 only its own protected code writes
+        /// variables. What keys it knows is in its variables; without any, it starts everything.
         secure_boot: bool = false,
     }
 }

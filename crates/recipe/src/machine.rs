@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::Spanned;
 use crate::firmware::Firmware;
+use crate::network::Network;
 use crate::reader::{Read, Reader, table, words};
 use crate::region::Region;
 use crate::scalar::{Arch, EnvRef, MachineRef, Name, Size, TargetRef, TestRef, TimeSpan};
@@ -40,6 +41,8 @@ table! {
         virtualization: bool = false,
         /// The disks, in the order in which the guest finds them.
         disks: Vec<Spanned<Disk>>,
+        /// The network card: a table, which may be empty. Without it there is none.
+        network: Option<Spanned<Network>>,
         /// What executes the guest's instructions.
         accel: Accel = "auto",
         /// Further QEMU arguments, verbatim and last.
@@ -48,12 +51,14 @@ table! {
 }
 
 impl Machine {
-    /// Returns every file that the machine loads or has as a disk.
+    /// Returns every file that the machine loads, has as a disk or starts from the network.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Spanned<TargetRef>> {
         let loaded = self.kernel.iter().chain(&self.initrd).chain(&self.dtb);
         let regions = self.regions.values().filter_map(|region| region.content.file());
         let firmware = self.firmware.iter().flat_map(|firmware| firmware.files());
-        loaded.chain(firmware).chain(regions).chain(self.disks.iter().filter_map(|disk| disk.target.as_ref()))
+        let served = self.network.iter().filter_map(|network| network.boot.as_ref());
+        let disks = self.disks.iter().filter_map(|disk| disk.target.as_ref());
+        loaded.chain(firmware).chain(regions).chain(disks).chain(served)
     }
 
     /// Returns the disks, each with the name by which it is told from the others.
@@ -78,7 +83,7 @@ words! {
 }
 
 table! {
-    /// A disk of a machine, on virtio: a `target`, or a `blank` one.
+    /// A disk of a machine: a `target`, or a `blank` one.
     pub struct Disk {
         /// Its image: a target, or a file of one.
         target: Option<Spanned<TargetRef>>,
@@ -91,7 +96,18 @@ table! {
         /// What becomes of the guest's writes. The image itself is never changed.
         access: DiskAccess = "snapshot",
         /// Where the guest finds it.
-        bus: DiskBus = "pci",
+        bus: Spanned<DiskBus> = "pci",
+        /// Whether it lies in a CD drive, as an ISO does that is no USB stick. On `pci` and `mmio` that is a drive on
+        /// virtio's SCSI (Linux: `virtio_scsi`, `sr_mod`), on `sata` one that every system knows (`ahci`, `sr_mod`).
+        /// Firmware tries the disks of a machine with such a drive in their order.
+        cd: bool = false,
+    }
+}
+
+impl Disk {
+    /// Returns whether what the guest writes there stays until the machine stops.
+    pub(crate) fn is_written(&self) -> bool {
+        self.access == DiskAccess::Snapshot && !self.cd
     }
 }
 
@@ -108,10 +124,12 @@ words! {
 words! {
     /// Where a guest finds a disk.
     pub enum DiskBus("bus") {
-        /// On PCI.
-        Pci = "pci",
-        /// At an address, as the device tree says: for kernels without PCI.
+        /// On virtio, on PCI.
+        Pci = "pci" not "virtio",
+        /// On virtio, at an address, as the device tree says: for kernels without PCI.
         Mmio = "mmio",
+        /// On SATA (amd64): for guests without virtio.
+        Sata = "sata" not "ahci" not "ide",
     }
 }
 

@@ -93,6 +93,9 @@ pub fn device_tree_arguments(
         disk.file = "null-co://".to_owned();
         disk.format = DiskFormat::Raw;
     }
+    if let Some(network) = &mut machine.network {
+        network.boot = None;
+    }
     (machine.regions, machine.dtb, machine.gdb) = (Vec::new(), None, None);
     let mut board = board(&machine);
     // Otherwise QEMU puts seeds into the tree that differ each time.
@@ -147,13 +150,38 @@ fn build(
             push(&["-drive", &format!("if=pflash,unit=1,format=raw,snapshot=on,file={}", escape(variables))]);
         }
     }
+    // Firmware has an order of its own for disks, drives and networks, unless it is told one.
+    let served = machine.network.as_ref().and_then(|network| network.boot.as_ref());
+    let is_ordered = served.is_some() || machine.disks.iter().any(|disk| disk.cd);
+    let first_disk = usize::from(served.is_some());
     for (disk_idx, disk) in machine.disks.iter().enumerate() {
         push(&["-drive", &drive(disk_idx, disk)]);
-        let device = match disk.bus {
-            DiskBus::Pci => "virtio-blk-pci",
-            DiskBus::Mmio => "virtio-blk-device",
+        let device = match (disk.bus, disk.cd) {
+            (DiskBus::Pci, false) => "virtio-blk-pci".to_owned(),
+            (DiskBus::Mmio, false) => "virtio-blk-device".to_owned(),
+            (DiskBus::Sata, false) => format!("ide-hd,bus=ide.{}", sata_port(machine, disk_idx)),
+            (DiskBus::Sata, true) => format!("ide-cd,bus=ide.{}", sata_port(machine, disk_idx)),
+            (DiskBus::Pci | DiskBus::Mmio, true) => {
+                let controller =
+                    if disk.bus == DiskBus::Pci { "virtio-scsi-pci" } else { "virtio-scsi-device" };
+                push(&["-device", &format!("{controller},id=scsi{disk_idx}")]);
+                format!("scsi-cd,bus=scsi{disk_idx}.0")
+            }
         };
-        push(&["-device", &format!("{device},drive=disk{disk_idx}")]);
+        let order = if is_ordered { format!(",bootindex={}", first_disk + disk_idx) } else { String::new() };
+        push(&["-device", &format!("{device},drive=disk{disk_idx}{order}")]);
+    }
+    if machine.network.is_some() {
+        let files =
+            served.map(|boot| format!(",tftp={},bootfile={}", escape(&boot.directory), escape(&boot.file)));
+        push(&["-netdev", &format!("user,id=net,restrict=on{}", files.unwrap_or_default())]);
+        // What other firmware starts it starts by itself, and QEMU's own code is for x86.
+        let card = match (served, machine.arch) {
+            (Some(_), Arch::X86_64) => "virtio-net-pci,netdev=net,bootindex=0",
+            (Some(_), Arch::Arm64 | Arch::Riscv64) => "virtio-net-pci,netdev=net,romfile=,bootindex=0",
+            (None, _) => "virtio-net-pci,netdev=net,romfile=",
+        };
+        push(&["-device", card]);
     }
     if let Some(kernel) = &machine.kernel {
         push(&["-kernel", kernel]);
@@ -210,12 +238,18 @@ fn board(machine: &Machine) -> String {
     board.to_owned()
 }
 
+/// Returns the port of a disk on the board's SATA controller: that of its place among those that are there.
+fn sata_port(machine: &Machine, disk_idx: usize) -> usize {
+    machine.disks[..disk_idx].iter().filter(|disk| disk.bus == DiskBus::Sata).count()
+}
+
 fn drive(disk_idx: usize, disk: &Disk) -> String {
     let format = match disk.format {
         DiskFormat::Raw => "raw",
         DiskFormat::Qcow2 => "qcow2",
     };
-    let (file, access) = match (&disk.keep, disk.access) {
+    let access = if disk.cd { DiskAccess::ReadOnly } else { disk.access };
+    let (file, access) = match (&disk.keep, access) {
         // Whoever loses power here builds again.
         (Some(copy), DiskAccess::Snapshot) => (copy, "cache=unsafe"),
         (None, DiskAccess::Snapshot) => (&disk.file, "snapshot=on"),
@@ -232,7 +266,7 @@ fn escape(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::{Firmware, Gdb};
+    use crate::spec::{Firmware, Gdb, Network, NetworkBoot};
 
     #[test]
     fn a_line_for_a_shell_keeps_every_word() {
@@ -253,6 +287,7 @@ mod tests {
                 format: DiskFormat::Raw,
                 access: DiskAccess::Snapshot,
                 bus: DiskBus::Pci,
+                cd: false,
                 keep: None,
             }],
             arguments: vec!["-device".into(), "i6300esb".into()],
@@ -326,6 +361,47 @@ mod tests {
         assert!(checked.contains("-machine q35,smm=on "), "{checked}");
         assert!(checked.contains("value=on -drive if=pflash,unit=0,format=raw,readonly=on,"), "{checked}");
         assert!(checked.find("unit=1") < checked.find("id=disk0"), "{checked}");
+    }
+
+    #[test]
+    fn a_cd_lies_in_a_drive_and_disks_start_in_their_order() {
+        let shown = |arch, bus| {
+            let mut machine = Machine { arch, ..machine() };
+            let cd = Disk { file: "in/cd.iso".into(), cd: true, bus, ..machine.disks[0].clone() };
+            machine.disks.insert(0, cd);
+            machine.disks.push(Disk { bus, ..machine.disks[1].clone() });
+            arguments(&machine, Engine::Tcg, &Console::Program { qmp_socket: "/tmp/q".into() }).join(" ")
+        };
+        let arm = shown(Arch::Arm64, DiskBus::Pci);
+        let drive = "-drive if=none,id=disk0,file=in/cd.iso,format=raw,readonly=on \
+                     -device virtio-scsi-pci,id=scsi0 -device scsi-cd,bus=scsi0.0,drive=disk0,bootindex=0";
+        assert!(arm.contains(drive), "{arm}");
+        assert!(arm.contains("-device virtio-blk-pci,drive=disk1,bootindex=1"), "{arm}");
+        let sata = shown(Arch::X86_64, DiskBus::Sata);
+        assert!(sata.contains("-device ide-cd,bus=ide.0,drive=disk0,bootindex=0"), "{sata}");
+        assert!(sata.contains("-device virtio-blk-pci,drive=disk1,bootindex=1"), "{sata}");
+        assert!(sata.contains("-device ide-hd,bus=ide.1,drive=disk2,bootindex=2"), "{sata}");
+        let mmio = shown(Arch::Arm64, DiskBus::Mmio);
+        assert!(mmio.contains("-device virtio-scsi-device,id=scsi0 -device scsi-cd,bus=scsi0.0"), "{mmio}");
+    }
+
+    #[test]
+    fn a_network_is_tried_before_the_disks_and_leads_nowhere() {
+        let shown = |arch, boot| {
+            let machine = Machine { arch, network: Some(Network { boot }), ..machine() };
+            arguments(&machine, Engine::Tcg, &Console::Program { qmp_socket: "/tmp/q".into() }).join(" ")
+        };
+        let boot = NetworkBoot { directory: "in/a,b".into(), file: "ipxe.cfg".into() };
+        let started = shown(Arch::X86_64, Some(boot.clone()));
+        assert!(started.contains("virtio-blk-pci,drive=disk0,bootindex=1"), "{started}");
+        let network = "-netdev user,id=net,restrict=on,tftp=in/a,,b,bootfile=ipxe.cfg \
+                       -device virtio-net-pci,netdev=net,bootindex=0";
+        assert!(started.contains(network), "{started}");
+        let arm = shown(Arch::Arm64, Some(boot));
+        assert!(arm.contains("-device virtio-net-pci,netdev=net,romfile=,bootindex=0"), "{arm}");
+        let alone = shown(Arch::X86_64, None);
+        assert!(alone.contains("restrict=on -device virtio-net-pci,netdev=net,romfile= "), "{alone}");
+        assert!(!alone.contains("bootindex"), "{alone}");
     }
 
     #[test]

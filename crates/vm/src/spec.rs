@@ -5,9 +5,11 @@ use std::iter;
 use serde::{Deserialize, Serialize};
 
 mod firmware;
+mod network;
 mod region;
 
 pub use firmware::Firmware;
+pub use network::{Network, NetworkBoot};
 pub use region::{AddressRange, Content, Entry, Place, Region};
 
 /// A boot to try: a machine and the conversation on its serial console.
@@ -88,6 +90,9 @@ pub struct Machine {
     /// What starts first, and starts what is on the disks. Without it, what QEMU has: a BIOS on x86, nothing on others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub firmware: Option<Firmware>,
+    /// The network card. Without it there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
     /// What lies where in memory, beside what QEMU itself puts there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub regions: Vec<Region>,
@@ -112,6 +117,7 @@ impl Default for Machine {
             virtualization: false,
             dtb: None,
             firmware: None,
+            network: None,
             regions: Vec::new(),
             gdb: None,
         }
@@ -128,8 +134,10 @@ impl Machine {
             firmware.flat_map(|firmware| iter::once(&mut firmware.code).chain(&mut firmware.variables));
         let single = [&mut machine.kernel, &mut machine.initrd, &mut machine.dtb];
         let disks = machine.disks.iter_mut().map(|disk| &mut disk.file);
+        let served = machine.network.iter_mut().filter_map(|network| network.boot.as_mut());
+        let served = served.map(|boot| &mut boot.directory);
         let regions = machine.regions.iter_mut().filter_map(|region| region.content.file_mut());
-        for file in single.into_iter().flatten().chain(disks).chain(regions).chain(firmware) {
+        for file in single.into_iter().flatten().chain(disks).chain(regions).chain(firmware).chain(served) {
             *file = path(file);
         }
         machine
@@ -182,7 +190,7 @@ pub enum Arch {
     Riscv64,
 }
 
-/// A disk on virtio.
+/// A disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Disk {
@@ -197,21 +205,26 @@ pub struct Disk {
     /// Where the guest finds it.
     #[serde(default, skip_serializing_if = "DiskBus::is_pci")]
     pub bus: DiskBus,
+    /// Whether it lies in a CD drive. Nobody writes to that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cd: bool,
     /// Where a copy of the image is made, in the same format, that has all that the guest wrote. For images that are
     /// small as long as nobody wrote, such as a qcow2 over another image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<String>,
 }
 
-/// Where a guest finds a virtio device.
+/// Where a guest finds a disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DiskBus {
-    /// On PCI.
+    /// On virtio, on PCI.
     #[default]
     Pci,
-    /// At an address, as the device tree says: for kernels without PCI.
+    /// On virtio, at an address, as the device tree says: for kernels without PCI.
     Mmio,
+    /// On the SATA controller that the board has (x86 only): for guests without virtio.
+    Sata,
 }
 
 impl DiskBus {

@@ -127,7 +127,7 @@ fn export(
     for placement in &lowered.machines[name].inputs {
         // All that is there of a map is that there is one.
         if let Input::Output { step, path } = &placement.input
-            && !path.is_empty()
+            && lowered.maps.get(name) != Some(step)
         {
             let in_spec = placement.path.strip_prefix("build/").unwrap_or(&placement.path);
             let (directory, steps) = match targets.get(step) {
@@ -166,6 +166,8 @@ fn export(
     Ok(places)
 }
 
+/// Returns where a file of that directory is, or the directory itself if there is no path.
 fn place(directory: &Path, path: &str) -> String {
-    directory.join(path).to_string_lossy().into_owned()
+    let path = if path.is_empty() { directory.to_owned() } else { directory.join(path) };
+    path.to_string_lossy().into_owned()
 }

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::{Checker, kernel_arch};
-use crate::machine::{Disk, DiskAccess, DiskFormat};
+use crate::machine::{Disk, DiskBus, DiskFormat};
 use crate::scalar::{Arch, Name};
 use crate::{Firmware, Machine, Place, Problem, Spanned, Talk, Test, suggest};
+
+/// How many disks QEMU's `q35` has SATA for.
+const SATA_PORTS: usize = 6;
 
 impl Checker<'_> {
     pub(super) fn machine(&mut self, name: &Name, machine: &Spanned<Machine>) {
@@ -19,15 +22,23 @@ impl Checker<'_> {
             );
         }
         for file in machine.files() {
-            self.one_file(file, "what a machine loads or has as a disk");
+            self.one_file(file, "what a machine loads, starts or has as a disk");
+        }
+        if let Some(network) = &machine.network
+            && let Some(boot) = &network.boot
+            && machine.arch.value != Arch::Amd64
+            && machine.firmware.is_none()
+        {
+            let message = "nothing in this machine starts what a network has";
+            self.report(Problem::at(&boot.place, message).help("give it a `firmware`: `\"uefi\"`"));
         }
         if let Some(firmware) = &machine.firmware
             && let Firmware::Files(files) = &firmware.value
             && files.secure_boot
-            && machine.arch.value != Arch::Amd64
+            && machine.arch.value == Arch::Riscv64
         {
             let message = format!("no firmware for {} checks signatures here", machine.arch.as_str());
-            self.report(Problem::at(&firmware.place, message).help("`secure-boot` is for amd64"));
+            self.report(Problem::at(&firmware.place, message).help("`secure-boot` is for amd64 and arm64"));
         }
         self.disks_of(machine);
         self.regions(name, machine);
@@ -65,6 +76,7 @@ impl Checker<'_> {
     /// Reports disks that are nothing, or have one name.
     fn disks_of(&mut self, machine: &Machine) {
         let mut seen: BTreeMap<String, &Place> = BTreeMap::new();
+        let mut n_sata = 0;
         for (name, disk) in machine.named_disks() {
             match (&disk.target, &disk.blank) {
                 (None, None) => self.report(
@@ -80,13 +92,26 @@ impl Checker<'_> {
                             .help("write its size as in `8G`"),
                     );
                 }
-                (None, Some(_)) if disk.access == DiskAccess::ReadOnly => {
+                (None, Some(_)) if !disk.is_written() => {
                     self.report(Problem::at(&disk.place, "nobody can write to this blank disk"));
                 }
                 (None, Some(_)) if disk.format != DiskFormat::Raw => {
                     self.report(Problem::at(&disk.place, "what is blank has no `format`"));
                 }
                 _ => {}
+            }
+            if disk.bus.value == DiskBus::Sata && machine.arch.value != Arch::Amd64 {
+                let message = format!("a machine for {} has no SATA here", machine.arch.as_str());
+                self.report(
+                    Problem::at(&disk.bus.place, message).help("leave `bus` out: it is on virtio then"),
+                );
+            }
+            n_sata += usize::from(disk.bus.value == DiskBus::Sata);
+            if disk.bus.value == DiskBus::Sata && n_sata > SATA_PORTS {
+                let message = format!("the board has SATA for {SATA_PORTS} disks");
+                self.report(
+                    Problem::at(&disk.bus.place, message).help("leave `bus` out: it is on virtio then"),
+                );
             }
             if let Some(first) = seen.insert(name.clone(), &disk.place) {
                 let problem = Problem::at(&disk.place, format!("two disks are called `{name}`"));
@@ -111,9 +136,10 @@ impl Checker<'_> {
             let Some(before) = theirs.get(&name) else { continue };
             let is_same = disk.target.as_deref() == before.target.as_deref()
                 && disk.blank.as_deref() == before.blank.as_deref()
-                && disk.format == before.format;
+                && disk.format == before.format
+                && disk.cd == before.cd;
             if is_same {
-                stay += usize::from(disk.access == DiskAccess::Snapshot);
+                stay += usize::from(disk.is_written());
             } else {
                 let message =
                     format!("`{name}` is another disk than in the machine of test `{}`", after.as_str());

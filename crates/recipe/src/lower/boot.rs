@@ -121,11 +121,22 @@ impl Lowering<'_> {
             spec
         });
         let dtb = machine.dtb.as_ref().map(|file| place(self, "dtb", file));
+        let boot = machine.network.as_ref().and_then(|network| network.boot.as_ref());
         let regions = machine.regions.iter().map(|(name, region)| {
             let file = region.content.file().map(|file| place(self, &format!("regions/{name}"), file));
             region_spec(name, region, file.unwrap_or_default())
         });
         let regions = regions.collect();
+        let boot = boot.map(|file| {
+            let (input, file) = match self.reference(file) {
+                // A server has what lies beside the file, too.
+                Input::Output { step, path } => (Input::Output { step, path: String::new() }, path),
+                other => (other, String::new()),
+            };
+            inputs.push(Placement { path: format!("{INPUTS}/network"), input });
+            spec::NetworkBoot { directory: "in/network".to_owned(), file }
+        });
+        let network = machine.network.as_ref().map(|_| spec::Network { boot });
         let (disks, placed) = self.disks_of(machine, test);
         inputs.extend(placed);
         let spec = spec::Machine {
@@ -145,6 +156,7 @@ impl Lowering<'_> {
             virtualization: machine.virtualization,
             dtb,
             firmware,
+            network,
             regions,
             gdb: None,
         };

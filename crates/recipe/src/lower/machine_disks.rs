@@ -26,7 +26,7 @@ impl Lowering<'_> {
         let mut disks = Vec::with_capacity(machine.disks.len());
         for (disk_idx, (name, disk)) in machine.named_disks().enumerate() {
             let begun = before.as_ref().filter(|(_, names)| names.contains(&name)).map(|(step, _)| *step);
-            let is_kept = kept.contains(&name) && disk.access == DiskAccess::Snapshot;
+            let is_kept = kept.contains(&name) && disk.is_written();
             let mut place = |path: String, input| {
                 inputs.push(Placement { path: format!("{INPUTS}/{path}"), input });
                 format!("in/{path}")
@@ -61,10 +61,12 @@ impl Lowering<'_> {
                     DiskAccess::Snapshot => spec::DiskAccess::Snapshot,
                     DiskAccess::ReadOnly => spec::DiskAccess::ReadOnly,
                 },
-                bus: match disk.bus {
+                bus: match disk.bus.value {
                     DiskBus::Pci => spec::DiskBus::Pci,
                     DiskBus::Mmio => spec::DiskBus::Mmio,
+                    DiskBus::Sata => spec::DiskBus::Sata,
                 },
+                cd: disk.cd,
                 keep: is_kept.then(|| format!("out/{}", kept_at(&name))),
             });
         }
@@ -77,7 +79,7 @@ impl Lowering<'_> {
             self.stack.tests.get_key_value(test).expect("references of a stack lead somewhere");
         let machine = &self.stack.machines[test.machine.as_str()];
         let kept = self.read_behind(name);
-        let disks = machine.named_disks().filter(|(_, disk)| disk.access == DiskAccess::Snapshot);
+        let disks = machine.named_disks().filter(|(_, disk)| disk.is_written());
         disks.map(|(name, _)| name).filter(|name| kept.contains(name)).collect()
     }
 

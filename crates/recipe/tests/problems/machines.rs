@@ -27,7 +27,7 @@ env      = "qemu"
 firmware = "bios"
 
 [machine.b]
-arch     = "arm64"
+arch     = "riscv64"
 env      = "qemu"
 firmware = { secure-boot = true, code = "none" }
 disks    = [{ blank = "1G", name = "one" }, { blank = "1G", name = "one" }]
@@ -80,13 +80,13 @@ error: `firmware` and `regions` exclude each other
    |
    = help: what lies where is either the firmware's business or yours
 
-error: no firmware for arm64 checks signatures here
+error: no firmware for riscv64 checks signatures here
   --> bootwright.toml:25:12
    |
 25 | firmware = { secure-boot = true, code = "none" }
    |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
    |
-   = help: `secure-boot` is for amd64
+   = help: `secure-boot` is for amd64 and arm64
 
 error: unknown target `none`
   --> bootwright.toml:25:41
@@ -194,5 +194,52 @@ error: unknown test `fourht`
    |
    = help: did you mean `fourth`?
 "#,
+    );
+}
+
+#[test]
+fn drives_and_networks() {
+    check(
+        r#"[stack]
+name = "demo"
+
+[env.qemu]
+distro = "debian:bookworm"
+
+[target.tool]
+kind    = "command"
+env     = "qemu"
+run     = "true"
+outputs = ["x", "y"]
+
+[machine.a]
+env     = "qemu"
+network = { boot = "tool" }
+disks   = [
+  { blank = "1G", cd = true },
+  { target = "tool/x", bus = "ahci" },
+  { target = "tool/x", bus = "sata" }, { target = "tool/x", bus = "sata" }, { target = "tool/x", bus = "sata" },
+  { target = "tool/x", bus = "sata" }, { target = "tool/x", bus = "sata" }, { target = "tool/x", bus = "sata" },
+  { target = "tool/x", bus = "sata" },
+]
+
+[machine.b]
+arch    = "arm64"
+env     = "qemu"
+network = { boot = "tool/z", bot = "x" }
+disks   = [{ target = "tool/x", bus = "sata", cd = true }]
+
+[test.a]
+machine = "c"
+
+[test.b]
+machine = "c"
+after   = "a"
+
+[machine.c]
+env   = "qemu"
+disks = [{ target = "tool/x", cd = true }]
+"#,
+        "",
     );
 }

@@ -21,7 +21,8 @@ pub struct Firmware {
 
 impl Firmware {
     /// Returns the firmware that Debian packages for the instruction set, where its package puts it. One that checks
-    /// signatures is there for x86 only; of its variables, those without any keys.
+    /// signatures is another file for x86, the same for ARM, and not there for RISC-V; of its variables, those without
+    /// any keys.
     pub fn packaged(arch: Arch, checks_signatures: bool) -> Firmware {
         let (code, variables) = match arch {
             Arch::X86_64 if checks_signatures => ("OVMF/OVMF_CODE_4M.secboot.fd", "OVMF/OVMF_VARS_4M.fd"),
