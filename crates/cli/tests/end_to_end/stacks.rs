@@ -131,7 +131,7 @@ fn an_arm64_guest_is_built_from_source_and_boots() {
 fn eve_images_boot_and_install_themselves() {
     let project = Project::copy_of("stacks/eve-images");
     let ran = project.succeed(&["test"]);
-    assert!(ran.stdout.contains("6 passed, 0 failed"), "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("10 passed, 0 failed"), "{}\n{}", ran.stdout, ran.stderr);
     let again = project.succeed(&["test"]);
     assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
 
@@ -151,4 +151,7 @@ fn eve_images_boot_and_install_themselves() {
     ] {
         assert!(project.path().join("out").join(file).is_file(), "{file}");
     }
+    // Without a sandbox the network has the same files.
+    let line = project.succeed(&["run", "network", "--dry-run"]).stdout;
+    assert!(line.contains("/out/netboot,bootfile=ipxe.cfg -device virtio-net-pci"), "{line}");
 }
