@@ -234,13 +234,16 @@ impl<'a> Checker<'a> {
                 let both = area.end().min(before.end()) - area.first;
                 // What runs into the copy of the table makes the disk too small, which is said by itself.
                 if ![before, area].iter().any(|area| area.part == Part::Table && area.name == TABLE_COPY) {
+                    // Tables stay where they are.
+                    let (first, second) =
+                        if area.part == Part::Table { (area, before) } else { (before, area) };
                     let problem = Problem::Overlap {
-                        first: words(before),
-                        second: words(area),
+                        first: words(first),
+                        second: words(second),
                         bytes: both.saturating_mul(sector_size),
-                        free_from: before.end().saturating_mul(sector_size),
+                        free_from: first.end().saturating_mul(sector_size),
                     };
-                    self.report_two([before.part, area.part], problem);
+                    self.report_two([first.part, second.part], problem);
                 }
             }
             if furthest.is_none_or(|before| area.end() > before.end()) {

@@ -240,6 +240,76 @@ after   = "a"
 env   = "qemu"
 disks = [{ target = "tool/x", cd = true }]
 "#,
-        "",
+        r#"
+error: what a machine loads, starts or has as a disk is one file, and target `tool` leaves several or undeclared ones
+  --> bootwright.toml:15:20
+   |
+15 | network = { boot = "tool" }
+   |                    ^^^^^^
+   |
+   = help: say which: `tool/…`, and list it in the target's `outputs`
+
+error: nobody can write to this blank disk
+  --> bootwright.toml:17:3
+   |
+17 |   { blank = "1G", cd = true },
+   |   ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+error: unknown bus `ahci`
+  --> bootwright.toml:18:30
+   |
+18 |   { target = "tool/x", bus = "ahci" },
+   |                              ^^^^^^
+   |
+   = help: it is called `sata` here
+
+error: the board has SATA for 6 disks
+  --> bootwright.toml:21:30
+   |
+21 |   { target = "tool/x", bus = "sata" },
+   |                              ^^^^^^
+   |
+   = help: leave `bus` out: it is on virtio then
+
+error: nothing in this machine starts what a network has
+  --> bootwright.toml:27:20
+   |
+27 | network = { boot = "tool/z", bot = "x" }
+   |                    ^^^^^^^^
+   |
+   = help: give it a `firmware`: `"uefi"`
+
+error: target `tool` leaves no `z`
+  --> bootwright.toml:27:20
+   |
+27 | network = { boot = "tool/z", bot = "x" }
+   |                    ^^^^^^^^
+   |
+   = help: did you mean `x`?
+
+error: unknown key `bot` in `machine.b.network`
+  --> bootwright.toml:27:30
+   |
+27 | network = { boot = "tool/z", bot = "x" }
+   |                              ^^^
+   |
+   = help: did you mean `boot`?
+
+error: a machine for arm64 has no SATA here
+  --> bootwright.toml:28:39
+   |
+28 | disks   = [{ target = "tool/x", bus = "sata", cd = true }]
+   |                                       ^^^^^^
+   |
+   = help: leave `bus` out: it is on virtio then
+
+error: nothing that test `a` leaves is used here
+  --> bootwright.toml:35:11
+   |
+35 | after   = "a"
+   |           ^^^
+   |
+   = help: machines of tests that follow each other have a disk of the same name
+"#,
     );
 }

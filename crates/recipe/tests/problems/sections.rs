@@ -201,7 +201,7 @@ error: machine `a` is amd64 and its kernel arm64
 22 | kernel = "kernel"
    |          ^^^^^^^^
 
-error: what a machine loads or has as a disk is one file, and target `tool` leaves several or undeclared ones
+error: what a machine loads, starts or has as a disk is one file, and target `tool` leaves several or undeclared ones
   --> bootwright.toml:23:22
    |
 23 | disks  = [{ target = "tool" }, { target = "tool/x", format = "vdi" }]
