@@ -1,6 +1,7 @@
 //! Every kind of wrong input, with the whole text that people see.
 
 mod disks;
+mod erofs;
 mod iso;
 mod keys;
 mod layouts;
