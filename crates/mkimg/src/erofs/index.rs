@@ -121,7 +121,7 @@ fn entries(start: u32, extents: &[Extent]) -> impl Iterator<Item = Entry> {
             // Where the last extent ends has to be said, unless it is at the end of its entry's part of the file or that
             // entry says where it begins. Kernels would ask for more than it has.
             let end = Entry::begin(KIND_PLAIN, size, block);
-            let is_needed = size % BLOCK as u64 > 0 && size / BLOCK as u64 > last_head;
+            let is_needed = !size.is_multiple_of(BLOCK as u64) && size / BLOCK as u64 > last_head;
             return (is_needed && !std::mem::replace(&mut is_done, true)).then_some(end);
         }
     })
