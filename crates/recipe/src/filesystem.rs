@@ -72,8 +72,8 @@ table! {
         /// Up to which size it can grow while it is mounted, or `none` for no room set aside. Without it, 1024 times
         /// its size.
         grow_to: Option<Spanned<NoneOrSize>>,
-        /// How much of it only root may fill, in percent: up to 50.
-        reserved: Spanned<u32> = "0",
+        /// How much of it only root may fill, in percent: up to 50. Without it, nothing.
+        reserved: Option<Spanned<u32>>,
         /// What a kernel does when it finds it damaged.
         errors: OnErrors = "continue",
     }

@@ -61,7 +61,7 @@ fn an_image_is_looked_into_taken_out_of_and_compared() {
 
     project.succeed(&["extract", &format!("{qcow2}:ROOT/usr/share"), "taken"]);
     assert_eq!(project.read("taken/doc/b"), "b\n");
-    project.fail(&["extract", qcow2, "taken"], 2, &["`taken` is not empty"]);
+    project.fail(&["extract", qcow2, "taken"], 2, &["taken` is not empty"]);
 
     // What they are wrapped in is all that differs.
     let same = project.run(&["diff", "out/disk/disk.raw", &format!("{qcow2}")]);

@@ -394,7 +394,7 @@ fn superblock(
     Superblock {
         inodes_count: geometry.inodes(),
         blocks_count: geometry.blocks,
-        reserved_blocks: geometry.blocks / 100 * u64::from(options.reserved_percent),
+        reserved_blocks: geometry.blocks * u64::from(options.reserved_percent) / 100,
         free_blocks: 0,
         free_inodes: 0,
         block_size: options.block_size,

@@ -103,7 +103,9 @@ impl Checker<'_> {
         if let Some(inodes) = &ext4.inodes {
             self.within(inodes, 11..=u32::MAX);
         }
-        self.within(&ext4.reserved, 0..=50);
+        if let Some(reserved) = &ext4.reserved {
+            self.within(reserved, 0..=50);
+        }
         let block = block_size.map_or(4096, |size| size.bytes().max(1));
         if let Some(journal) = &ext4.journal
             && let NoneOrSize::Size(size) = journal.value

@@ -57,7 +57,8 @@ impl Lowering<'_> {
                     journal: ext4.and_then(|ext4| none_or_bytes(&ext4.journal)),
                     grow_to: ext4.and_then(|ext4| none_or_bytes(&ext4.grow_to)),
                     reserved_percent: ext4
-                        .and_then(|ext4| u8::try_from(ext4.reserved.value).ok())
+                        .and_then(|ext4| ext4.reserved.as_ref())
+                        .and_then(|reserved| u8::try_from(reserved.value).ok())
                         .filter(|percent| *percent > 0),
                     on_error: match ext4.map_or(OnErrors::Continue, |ext4| ext4.errors) {
                         OnErrors::Continue => OnErrorSpec::Continue,

@@ -3,6 +3,37 @@
 use crate::check;
 
 #[test]
+fn ext4_words() {
+    check(
+        r#"[stack]
+name = "demo"
+
+[target.root]
+kind = "filesystem"
+size = "1G"
+ext4 = { errors = "ro", grow-to = "all" }
+"#,
+        r#"
+error: unknown reaction `ro`
+ --> bootwright.toml:7:19
+  |
+7 | ext4 = { errors = "ro", grow-to = "all" }
+  |                   ^^^^
+  |
+  = help: it is called `remount-ro` here
+
+error: `all` is not a size
+ --> bootwright.toml:7:35
+  |
+7 | ext4 = { errors = "ro", grow-to = "all" }
+  |                                   ^^^^^
+  |
+  = help: write `none`, or a whole number and a unit, as in `64K`, `512M` or `2G`
+"#,
+    );
+}
+
+#[test]
 fn file_systems() {
     check(
         r#"[stack]
@@ -24,7 +55,7 @@ kind  = "filesystem"
 files = { "/a" = { target = "efi/efi.ext4" } }
 fat   = {}
 size  = "1G"
-ext4  = { block-size = "8K", free = "1M", inodes = 4, journal = "1M", reserved = 51, errors = "ro", grow-to = "all" }
+ext4  = { block-size = "8K", free = "1M", inodes = 4, journal = "1M", reserved = 51, errors = "panic", grow-to = "none" }
 "#,
         r#"
 error: there is nothing in this file system
@@ -96,6 +127,48 @@ error: `fat` is for file systems of that type
    |
 18 | fat   = {}
    |         ^^
+
+error: no size of a block
+  --> bootwright.toml:20:24
+   |
+20 | ext4  = { block-size = "8K", free = "1M", inodes = 4, journal = "1M", reserved = 51, errors = "panic", grow-to = "none" }
+   |                        ^^^^
+   |
+   = help: blocks have `1K`, `2K` or `4K` bytes
+
+error: `free` and `size` exclude each other
+  --> bootwright.toml:20:37
+   |
+19 | size  = "1G"
+   |         ---- given here
+20 | ext4  = { block-size = "8K", free = "1M", inodes = 4, journal = "1M", reserved = 51, errors = "panic", grow-to = "none" }
+   |                                     ^^^^
+   |
+   = help: keep one of them
+
+error: 4 is out of range
+  --> bootwright.toml:20:52
+   |
+20 | ext4  = { block-size = "8K", free = "1M", inodes = 4, journal = "1M", reserved = 51, errors = "panic", grow-to = "none" }
+   |                                                    ^
+   |
+   = help: the range is 11 to 4294967295
+
+error: no size of a journal
+  --> bootwright.toml:20:65
+   |
+20 | ext4  = { block-size = "8K", free = "1M", inodes = 4, journal = "1M", reserved = 51, errors = "panic", grow-to = "none" }
+   |                                                                 ^^^^
+   |
+   = help: a journal has 1024 to 10240000 blocks; `none` leaves it out
+
+error: 51 is out of range
+  --> bootwright.toml:20:82
+   |
+20 | ext4  = { block-size = "8K", free = "1M", inodes = 4, journal = "1M", reserved = 51, errors = "panic", grow-to = "none" }
+   |                                                                                  ^^
+   |
+   = help: the range is 0 to 50
 "#,
     );
 }
