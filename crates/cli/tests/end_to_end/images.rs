@@ -64,7 +64,7 @@ fn an_image_is_looked_into_taken_out_of_and_compared() {
     project.fail(&["extract", qcow2, "taken"], 2, &["taken` is not empty"]);
 
     // What they are wrapped in is all that differs.
-    let same = project.run(&["diff", "out/disk/disk.raw", &format!("{qcow2}")]);
+    let same = project.run(&["diff", "out/disk/disk.raw", qcow2]);
     assert_eq!((same.code, same.stdout.as_str()), (Some(1), ".: wrapped in:  → a qcow2 disk\n"));
     fs::rename(project.path().join("out/disk"), project.path().join("old")).unwrap();
     project.write("bootwright.toml", &recipe("goodbye"));

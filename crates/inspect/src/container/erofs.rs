@@ -56,7 +56,7 @@ impl Erofs {
         let mut entry = Entry::new(path, kind, size, place);
         entry.mode = Some(inode.mode.into());
         entry.owner = Some((inode.uid, inode.gid));
-        entry.mtime = i64::try_from(inode.mtime.0).ok();
+        entry.mtime = Some(inode.mtime.0);
         entry.xattrs = self.reader.xattrs(inode)?;
         entry.identity = (inode.links > 1 && !is_directory).then_some(inode.nid);
         Ok(entry)

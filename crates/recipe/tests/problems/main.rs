@@ -2,6 +2,7 @@
 
 mod disks;
 mod erofs;
+mod file_systems;
 mod iso;
 mod keys;
 mod layouts;
