@@ -12,13 +12,19 @@ const FIRST: u64 = 2 * SLOT;
 /// Gives out room in a sequence of blocks.
 pub(super) struct Allocation {
     end: u64,
+    /// Where the last of what has a place ends.
+    taken: u64,
     /// Room that is left in blocks: its size, and where it begins.
     open: BTreeMap<u64, Vec<u64>>,
 }
 
 impl Allocation {
     pub(super) fn new() -> Allocation {
-        Allocation { end: BLOCK as u64, open: BTreeMap::from([(BLOCK as u64 - FIRST, vec![FIRST])]) }
+        Allocation {
+            end: BLOCK as u64,
+            taken: FIRST,
+            open: BTreeMap::from([(BLOCK as u64 - FIRST, vec![FIRST])]),
+        }
     }
 
     /// Returns the place of `len` bytes: in the fullest block that has room for them, or in new ones.
@@ -45,12 +51,14 @@ impl Allocation {
         if room > len {
             self.open.entry(room - len).or_default().push(start + len);
         }
+        self.taken = self.taken.max(start + len);
         start
     }
 
-    /// Returns the size of everything.
+    /// Returns the size of everything. The last inode does not end where the image does: `fsck.erofs` looks behind each
+    /// for the head of its attributes, also if it has none.
     pub(super) fn len(&self) -> u64 {
-        self.end
+        self.end.max((self.taken + SLOT).next_multiple_of(BLOCK as u64))
     }
 }
 

@@ -38,7 +38,7 @@ fn options_show_in_the_image() {
         judge(filled(options, 100_000)).superblock().clone()
     };
     assert_eq!(check(&|options| options.inodes = Inodes::Count(5000)).inodes_count, 5000);
-    assert_eq!(check(&|options| options.reserved_percent = 5).reserved_blocks, 40_960 / 100 * 5);
+    assert_eq!(check(&|options| options.reserved_percent = 5).reserved_blocks, 40_960 * 5 / 100);
     assert_eq!(check(&|options| options.journal = Journal::None).journal_inode, 0);
     assert_eq!(check(&|options| options.journal = Journal::Blocks(3000)).journal_inode, 8);
     assert_eq!(check(&|options| options.growth = Growth::Unplanned).reserved_gdt_blocks, 0);
