@@ -2,7 +2,7 @@
 
 use mkimg::erofs::{Content, Inode, ReadError, Reader};
 
-use super::{Container, Opened, damaged};
+use super::{Container, Opened, damaged, walked};
 use crate::entry::{Entry, EntryKind, Place};
 use crate::error::Error;
 use crate::facts::{Fact, Value, uuid};
@@ -65,19 +65,10 @@ impl Erofs {
 
 impl Container for Erofs {
     fn walk(&self, visit: &mut dyn FnMut(Entry) -> Result<(), Error>) -> Result<(), Error> {
-        // The walk has errors of its own kind: that of `visit` waits until it is over.
-        let mut failed = None;
-        let walked = self.reader.walk(&mut |found| {
-            let entry = self.entry(found.path, found.inode)?;
-            visit(entry).map_err(|error| {
-                failed = Some(error);
-                ReadError::NotFound { path: String::new() }
-            })
-        });
-        match failed {
-            Some(error) => Err(error),
-            None => walked.map_err(|error| self.wrong(error)),
-        }
+        let stop = || ReadError::NotFound { path: String::new() };
+        walked((&self.name, Format::Erofs), stop, visit, |visit| {
+            self.reader.walk(&mut |found| visit(self.entry(found.path, found.inode)?))
+        })
     }
 
     fn lookup(&self, path: &[u8]) -> Result<Option<Entry>, Error> {

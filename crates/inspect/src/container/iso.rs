@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use mkimg::iso::{Content, ReadError, Reader, View, Visit};
 
-use super::{Container, Opened, damaged, disk};
+use super::{Container, Opened, damaged, disk, walked};
 use crate::entry::{Entry, EntryKind, Place};
 use crate::error::Error;
 use crate::facts::{Fact, Region, Value};
@@ -113,22 +113,15 @@ fn entry(found: &Visit<'_>) -> Entry {
 
 impl Container for Iso {
     fn walk(&self, visit: &mut dyn FnMut(Entry) -> Result<(), Error>) -> Result<(), Error> {
-        let mut failed = None;
         let view = if self.reader.has(View::RockRidge) || !self.reader.has(View::Joliet) {
             View::RockRidge
         } else {
             View::Joliet
         };
-        let walked = self.reader.walk(view, &mut |found| {
-            visit(entry(found)).map_err(|error| {
-                failed = Some(error);
-                ReadError::Unsupported { what: String::new() }
-            })
-        });
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        walked.map_err(|error| damaged(&self.name, Format::Iso, error))?;
+        let stop = || ReadError::Unsupported { what: String::new() };
+        walked((&self.name, Format::Iso), stop, visit, |visit| {
+            self.reader.walk(view, &mut |found| visit(entry(found)))
+        })?;
         self.others.iter().try_for_each(|other| visit(other.clone()))
     }
 

@@ -116,6 +116,27 @@ fn damaged(name: &str, format: Format, source: impl Into<Cause>) -> Error {
     Error::Read { what: name.to_owned(), format: format.name(), source: source.into() }
 }
 
+/// Has a reader walk, whose errors are of its own kind: what `visit` fails with ends the walk by `stop`, and is what
+/// this fails with.
+fn walked<E: Into<Cause>>(
+    (name, format): (&str, Format),
+    stop: impl Fn() -> E,
+    visit: &mut dyn FnMut(Entry) -> Result<(), Error>,
+    walk: impl FnOnce(&mut dyn FnMut(Entry) -> Result<(), E>) -> Result<(), E>,
+) -> Result<(), Error> {
+    let mut failed = None;
+    let walked = walk(&mut |entry| {
+        visit(entry).map_err(|error| {
+            failed = Some(error);
+            stop()
+        })
+    });
+    match failed {
+        Some(error) => Err(error),
+        None => walked.map_err(|error| damaged(name, format, error)),
+    }
+}
+
 fn device_tree(name: &str, source: &Source) -> Result<Opened, Error> {
     let bytes = whole(name, source, 64 << 20)?;
     let tree = fdt::Tree::parse(&bytes).map_err(|error| damaged(name, Format::DeviceTree, error))?;
