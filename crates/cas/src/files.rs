@@ -1,7 +1,7 @@
 //! What the store does to files: fixed times, copies that share extents where they can, removal.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt as _};
 use std::path::Path;
 use std::thread;
@@ -10,6 +10,7 @@ use rustix::fs::{
     AtFlags, CWD, IFlags, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, ioctl_getflags,
     ioctl_setflags,
 };
+use rustix::io::Errno;
 
 use crate::store::Doing as _;
 use crate::{Digest, Hasher, StoreError};
@@ -73,12 +74,16 @@ pub(crate) fn fix_times(path: &Path) -> Result<(), StoreError> {
         .doing(|| format!("set the time of `{}`", path.display()))
 }
 
-/// Makes the empty file `to` hold what `from` holds, sharing its extents if the file system can.
+/// Makes the empty file `to` hold what is left of `from`, sharing its extents if the file system can.
+///
+/// Where `from` has holes so has `to`: an image of 32 GB takes what is in it.
 pub(crate) fn copy_content(from: &mut File, to: &mut File) -> io::Result<()> {
     if rustix::fs::ioctl_ficlone(&*to, &*from).is_ok() {
         return Ok(());
     }
-    io::copy(from, to).map(drop)
+    let mut size = 0;
+    for_runs(from, |run| copy_run(&run, to, &mut size))?;
+    to.set_len(size)
 }
 
 /// As [`copy_content`], and returns the digest of what `to` then holds.
@@ -87,14 +92,80 @@ pub(crate) fn copy_hashing(from: &mut File, to: &mut File) -> io::Result<Digest>
         return hash(&mut File::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(to)))?);
     }
     let mut hasher = Hasher::new();
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        let n_bytes = read_some(from, &mut buffer)?;
-        if n_bytes == 0 {
-            return Ok(hasher.finish());
+    let mut size = 0;
+    for_runs(from, |run| {
+        hash_run(&run, &mut hasher);
+        copy_run(&run, to, &mut size)
+    })?;
+    to.set_len(size)?;
+    Ok(hasher.finish())
+}
+
+/// A piece of a file.
+enum Run<'a> {
+    Bytes(&'a [u8]),
+    /// So many zeros that the file system keeps no bytes for.
+    Hole(u64),
+}
+
+fn copy_run(run: &Run<'_>, to: &mut File, size: &mut u64) -> io::Result<()> {
+    match run {
+        Run::Bytes(bytes) => {
+            to.write_all(bytes)?;
+            *size += bytes.len() as u64;
         }
-        hasher.update(&buffer[..n_bytes]);
-        to.write_all(&buffer[..n_bytes])?;
+        Run::Hole(n_bytes) => {
+            *size += n_bytes;
+            to.seek(SeekFrom::Start(*size))?;
+        }
+    }
+    Ok(())
+}
+
+fn hash_run(run: &Run<'_>, hasher: &mut Hasher) {
+    static ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
+    match run {
+        Run::Bytes(bytes) => hasher.update(bytes),
+        Run::Hole(n_bytes) => {
+            let mut n_left = *n_bytes;
+            while n_left > 0 {
+                let n_bytes = n_left.min(ZEROS.len() as u64);
+                hasher.update(&ZEROS[..n_bytes as usize]);
+                n_left -= n_bytes;
+            }
+        }
+    }
+}
+
+/// Calls `each` for what is left of `file`, in order. Where the file system does not tell of holes there are none.
+fn for_runs(file: &mut File, mut each: impl FnMut(Run<'_>) -> io::Result<()>) -> io::Result<()> {
+    use rustix::fs::{SeekFrom::Data, SeekFrom::Hole, seek};
+    let mut buffer = vec![0; BUFFER];
+    let mut at = file.stream_position()?;
+    loop {
+        let data = match seek(&*file, Data(at)) {
+            Ok(data) => data,
+            // Nothing but a hole is left, or nothing.
+            Err(Errno::NXIO) => at.max(file.metadata()?.len()),
+            Err(_) => at,
+        };
+        if data > at {
+            each(Run::Hole(data - at))?;
+            at = data;
+        }
+        // At the end there is no next hole, and reading says that it is the end.
+        let mut n_left = seek(&*file, Hole(at)).map_or(u64::MAX, |hole| hole.saturating_sub(at).max(1));
+        file.seek(SeekFrom::Start(at))?;
+        while n_left > 0 {
+            let n_wanted = usize::try_from(n_left).unwrap_or(BUFFER).min(BUFFER);
+            let n_bytes = read_some(file, &mut buffer[..n_wanted])?;
+            if n_bytes == 0 {
+                return Ok(());
+            }
+            each(Run::Bytes(&buffer[..n_bytes]))?;
+            at += n_bytes as u64;
+            n_left = n_left.saturating_sub(n_bytes as u64);
+        }
     }
 }
 
@@ -116,14 +187,19 @@ pub(crate) fn hash(file: &mut File) -> io::Result<Digest> {
     if n_bytes == 0 {
         return Ok(hasher.finish());
     }
-    let mut large = if n_bytes < small.len() { Vec::new() } else { vec![0; BUFFER] };
-    let buffer = if large.is_empty() { &mut small[..] } else { &mut large };
+    if n_bytes == small.len() {
+        for_runs(file, |run| {
+            hash_run(&run, &mut hasher);
+            Ok(())
+        })?;
+        return Ok(hasher.finish());
+    }
     loop {
-        let n_bytes = read_some(file, buffer)?;
+        let n_bytes = read_some(file, &mut small)?;
         if n_bytes == 0 {
             return Ok(hasher.finish());
         }
-        hasher.update(&buffer[..n_bytes]);
+        hasher.update(&small[..n_bytes]);
     }
 }
 

@@ -209,6 +209,39 @@ fn large_and_growing_files_are_copied_as_they_are_hashed() {
 }
 
 #[test]
+fn holes_stay_holes_on_the_way_in_and_out() {
+    use std::os::unix::fs::FileExt as _;
+    const MIB: u64 = 1 << 20;
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("disk.raw");
+    // Holes first, in the middle, and last; and a file that is nothing else.
+    for (places, size) in [(&[3, 9][..], 32 * MIB), (&[0, 15][..], 16 * MIB), (&[][..], 8 * MIB)] {
+        let disk = fs::File::create(&path).unwrap();
+        disk.set_len(size).unwrap();
+        for place in places {
+            disk.write_all_at(&[7; 5000], place * MIB + 100).unwrap();
+        }
+        let bytes = fs::read(&path).unwrap();
+        for mode in [ImportMode::Copy, ImportMode::Link] {
+            let directory = tempfile::tempdir_in(root.path()).unwrap();
+            let store = open(directory.path());
+            let node = store.put_file(&path, mode).unwrap();
+            let Node::File { digest, .. } = &node else { panic!("a file is a file") };
+            assert_eq!(*digest, Digest::of(&bytes));
+            let out = directory.path().join("out");
+            store.export(&node, &out).unwrap();
+            assert!(fs::read(&out).unwrap() == bytes, "{places:?} {mode:?}");
+            let blob = fs::read_dir(directory.path().join("blobs")).unwrap().next().unwrap().unwrap();
+            for metadata in [fs::metadata(&out).unwrap(), blob.metadata().unwrap()] {
+                assert!(metadata.blocks() * 512 <= MIB, "{places:?} {mode:?} {} blocks", metadata.blocks());
+            }
+        }
+        // It is sealed when it has been linked.
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
 fn damage_is_found_and_repaired_by_writing_again() {
     let root = tempfile::tempdir().unwrap();
     let store = open(root.path());

@@ -136,10 +136,10 @@ impl LocalStore {
             let name = blob_name(digest, executable);
             let placed = match mode {
                 ImportMode::Move => rustix::fs::renameat(CWD, path, &self.blobs, &name),
-                // A file of the right name and the wrong size may be in the way.
+                // A file of the right name may be in the way: one of the wrong size, or the right one, which somebody else
+                // placed meanwhile and which must not be gone for an instant.
                 _ => match rustix::fs::linkat(CWD, path, &self.blobs, &name, AtFlags::empty()) {
-                    Err(Errno::EXIST) => rustix::fs::unlinkat(&self.blobs, &name, AtFlags::empty())
-                        .and_then(|()| rustix::fs::linkat(CWD, path, &self.blobs, &name, AtFlags::empty())),
+                    Err(Errno::EXIST) => self.link_over(path, &name)?,
                     result => result,
                 },
             };
@@ -157,6 +157,18 @@ impl LocalStore {
         }
         self.place(temporary, digest, executable)?;
         Ok(false)
+    }
+
+    /// Makes a blob's file another name of the file at `path`, whatever it was.
+    fn link_over(&self, path: &Path, name: &str) -> Result<rustix::io::Result<()>, StoreError> {
+        // Its name is one that nobody else has.
+        let unique = self.new_file()?.into_temp_path();
+        let link = unique.with_extension("link");
+        let linked = rustix::fs::linkat(CWD, path, CWD, &link, AtFlags::empty())
+            .and_then(|()| rustix::fs::renameat(CWD, &link, &self.blobs, name));
+        // Of two names of one file, `rename` leaves both.
+        let _ = fs::remove_file(&link);
+        Ok(linked)
     }
 
     /// Keeps the tree in `directory`: files, directories and symbolic links, of files the executable bit.
