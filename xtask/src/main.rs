@@ -1,8 +1,10 @@
-//! Chores of the project: `cargo xtask tidy`, `cargo xtask ci`, `cargo xtask bench NAME`, `cargo xtask torture`.
+//! Chores of the project: `cargo xtask tidy`, `cargo xtask ci`, `cargo xtask bench NAME`, `cargo xtask torture`,
+//! `cargo xtask fuzz`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "chores talk to whoever runs them")]
 
 mod bench;
 mod docs;
+mod fuzz;
 mod reference;
 mod tidy;
 mod torture;
@@ -17,6 +19,8 @@ const USAGE: &str = "usage: cargo xtask tidy       check the rules that no compi
        cargo xtask torture [NAME…] [--rounds N] [--seconds N] [--seed N]
                                    [--program FILE] [--scratch DIR]
                               kill builds, cut the power, fill disks, break archives
+       cargo xtask fuzz [TARGET…] [--seconds N] [--jobs N]
+                              give readers what nobody would write
        cargo xtask ci         everything that must hold before a change lands";
 
 fn main() -> ExitCode {
@@ -33,6 +37,7 @@ fn main() -> ExitCode {
         },
         ["bench", words @ ..] => bench::run(&root(), words),
         ["torture", words @ ..] => torture::run(&root(), words),
+        ["fuzz", words @ ..] => fuzz::run(&root(), words),
         ["ci"] => ci(),
         _ => {
             eprintln!("{USAGE}");

@@ -4,6 +4,7 @@ mod args;
 mod artifacts;
 mod builder;
 mod commands;
+mod differences;
 mod download;
 mod environment;
 mod failure;

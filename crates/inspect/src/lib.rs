@@ -18,7 +18,7 @@ mod object;
 mod source;
 
 pub use container::{Container, Stored};
-pub use diff::{Aspect, Change, Differences, Group, Ignored, diff};
+pub use diff::{Aspect, Change, Differences, Excerpt, Group, Ignored, PackageChange, diff};
 pub use entry::{Entry, EntryKind};
 pub use error::Error;
 pub use extract::{Extracted, extract};

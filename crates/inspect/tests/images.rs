@@ -249,6 +249,59 @@ fn what_many_have_in_common_is_one_cause() {
     assert!(found.is_empty(), "{:?}", found.changes);
 }
 
+/// Makes a root file system with two packages, one of that version and with that file, as dpkg leaves it.
+fn root(images: &Images, name: &str, version: &str, extra: &str) {
+    let status = format!(
+        "Package: tool\\nStatus: install ok installed\\nArchitecture: amd64\\nVersion: {version}\\n\\n\
+         Package: other\\nStatus: install ok installed\\nArchitecture: amd64\\nVersion: 1\\n\\n"
+    );
+    let list = format!("/.\\n/bin\\n/bin/tool\\n/usr\\n/usr/share\\n/usr/share/{extra}\\n");
+    images.run(&format!(
+        r#"{{"kind":"layer","output":"{name}.tar","epoch":1600000000,"entries":[
+        {{"path":"bin","type":"symlink","target":"usr/bin"}},
+        {{"path":"usr/bin/tool","type":"file","text":"tool {version}"}},
+        {{"path":"usr/bin/mine","type":"file","text":"of {name}"}},
+        {{"path":"usr/share/{extra}","type":"file","text":"the same"}},
+        {{"path":"var/lib/dpkg/status","type":"file","text":"{status}"}},
+        {{"path":"var/lib/dpkg/info/tool.list","type":"file","text":"{list}"}},
+        {{"path":"var/lib/dpkg/info/tool.md5sums","type":"file","text":"{version}"}},
+        {{"path":"var/lib/dpkg/info/other.list","type":"file","text":"/.\n"}}]}}"#
+    ));
+    images.file_system("squashfs", name, name);
+}
+
+#[test]
+fn what_another_version_of_a_package_brings_is_one_cause() {
+    let images = Images::new();
+    root(&images, "old", "1.0-1", "old-name");
+    root(&images, "new", "1.0-2", "new-name");
+    let found = compare(&images, "old", "new");
+    let [package] = &found.packages[..] else { panic!("{:?}", found.packages) };
+    assert_eq!(package.name, "tool");
+    assert_eq!((package.before.as_deref(), package.after.as_deref()), (Some("1.0-1"), Some("1.0-2")));
+    let mut paths = package.paths.clone();
+    paths.sort();
+    assert_eq!(
+        paths,
+        [
+            "usr/bin/tool",
+            "usr/share/new-name",
+            "usr/share/old-name",
+            "var/lib/dpkg/info/tool.list",
+            "var/lib/dpkg/info/tool.md5sums",
+            "var/lib/dpkg/status",
+        ]
+    );
+    // What is nobody's is told as ever, and that the image takes as many bytes as it does.
+    let (groups, rest) = found.causes();
+    assert_eq!(groups, []);
+    assert_eq!(rest.iter().map(|change| &change.path[..]).collect::<Vec<_>>(), ["usr/bin/mine", "."]);
+
+    // One more package, and nothing else of it.
+    root(&images, "older", "1.0-1", "old-name");
+    assert!(compare(&images, "old", "older").packages.is_empty());
+}
+
 #[test]
 fn what_is_only_in_one_and_other_owners_are_told() {
     let images = Images::new();

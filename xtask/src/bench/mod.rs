@@ -13,6 +13,7 @@ mod graph;
 mod harness;
 mod images;
 mod kernel;
+mod look;
 mod measure;
 mod memory;
 mod noop;
@@ -46,6 +47,8 @@ const BENCHMARKS: &[Benchmark] = &[
     ("fat", 5, disks::fat),
     ("disk", 3, disks::disk),
     ("formats", 3, formats::formats),
+    ("inspect", 5, look::inspect),
+    ("diff", 5, look::diff),
     ("store", 5, store::put),
     ("stage", 10, store::stage),
     ("solve", 3, solve::solve),

@@ -10,7 +10,7 @@ mod extract;
 mod fetch;
 mod gc;
 mod init;
-mod inspect;
+pub(crate) mod inspect;
 mod lock;
 mod log;
 mod plan;

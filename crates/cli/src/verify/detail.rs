@@ -1,20 +1,17 @@
 //! What differs between the files of two runs, as far as a person wants to know.
 
-use std::collections::BTreeMap;
 use std::error::Error;
-use std::fs::File;
-use std::io::Read;
 use std::sync::Arc;
 
 use cas::{Digest, LocalStore, Node};
 use engine::PathChange;
-use layer::{Layer, Located};
+use inspect::{Aspect, Differences, Excerpt, Ignored, Limits, Object, Source};
 use serde::Serialize;
 
-/// How many files of a step, and how many members of a layer, are described.
+use crate::{differences, ui};
+
+/// How many files of a step, and how many differences of an image, are described.
 const DESCRIBED: usize = 5;
-/// How many bytes are shown of each of two contents, from where they differ.
-const SHOWN: usize = 24;
 
 /// A file that two runs left differently.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -72,115 +69,54 @@ fn changed(
         }
         _ => return Ok(vec!["it is something else altogether".to_owned()]),
     };
-    let open = |digest: &Digest| store.open_blob(digest);
-    if let Some(members) = members(open(&before)?, open(&after)?) {
-        return Ok(members);
-    }
+    let open = |digest: &Digest| store.open_blob(digest).map(|file| Arc::new(file) as Source);
     let (before, after) = (open(&before)?, open(&after)?);
-    Ok(vec![first_difference(before, after)?])
+    let object = |source: &Source| Object::of("file".to_owned(), source.clone(), 0, Limits::default()).ok();
+    if let (Some(one), Some(other)) = (object(&before), object(&after))
+        && let (Some(_), Some(_)) = (one.container(), other.container())
+        && let Ok(found) = inspect::diff(&one, &other, Ignored::default())
+    {
+        return Ok(inside(&found));
+    }
+    Ok(Excerpt::between(&before, &after)?.iter().map(shown).collect())
 }
 
-/// Compares two layers member by member; `None` when one of the files is none.
-fn members(before: File, after: File) -> Option<Vec<String>> {
-    let layers = [before, after].map(|file| Layer::new("layer", Arc::new(file)));
-    let entries = |layer: &Layer| {
-        let entries: Result<Vec<Located>, _> = layer.entries().ok()?.collect();
-        let by_path = |located: Located| (located.entry.path.as_bytes().to_vec(), located);
-        Some(entries.ok()?.into_iter().map(by_path).collect::<BTreeMap<_, _>>())
-    };
-    let (before, after) = (entries(&layers[0])?, entries(&layers[1])?);
-    let mut details = Vec::new();
-    let paths: std::collections::BTreeSet<&Vec<u8>> = before.keys().chain(after.keys()).collect();
-    for path in paths {
-        let name = String::from_utf8_lossy(path);
-        let detail = match (before.get(path), after.get(path)) {
-            (Some(one), Some(other)) => match member(&layers, one, other) {
-                Some(detail) => detail,
-                None => continue,
-            },
-            (Some(_), None) => "only the first run left it".to_owned(),
-            _ => "only the second run left it".to_owned(),
-        };
-        if details.len() == DESCRIBED {
-            details.push("and more".to_owned());
-            break;
+/// Says in what two images differ, causes first.
+fn inside(found: &Differences) -> Vec<String> {
+    let (groups, changes) = found.causes();
+    let mut details: Vec<String> = found.packages.iter().map(differences::of_package).collect();
+    details.extend(groups.iter().map(|group| {
+        let (n_paths, paths) = (group.paths.len(), ui::some(&group.paths, DESCRIBED));
+        format!("{} in {n_paths} places: {paths}", differences::said(&group.aspect))
+    }));
+    for change in &changes {
+        for aspect in &change.aspects {
+            let said = match aspect {
+                Aspect::Contents(a, b, excerpt) if a == b => shown(excerpt),
+                Aspect::Lines(removed, added) => match (removed.first(), added.first()) {
+                    (Some(removed), Some(added)) => {
+                        format!("`{}`, then `{}`", escaped(removed), escaped(added))
+                    }
+                    _ => differences::said(aspect),
+                },
+                _ => differences::said(aspect),
+            };
+            // A single file that is wrapped in something has no path.
+            details.push(if change.path == "." { said } else { format!("`{}`: {said}", change.path) });
         }
-        details.push(format!("member `{name}`: {detail}"));
     }
-    Some(details)
+    if details.len() > DESCRIBED {
+        details.truncate(DESCRIBED);
+        details.push("and more".to_owned());
+    }
+    details
 }
 
-/// Returns in what a member differs, if it does.
-fn member(layers: &[Layer; 2], one: &Located, other: &Located) -> Option<String> {
-    let (first, second) = (&one.entry.metadata, &other.entry.metadata);
-    if std::mem::discriminant(&one.entry.kind) != std::mem::discriminant(&other.entry.kind) {
-        return Some("it is something else altogether".to_owned());
-    }
-    if first.mode != second.mode {
-        return Some(format!("mode {:o}, then {:o}", first.mode, second.mode));
-    }
-    if (first.uid, first.gid) != (second.uid, second.gid) {
-        return Some(format!("owner {}:{}, then {}:{}", first.uid, first.gid, second.uid, second.gid));
-    }
-    if first.mtime != second.mtime {
-        return Some(format!("time {}, then {}", first.mtime, second.mtime));
-    }
-    if first.xattrs != second.xattrs {
-        return Some("other extended attributes".to_owned());
-    }
-    let contents = (layers[0].open_content(one), layers[1].open_content(other));
-    match first_difference(contents.0, contents.1) {
-        Ok(detail) if detail.is_empty() && one.entry.kind == other.entry.kind => None,
-        Ok(detail) if detail.is_empty() => Some("it points elsewhere".to_owned()),
-        Ok(detail) => Some(detail),
-        Err(error) => Some(format!("it could not be read: {error}")),
-    }
+fn shown(excerpt: &Excerpt) -> String {
+    let Excerpt { at, before, after } = excerpt;
+    format!("from byte {at} on: `{}`, then `{}`", before.escape_ascii(), after.escape_ascii())
 }
 
-/// Says where two contents differ first, and what is there; nothing when they are the same.
-fn first_difference(before: impl Read, after: impl Read) -> std::io::Result<String> {
-    const CHUNK: usize = 1 << 20;
-    let (mut before, mut after) = (before, after);
-    let mut offset = 0;
-    // The end of what was the same shows what it is about.
-    let mut same: Vec<u8> = Vec::new();
-    loop {
-        let (mut one, mut other) = (Vec::new(), Vec::new());
-        before.by_ref().take(CHUNK as u64).read_to_end(&mut one)?;
-        after.by_ref().take(CHUNK as u64).read_to_end(&mut other)?;
-        let n_same = one.iter().zip(&other).take_while(|(one, other)| one == other).count();
-        same.extend_from_slice(&one[..n_same]);
-        same.drain(..same.len().saturating_sub(SHOWN / 2));
-        offset += n_same;
-        if one == other {
-            if one.is_empty() {
-                return Ok(String::new());
-            }
-            continue;
-        }
-        let shown = |bytes: &[u8]| {
-            let rest = &bytes[n_same..bytes.len().min(n_same + SHOWN)];
-            [&same, rest].concat().escape_ascii().to_string()
-        };
-        return Ok(format!("from byte {offset} on: `{}`, then `{}`", shown(&one), shown(&other)));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_difference_is_shown_with_what_is_around() {
-        let check = |before: &str, after: &str, expected: &str| {
-            assert_eq!(first_difference(before.as_bytes(), after.as_bytes()).unwrap(), expected);
-        };
-        check("same", "same", "");
-        check("built 2026", "built 2028", "from byte 9 on: `built 2026`, then `built 2028`");
-        check("ab", "abc", "from byte 2 on: `ab`, then `abc`");
-        check("", "\0", "from byte 0 on: ``, then `\\x00`");
-        let long = "x".repeat(3 << 20);
-        let at_the_end = first_difference(format!("{long}1").as_bytes(), format!("{long}2").as_bytes());
-        assert_eq!(at_the_end.unwrap(), "from byte 3145728 on: `xxxxxxxxxxxx1`, then `xxxxxxxxxxxx2`");
-    }
+fn escaped(line: &str) -> String {
+    line.trim_end().escape_debug().to_string()
 }

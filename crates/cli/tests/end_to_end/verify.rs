@@ -45,6 +45,12 @@ const STEPS: &[(&str, &str, &str)] = &[
         "test $(id -u) = 1000 || { echo nobody expects this user; exit 7; }; touch $OUT/x",
         "`picky` is not reproducible: it depends on the user\n  it failed with exit code 7\n  | nobody expects this user\n",
     ),
+    // What is in an image that differs is named.
+    (
+        "archive",
+        "mkdir -p a/etc; hostname > a/etc/issue; echo same > a/etc/same; tar --mtime=@0 --sort=name --owner=0 --group=0 --mode=0644 -C a -cf $OUT/a.tar etc",
+        "depends on the host name\n  a.tar: `etc/issue`: `bootwright`, then `elsewhere`\n",
+    ),
     // What every command says itself is the same everywhere.
     ("fine", "date -d @0 +%H > $OUT/hour; echo $LANG $HOME $PATH > $OUT/variables", ""),
 ];

@@ -4,11 +4,19 @@
 //! belongs, and what is in it. Contents that differ and are something with entries themselves are gone into, so the
 //! answer names what differs in them, not that they do.
 
+mod causes;
+mod excerpt;
 mod lines;
+mod packages;
 mod signatures;
 mod stored;
+mod symbols;
 
 use std::collections::BTreeMap;
+
+pub use causes::Group;
+pub use excerpt::Excerpt;
+pub use packages::PackageChange;
 
 use crate::container::Container;
 use crate::entry::{Entry, EntryKind, shown};
@@ -41,8 +49,10 @@ pub enum Aspect {
     Fact(&'static str, String, String),
     /// Lines of a text that only one of them has.
     Lines(Vec<String>, Vec<String>),
-    /// Sizes in bytes, and the first byte that differs, if it was looked for.
-    Contents(u64, u64, Option<u64>),
+    /// Symbols of a program, or of a kernel's map of them, that only one of them has.
+    Symbols(Vec<String>, Vec<String>),
+    /// Sizes in bytes, and where they differ first.
+    Contents(u64, u64, Excerpt),
     /// Everything in it is the same, and yet its bytes are not: where the first that differs is.
     Layout(u64),
     /// It cannot be told, and why.
@@ -61,7 +71,7 @@ pub struct Change {
 /// What is not compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ignored {
-    /// Signatures of kernel modules and of programs for firmware.
+    /// Signatures of kernel modules and of programs for firmware, and certificates in kernels.
     pub signatures: bool,
     /// Times of files.
     pub times: bool,
@@ -72,56 +82,10 @@ pub struct Ignored {
 pub struct Differences {
     /// What differs, in the order of the first object.
     pub changes: Vec<Change>,
+    /// The packages of which they have other versions, in the order of their names.
+    pub packages: Vec<PackageChange>,
     /// How many files were compared.
     pub n_compared: u64,
-}
-
-/// The same difference at several paths.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Group {
-    /// What differs.
-    pub aspect: Aspect,
-    /// Where.
-    pub paths: Vec<String>,
-}
-
-/// From how many paths on the same difference is one cause.
-const CAUSE: usize = 3;
-
-impl Differences {
-    /// Returns whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
-    }
-
-    /// Returns what differs in the same way at several paths, the most frequent first, and the changes without that.
-    pub fn causes(&self) -> (Vec<Group>, Vec<Change>) {
-        let is_shared = |aspect: &Aspect| {
-            matches!(aspect, Aspect::Mode(..) | Aspect::Owner(..) | Aspect::Time(..) | Aspect::Attribute(..))
-        };
-        let mut groups: BTreeMap<&Aspect, Vec<&str>> = BTreeMap::new();
-        for change in &self.changes {
-            for aspect in change.aspects.iter().filter(|aspect| is_shared(aspect)) {
-                groups.entry(aspect).or_default().push(&change.path);
-            }
-        }
-        groups.retain(|_, paths| paths.len() >= CAUSE);
-        let rest = self.changes.iter().filter_map(|change| {
-            let aspects: Vec<Aspect> =
-                change.aspects.iter().filter(|aspect| !groups.contains_key(aspect)).cloned().collect();
-            (!aspects.is_empty()).then(|| Change { path: change.path.clone(), aspects })
-        });
-        let rest = rest.collect();
-        let mut groups: Vec<Group> = groups
-            .into_iter()
-            .map(|(aspect, paths)| Group {
-                aspect: aspect.clone(),
-                paths: paths.into_iter().map(str::to_owned).collect(),
-            })
-            .collect();
-        groups.sort_by_key(|group| std::cmp::Reverse(group.paths.len()));
-        (groups, rest)
-    }
 }
 
 /// Compares two objects.
@@ -158,6 +122,14 @@ impl Comparison {
             self.report(path, vec![kinds]);
             return Ok(());
         }
+        let is_elf = left.format == Format::Elf;
+        if is_elf
+            && self.ignored.signatures
+            && let (Some(left), Some(right)) = (a.source(), b.source())
+            && signatures::certificates_differ_alone(left, right)
+        {
+            return Ok(());
+        }
         let mut facts = Vec::new();
         let wrappers = |object: &Object| {
             object.wrappers().iter().map(|wrapper| wrapper.format.name()).collect::<Vec<_>>().join(" in ")
@@ -187,6 +159,9 @@ impl Comparison {
             return Ok(());
         };
         let is_same_inside = self.found.changes.len() == before;
+        if is_elf && let Some((removed, added)) = symbols::of_programs(left, right) {
+            facts.push(Aspect::Symbols(removed, added));
+        }
         if is_same_inside && facts.is_empty() {
             let io = |source| Error::Io { what: a.name().to_owned(), source };
             match first_difference(left, right).map_err(io)? {
@@ -198,7 +173,7 @@ impl Comparison {
                     self.report(path, vec![Aspect::Layout(at)]);
                 }
                 Some(at) => {
-                    let aspect = self.contents(a, b, at)?;
+                    let aspect = self.contents((a, left), (b, right), at).map_err(io)?;
                     self.report(path, vec![aspect]);
                 }
             }
@@ -212,16 +187,23 @@ impl Comparison {
         self.ignored.signatures && matches!(fact, Aspect::Fact("signed by", ..))
     }
 
-    /// Says how contents differ that are nothing with entries.
-    fn contents(&self, a: &Object, b: &Object, at: u64) -> Result<Aspect, Error> {
-        let sizes = (a.described().size, b.described().size);
-        if a.described().format == Format::Text
-            && let (Some(left), Some(right)) = (a.source(), b.source())
-            && let Some((removed, added)) = lines::of_sources(left, right)
-        {
-            return Ok(Aspect::Lines(removed, added));
+    /// Says how contents differ that are nothing with entries, from the byte `at` on.
+    fn contents(
+        &self,
+        (a, left): (&Object, &Source),
+        (b, right): (&Object, &Source),
+        at: u64,
+    ) -> std::io::Result<Aspect> {
+        if a.described().format == Format::Text && b.described().format == Format::Text {
+            if let Some((removed, added)) = symbols::of_maps(left, right) {
+                return Ok(Aspect::Symbols(removed, added));
+            }
+            if let Some((removed, added)) = lines::of_sources(left, right) {
+                return Ok(Aspect::Lines(removed, added));
+            }
         }
-        Ok(Aspect::Contents(sizes.0, sizes.1, Some(at)))
+        let excerpt = Excerpt::of(left, right, at)?;
+        Ok(Aspect::Contents(a.described().size, b.described().size, excerpt))
     }
 
     /// Compares what is in two containers.
@@ -243,6 +225,7 @@ impl Comparison {
         };
         let (mut others, other_order) = list(right)?;
         let (entries, order) = list(left)?;
+        let first = self.found.changes.len();
         let mut seen = std::collections::BTreeSet::new();
         for name in order {
             // An archive may have a path twice: the last one holds.
@@ -260,6 +243,10 @@ impl Comparison {
             if let Some(entry) = others.remove(&name) {
                 self.report(&join(path, &name), vec![Aspect::Added(entry.kind.name())]);
             }
+        }
+        // Nobody can have other packages and the same files.
+        if self.found.changes.len() > first {
+            self.found.packages.extend(packages::changed(path, left, right, &self.found.changes[first..]));
         }
         Ok(())
     }
@@ -318,25 +305,25 @@ impl Comparison {
             return Ok(());
         }
         let sources = left.open(entry).and_then(|left| Ok((left, right.open(other)?)));
-        let at = sources.and_then(|(left, right)| {
+        let excerpt = sources.and_then(|(left, right)| {
             let io = |source| Error::Io { what: path.to_owned(), source };
-            first_difference(&left, &right).map_err(io)
+            Excerpt::between(&left, &right).map_err(io)
         });
-        match at {
+        let excerpt = match excerpt {
             Ok(None) => return Ok(()),
-            Ok(Some(_)) => {}
+            Ok(Some(excerpt)) => excerpt,
             Err(error) => {
                 self.report(path, vec![Aspect::Unknown(explained(&error))]);
                 return Ok(());
             }
-        }
+        };
         // What is something only for one of them, or damaged, are bytes that differ.
         match a.enter(entry).and_then(|left| Ok((left, b.enter(other)?))) {
             Ok((Some(left), Some(right))) if left.described().format == right.described().format => {
                 self.objects(path, &left, &right)
             }
             _ => {
-                self.report(path, vec![Aspect::Contents(entry.size, other.size, None)]);
+                self.report(path, vec![Aspect::Contents(entry.size, other.size, excerpt)]);
                 Ok(())
             }
         }

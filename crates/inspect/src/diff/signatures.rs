@@ -2,6 +2,8 @@
 
 use layer::ReadAt as _;
 use mkimg::pe::{Pe, authenticode};
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
 
 use super::first_difference;
 use crate::source::{Source, Window, some};
@@ -13,9 +15,52 @@ const INFO_LEN: u64 = 12;
 /// The largest program for firmware that is read.
 const MOST_PROGRAM: usize = 256 << 20;
 
+/// A program that is compared without the certificates in it has at most so many bytes.
+const MOST_KERNEL: usize = 1 << 30;
+/// A certificate in a program has at most so many bytes.
+const MOST_CERTIFICATE: usize = 8 << 10;
+
 /// Says whether two files are the same without their signatures.
 pub(super) fn differ_alone(a: &Source, b: &Source) -> bool {
     are_same_modules(a, b) || are_same_programs(a, b)
+}
+
+/// Says whether two programs are the same but for certificates in them, which are at the same places and as long: a
+/// kernel has those that it believes in (`CONFIG_SYSTEM_TRUSTED_KEYS`, and that of its modules' signatures).
+pub(super) fn certificates_differ_alone(a: &Source, b: &Source) -> bool {
+    let read =
+        |source: &Source| some(&**source, 0, MOST_KERNEL + 1).ok().filter(|bytes| bytes.len() <= MOST_KERNEL);
+    let (Some(a), Some(b)) = (read(a), read(b)) else { return false };
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut at = 0;
+    loop {
+        let Some(n_same) = a[at..].iter().zip(&b[at..]).position(|(a, b)| a != b) else { return true };
+        let Some(end) = certificate_around(&a, &b, at + n_same) else { return false };
+        at = end;
+    }
+}
+
+/// Returns where the certificates end that both have around the byte `at`.
+fn certificate_around(a: &[u8], b: &[u8], at: usize) -> Option<usize> {
+    let starts = (at.saturating_sub(MOST_CERTIFICATE)..=at).rev();
+    starts.into_iter().find_map(|start| {
+        let end = [a, b].map(|bytes| {
+            let length = match bytes.get(start..start.checked_add(4)?)? {
+                // A sequence whose length has two bytes (X.690, section 8.1.3).
+                [0x30, 0x82, high, low] => usize::from(u16::from_be_bytes([*high, *low])) + 4,
+                _ => return None,
+            };
+            let end = start.checked_add(length)?;
+            if end <= at {
+                return None;
+            }
+            Certificate::from_der(bytes.get(start..end)?).ok()?;
+            Some(end)
+        });
+        (end[0] == end[1]).then_some(end[0]).flatten()
+    })
 }
 
 fn are_same_modules(a: &Source, b: &Source) -> bool {
@@ -71,6 +116,24 @@ mod tests {
         assert!(differ_alone(&module(b"code", b"one"), &plain));
         assert!(!differ_alone(&module(b"code", b"one"), &module(b"core", b"one")));
         assert!(!differ_alone(&plain, &plain));
+    }
+
+    fn certificate(last: u8) -> Vec<u8> {
+        use x509_cert::der::{DecodePem as _, Encode as _};
+        let pem = include_bytes!("../../../mkimg/tests/boot/db.crt");
+        let mut der = Certificate::from_pem(pem).unwrap().to_der().unwrap();
+        *der.last_mut().unwrap() = last;
+        der
+    }
+
+    #[test]
+    fn a_certificate_in_a_program_is_no_difference() {
+        let program =
+            |certificate: &[u8], code: &[u8]| -> Source { Arc::new([b"head", certificate, code].concat()) };
+        let [a, b] = [1, 2].map(certificate);
+        assert!(certificates_differ_alone(&program(&a, b"code"), &program(&b, b"code")));
+        assert!(!certificates_differ_alone(&program(&a, b"code"), &program(&b, b"core")));
+        assert!(!certificates_differ_alone(&program(b"none", b"code"), &program(b"node", b"code")));
     }
 
     #[test]
