@@ -47,7 +47,7 @@ table! {
     pub struct Qcow2 {
         /// How clusters are compressed.
         compression: Qcow2Compression = "none",
-        /// How hard `zlib` (1 to 9) and `zstd` (1 to 22) try. Without it, 6 and 3.
+        /// How hard `zlib` (1 to 9) and `zstd` (1 to 22) try. Without it, 9 and 3.
         level: Option<Spanned<u32>>,
         /// The size of a cluster: a power of two from 512 to `2M`. Without it, `64K`.
         cluster: Option<Spanned<Address>>,

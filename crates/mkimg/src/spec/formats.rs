@@ -54,7 +54,7 @@ pub enum FormatSpec {
         /// How clusters are compressed.
         #[serde(default)]
         compression: Qcow2Compression,
-        /// How hard that tries. Without it, 6 for zlib and 3 for zstd.
+        /// How hard that tries. Without it, 9 for zlib and 3 for zstd.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         level: Option<u32>,
         /// Whether every cluster has its place in the file from the start.

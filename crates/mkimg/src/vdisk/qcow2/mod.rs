@@ -44,7 +44,7 @@ pub enum Compression {
 
 impl Compression {
     /// The level of zlib if none is given.
-    pub const ZLIB_LEVEL: u32 = 6;
+    pub const ZLIB_LEVEL: u32 = 9;
     /// The level of Zstandard if none is given.
     pub const ZSTD_LEVEL: u32 = 3;
 }
