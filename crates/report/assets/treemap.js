@@ -11,6 +11,8 @@
 
   // Inner boxes of what is smaller than this part of the map could not be told apart.
   const LEAST = 0.012;
+  // Inner boxes have names where there is room, in parts of ten thousand of the map.
+  const NAMED = [600, 450];
 
   const element = (name, className, text) => {
     const made = document.createElement(name);
@@ -50,7 +52,9 @@
       const inner = element("div", "inner");
       inner.setAttribute("aria-hidden", "true");
       for (const child of data.children[node]) {
-        const small = element("div");
+        const [, , across, down] = data.inner[child];
+        const isNamed = across * width >= NAMED[0] * 10000 && down * height >= NAMED[1] * 10000;
+        const small = element("div", "", isNamed ? data.name[child] : undefined);
         place(small, data.inner[child]);
         inner.append(small);
       }

@@ -26,7 +26,7 @@ const ACROSS: usize = 60;
 const DOWN: usize = 10;
 const MARGIN: usize = 14;
 /// How many characters fit into a box.
-const CHARACTERS: usize = 28;
+const CHARACTERS: usize = 25;
 
 /// Returns the graph as a drawing, and how many steps are not in it.
 pub(super) fn draw(steps: &[Step], critical: &[usize]) -> (String, usize) {

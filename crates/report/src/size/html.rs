@@ -22,6 +22,8 @@ const ROWS: usize = 100;
 const COLORS: usize = 7;
 /// Inner boxes of what is smaller than this part of the map could not be told apart; as in `treemap.js`.
 const LEAST_WITH_INNER: f64 = 0.012;
+/// Inner boxes have names where there is room, in parts of ten thousand of the map; as in `treemap.js`.
+const NAMED: [u32; 2] = [600, 450];
 
 /// Returns the report as one page.
 pub fn page(image: &Image, before: Option<&Image>) -> String {
@@ -160,7 +162,10 @@ fn treemap(page: &mut Page, image: &Image, tree: &Tree, places: &Places) {
         if !node.children.is_empty() && f64::from(width) * f64::from(height) / 1e8 >= LEAST_WITH_INNER {
             page.add(format_args!("<div class=\"inner\" aria-hidden=\"true\">"));
             for child in &node.children {
-                page.add(format_args!("<div style=\"{}\"></div>", style(places.inner[*child])));
+                let [_, _, across, down] = places.inner[*child];
+                let is_named = across * width >= NAMED[0] * 10_000 && down * height >= NAMED[1] * 10_000;
+                let name = if is_named { &*tree.0[*child].name } else { "" };
+                page.add(format_args!("<div style=\"{}\">{}</div>", style(places.inner[*child]), Escaped(name)));
             }
             page.add(format_args!("</div>"));
         }
