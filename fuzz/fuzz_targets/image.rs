@@ -1,9 +1,9 @@
-//! Anything from anywhere: recognised, looked into at any depth, and compared with itself, or refused.
+//! Anything from anywhere: recognised, looked into at any depth, measured, and compared with itself, or refused.
 #![no_main]
 
 use std::sync::Arc;
 
-use inspect::{Ignored, Limits, Object, Source, diff};
+use inspect::{Ignored, Limits, Object, Sizes, Source, diff};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -23,6 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(container.lookup(&entry.path).is_ok());
         let _ = object.enter(entry);
     }
+    let _ = Sizes::of(&object);
     if entries.len() < 50 {
         let _ = diff(&object, &object, Ignored { signatures: true, times: true });
     }

@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vm", &[]),
     ("mkimg", &["fdt", "layer"]),
     ("inspect", &["fdt", "layer", "mkimg"]),
+    ("report", &[]),
     ("quilt", &["layer"]),
     ("kernel", &["kconfig", "layer", "quilt"]),
     ("distro", &["layer", "quilt", "sandbox"]),
@@ -26,7 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "bootwright",
         &[
             "cas", "fdt", "kconfig", "kernel", "layer", "quilt", "sandbox", "vm", "mkimg", "distro",
-            "engine", "inspect", "local", "recipe",
+            "engine", "inspect", "local", "recipe", "report",
         ],
     ),
     ("xtask", &[]),

@@ -102,11 +102,11 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  bootwright build                 the project's default targets\n  \
                             bootwright build disk -j 4       one target, four steps at once\n  \
                             bootwright build --set ARCH=arm64")]
-    Build(Targets),
+    Build(Reported),
     /// Boot the machines of the project's tests and check what they say
     #[command(after_help = "Examples:\n  bootwright test                  all tests\n  \
                             bootwright test boots --json     one test, the result as JSON")]
-    Test(Targets),
+    Test(Reported),
     /// Boot a machine with this terminal as its console (Ctrl-a x leaves)
     #[command(after_help = "Examples:\n  bootwright run                   the project's only machine\n  \
                             bootwright run guest --dry-run   print the QEMU command line\n  \
@@ -160,6 +160,28 @@ pub(crate) enum Command {
         /// Where: a directory that is empty or not there, or for a single file any directory
         #[arg(value_name = "DIR")]
         place: PathBuf,
+    },
+    /// Say what takes up an image: by directory, by package and by type of file, and what grew
+    #[command(after_help = "Examples:\n  bootwright size disk                 a target, against its last build\n  \
+                            bootwright size live.qcow2:IMGA      a file system in an image\n  \
+                            bootwright size new.squashfs --against old.squashfs\n  \
+                            bootwright size disk --html disk.html   a page with a treemap")]
+    Size {
+        /// A target, or an image and a path in it
+        #[arg(value_name = "TARGET|IMAGE[:PATH]")]
+        what: OsString,
+        /// Compare with this image [default: of a target, its last build that was another]
+        #[arg(long, value_name = "IMAGE[:PATH]")]
+        against: Option<OsString>,
+        /// Write a page for browsers
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+        /// How deep directories are listed
+        #[arg(long, value_name = "N", default_value_t = 2)]
+        depth: usize,
+        /// How long lists are
+        #[arg(long, value_name = "N", default_value_t = 12)]
+        lines: usize,
     },
     /// Compare two images, or two things in images, at any depth
     #[command(after_help = "Exit codes: 0 the same, 1 different, 2 cannot be compared.\n\nExamples:\n  \
@@ -255,6 +277,14 @@ pub(crate) enum Command {
         /// A target, a test or a step's label [default: the last build as a whole]
         target: Option<String>,
     },
+    /// Write a page about the last build: its graph, its timeline, why each step ran, logs and artifacts
+    #[command(after_help = "Examples:\n  bootwright report                out/report.html\n  \
+                            bootwright report build.html\n  \
+                            bootwright report --json")]
+    Report {
+        /// The page [default: out/report.html]
+        file: Option<PathBuf>,
+    },
     /// Resolve packages and sources and write `bootwright.lock`
     #[command(
         after_help = "Examples:\n  bootwright lock                  add what is missing, keep the rest\n  \
@@ -313,6 +343,16 @@ pub(crate) struct Targets {
     /// Names [default: those of `stack.default`, for `test` all tests]
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
+}
+
+/// Targets by name, and a report on what came of them.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Reported {
+    #[command(flatten)]
+    pub(crate) targets: Targets,
+    /// Write a page about the build, also when it fails: `bootwright report` does so afterwards
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
 }
 
 /// What `gc` keeps.

@@ -35,6 +35,8 @@ pub(crate) struct Builder<'a> {
     pub(crate) state: &'a ProjectState,
     /// Becomes true when the user wants to stop.
     pub(crate) cancel: &'a AtomicBool,
+    /// Whether this is what people call the last build: its events are kept instead of those of the one before.
+    pub(crate) is_told_later: bool,
 }
 
 impl Builder<'_> {
@@ -61,7 +63,7 @@ impl Builder<'_> {
             force: BTreeSet::new(),
             retries: 1,
         };
-        let mut recorder = Recorder::start(self.state, self.global.trace.clone())?;
+        let mut recorder = Recorder::start(self.state, self.global.trace.clone(), self.is_told_later)?;
         let outcome = engine::run(graph, wanted, &world, &options, self.cancel, &mut |event| {
             self.ui.event(&event);
             recorder.record(event);
@@ -158,23 +160,29 @@ fn help(error: &ExecutorError) -> Option<String> {
 
 /// Keeps the events of a build: for `explain` and the history, and as a trace if asked for.
 struct Recorder {
-    log: File,
+    log: Option<File>,
     trace: Option<PathBuf>,
     events: Vec<Event>,
     runs: Vec<Run>,
 }
 
 impl Recorder {
-    fn start(state: &ProjectState, trace: Option<PathBuf>) -> Result<Recorder, Failure> {
-        let path = state.event_log();
-        let log = File::create(&path).map_err(io(format!("create `{}`", path.display())))?;
+    fn start(state: &ProjectState, trace: Option<PathBuf>, is_kept: bool) -> Result<Recorder, Failure> {
+        let mut log = None;
+        if is_kept {
+            state.forget_build()?;
+            let path = state.event_log();
+            log = Some(File::create(&path).map_err(io(format!("create `{}`", path.display())))?);
+        }
         Ok(Recorder { log, trace, events: Vec::new(), runs: Vec::new() })
     }
 
     fn record(&mut self, event: Event) {
         // A log that cannot be written must not stop a build; `finish` will say what is wrong with the disk.
-        if !matches!(event.kind, engine::EventKind::Hit { .. }) {
-            let _ = self.log.write_all(event.to_line().as_bytes());
+        if let Some(log) = &mut self.log
+            && !matches!(event.kind, engine::EventKind::Hit { .. })
+        {
+            let _ = log.write_all(event.to_line().as_bytes());
         }
         if let Some(run) = Run::of_event(&event) {
             self.runs.push(run);

@@ -2,6 +2,8 @@
 
 mod args;
 mod artifacts;
+mod budgets;
+mod build_report;
 mod builder;
 mod commands;
 mod differences;
@@ -15,6 +17,7 @@ mod lock;
 mod project_state;
 mod session;
 mod signals;
+mod sizes;
 mod sources;
 mod templates;
 mod tools;

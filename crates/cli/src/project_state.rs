@@ -1,5 +1,6 @@
 //! What is kept of a project between builds, in the cache: times of its steps, the last events, stat caches.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -49,6 +50,62 @@ impl ProjectState {
     /// Returns the path of the last build's events.
     pub(crate) fn event_log(&self) -> PathBuf {
         self.directory.join("events.jsonl")
+    }
+
+    /// Returns the path of what is kept of the last build beside its events.
+    pub(crate) fn build_record(&self) -> PathBuf {
+        self.directory.join("build.json")
+    }
+
+    /// Forgets what was kept of the last build, because another one begins.
+    pub(crate) fn forget_build(&self) -> Result<(), Failure> {
+        let path = self.build_record();
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(io(format!("remove `{}`", path.display()))(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Remembers what targets came to, for reports of what grew: of each the last output and the one before it.
+    pub(crate) fn remember_outputs(
+        &self,
+        outputs: impl Iterator<Item = (String, Digest)>,
+    ) -> Result<(), Failure> {
+        let mut known = self.outputs();
+        let mut is_new = false;
+        for (target, output) in outputs {
+            let last = known.entry(target).or_default();
+            if last.first() != Some(&output) {
+                last.retain(|earlier| *earlier != output);
+                last.insert(0, output);
+                last.truncate(2);
+                is_new = true;
+            }
+        }
+        if !is_new {
+            return Ok(());
+        }
+        let path = self.outputs_file();
+        let text = serde_json::to_vec(&known).expect("names and digests can be encoded");
+        cas::replace_file(&path, &text).map_err(io(format!("write `{}`", path.display())))
+    }
+
+    /// Returns what a target came to last that was not `output`.
+    pub(crate) fn earlier_output(&self, target: &str, output: &Digest) -> Option<Digest> {
+        self.outputs().remove(target)?.into_iter().find(|earlier| earlier != output)
+    }
+
+    fn outputs_file(&self) -> PathBuf {
+        self.directory.join("outputs.json")
+    }
+
+    /// Returns what is remembered of outputs. What cannot be read is as if it were not there: it is only good for
+    /// comparisons.
+    fn outputs(&self) -> BTreeMap<String, Vec<Digest>> {
+        let text = fs::read(self.outputs_file()).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
     }
 
     /// Returns where steps of any project keep directories.

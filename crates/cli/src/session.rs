@@ -146,9 +146,23 @@ impl<'a> Session<'a> {
 
     /// Makes the steps, after fetching what they need that is neither here nor remembered.
     pub(crate) fn build(&self, prepared: &Prepared, steps: &[StepId]) -> Result<Built<'_>, Failure> {
+        self.build_by(&self.builder(), prepared, steps)
+    }
+
+    /// Makes the steps to look at what they make: what people call the last build is still the one before.
+    pub(crate) fn build_to_look(&self, prepared: &Prepared, steps: &[StepId]) -> Result<Built<'_>, Failure> {
+        self.build_by(&Builder { is_told_later: false, ..self.builder() }, prepared, steps)
+    }
+
+    fn build_by(
+        &self,
+        builder: &Builder<'_>,
+        prepared: &Prepared,
+        steps: &[StepId],
+    ) -> Result<Built<'_>, Failure> {
         fetch::missing(self, prepared, steps, &BTreeSet::new())?;
         let cache = self.caches.action_cache();
-        let (outcome, wall) = self.builder().run(&prepared.lowered.graph, steps, &cache)?;
+        let (outcome, wall) = builder.run(&prepared.lowered.graph, steps, &cache)?;
         Ok(Built { outcome, cache, wall })
     }
 
@@ -176,6 +190,7 @@ impl<'a> Session<'a> {
             caches: &self.caches,
             state: &self.state,
             cancel: &self.cancel,
+            is_told_later: true,
         }
     }
 
@@ -297,6 +312,15 @@ impl<'a> Session<'a> {
         });
         let name = self.bundle_name(&prepared.goals);
         built.cache.save_bundle(&name, actions).map_err(Failure::machine)
+    }
+
+    /// Remembers what targets came to, to compare later images with it.
+    pub(crate) fn remember_outputs(&self, prepared: &Prepared, built: &Built<'_>) -> Result<(), Failure> {
+        let outputs = prepared.lowered.targets.iter().filter_map(|(name, target)| {
+            let result = built.outcome.result(*target.steps.first()?)?;
+            Some((name.to_string(), result.output))
+        });
+        self.state.remember_outputs(outputs)
     }
 
     /// Returns the name under which it is kept what the goals came to, with these knobs.

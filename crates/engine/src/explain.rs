@@ -58,19 +58,7 @@ impl Explanation {
         }
         writeln!(f, "{indent}{subject} {verb}{separator}{reason}")?;
         if let Reason::Changed { difference, .. } = &self.reason {
-            for change in difference.changes.iter().filter(|change| **change != Change::Unknown) {
-                writeln!(f, "{indent}  {change}")?;
-                if let Change::Path { lines: Some(lines), .. } = change {
-                    write_lines(f, &format!("{indent}    "), lines)?;
-                }
-            }
-            if difference.n_more > 0 {
-                let common = match difference.common_path.as_str() {
-                    "" => String::new(),
-                    path => format!(", all in {path}"),
-                };
-                writeln!(f, "{indent}  and {} more{common}", difference.n_more)?;
-            }
+            write_difference(f, &indent, difference)?;
         }
         self.write_causes(f, depth + 1)
     }
@@ -109,7 +97,36 @@ impl Explanation {
     }
 }
 
-fn write_lines(f: &mut fmt::Formatter<'_>, indent: &str, lines: &Lines) -> fmt::Result {
+impl Reason {
+    /// Returns the reason, and in further lines what differs.
+    pub fn in_full(&self) -> String {
+        let mut text = format!("{self}\n");
+        if let Reason::Changed { difference, .. } = self {
+            // Writing to a string never fails.
+            let _ = write_difference(&mut text, "", difference);
+        }
+        text
+    }
+}
+
+fn write_difference(f: &mut dyn fmt::Write, indent: &str, difference: &Difference) -> fmt::Result {
+    for change in difference.changes.iter().filter(|change| **change != Change::Unknown) {
+        writeln!(f, "{indent}  {change}")?;
+        if let Change::Path { lines: Some(lines), .. } = change {
+            write_lines(f, &format!("{indent}    "), lines)?;
+        }
+    }
+    if difference.n_more > 0 {
+        let common = match difference.common_path.as_str() {
+            "" => String::new(),
+            path => format!(", all in {path}"),
+        };
+        writeln!(f, "{indent}  and {} more{common}", difference.n_more)?;
+    }
+    Ok(())
+}
+
+fn write_lines(f: &mut dyn fmt::Write, indent: &str, lines: &Lines) -> fmt::Result {
     for line in &lines.changes {
         match line {
             LineChange::Removed(line) => writeln!(f, "{indent}- {line}")?,

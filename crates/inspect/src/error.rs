@@ -63,6 +63,14 @@ pub enum Error {
         /// What it is.
         kind: &'static str,
     },
+    /// Nothing in it takes a part of it that could be told.
+    #[error("`{what}` {problem}")]
+    NoSizes {
+        /// What.
+        what: String,
+        /// Why.
+        problem: String,
+    },
     /// Symbolic links lead in a circle, or there are too many.
     #[error("`{what}`: more than {limit} symbolic links follow each other")]
     Links {
@@ -107,6 +115,9 @@ impl Error {
     pub fn help(&self) -> Option<String> {
         match self {
             Error::NotFound { suggestion: Some(name), .. } => Some(format!("did you mean `{name}`?")),
+            Error::NoSizes { .. } => {
+                Some("name a file system, an archive, or a disk: `live.qcow2`, `live.raw:IMGA`".to_owned())
+            }
             Error::Limit { .. } => Some("such an image is damaged, or made to do harm".to_owned()),
             _ => None,
         }

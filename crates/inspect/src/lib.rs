@@ -15,6 +15,7 @@ mod extract;
 mod facts;
 mod format;
 mod object;
+mod sizes;
 mod source;
 
 pub use container::{Container, Stored};
@@ -25,4 +26,5 @@ pub use extract::{Extracted, extract};
 pub use facts::{Fact, Region, Value};
 pub use format::Format;
 pub use object::{Described, Found, Object};
+pub use sizes::{FileKind, Part, SizedFile, Sizes};
 pub use source::{Limits, Source, copy_to};

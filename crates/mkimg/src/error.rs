@@ -8,6 +8,7 @@ use std::path::PathBuf;
 pub(crate) use help::{quoted, similar};
 use layer::{BuildError, EntryPath, PlainError, ReadError, ResolveError, TreeError, WriteError};
 
+use crate::budget::BudgetError;
 use crate::grub::GrubError;
 use crate::{
     accounts, cpio, disk, efi_variables, erofs, ext4, fat, iso, modules, sign, squashfs, uki, vdisk, verity,
@@ -316,6 +317,9 @@ pub enum Error {
     /// A layer could not be written as plain files.
     #[error(transparent)]
     Plain(#[from] PlainError),
+    /// Something is larger than it may be.
+    #[error(transparent)]
+    Budget(BudgetError),
     /// A file that should be text.
     #[error("`{path}` is not text in UTF-8")]
     NotText {

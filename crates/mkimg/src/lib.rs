@@ -5,6 +5,7 @@
 //! options; there is no clock, randomness or environment, so the same declarations are always the same bytes.
 
 mod accounts;
+mod budget;
 mod bytes;
 mod compress;
 mod contents;
@@ -39,10 +40,12 @@ pub mod squashfs;
 pub mod tree;
 pub mod uki;
 mod unpack;
+pub mod usage;
 pub mod vdisk;
 pub mod verity;
 
 pub use accounts::Error as AccountsError;
+pub use budget::BudgetError;
 pub use compress::{Compressor, Gzip};
 pub use dump::dump;
 pub use error::{Error, ExtractProblem};

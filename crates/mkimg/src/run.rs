@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::files::{Directory, Output};
 use crate::spec::{Compression, InitramfsSpec, ModulesSpec, Spec};
 use crate::{
-    cpio, device_tree, disk, efi_variables, erofs, extract, fat, filesystem, grub, iso, lz4, modules,
+    budget, cpio, device_tree, disk, efi_variables, erofs, extract, fat, filesystem, grub, iso, lz4, modules,
     overlay, sign, squashfs, uki, unpack, vdisk, verity,
 };
 
@@ -53,6 +53,7 @@ pub fn run(spec: &Spec, directory: &Path) -> Result<Vec<String>, Error> {
         Spec::Convert(spec) => vdisk::convert(spec, &directory),
         Spec::Blank(spec) => vdisk::blank(spec, &directory),
         Spec::Over(spec) => vdisk::over(spec, &directory),
+        Spec::Budget(spec) => budget::check(spec, &directory),
     }?;
     Ok(Vec::new())
 }

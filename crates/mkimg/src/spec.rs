@@ -3,6 +3,7 @@
 //! Paths are relative to the step's working directory. A key that is not known is an error.
 
 mod boot;
+mod budget;
 mod device_tree;
 mod erofs;
 mod ext4;
@@ -14,6 +15,7 @@ mod squashfs;
 use std::collections::BTreeMap;
 
 pub use boot::{EfiVariablesSpec, GrubFormat, GrubSpec, SignSpec, UkiSpec, UkiText, VerityHash, VeritySpec};
+pub use budget::BudgetSpec;
 pub use device_tree::{DeviceTreeSourceSpec, DeviceTreeSourcesSpec, DeviceTreeSpec, RamdiskSpec};
 pub use erofs::{ErofsCompression, ErofsSpec};
 pub use ext4::{Ext4Spec, OnErrorSpec};
@@ -78,6 +80,8 @@ pub enum Spec {
     DeviceTree(DeviceTreeSpec),
     /// Compiles device tree source, by programs of the environment.
     DeviceTreeSources(DeviceTreeSourcesSpec),
+    /// Checks that an image is no larger than it may be.
+    Budget(BudgetSpec),
 }
 
 /// Layers merged, then directories laid over them, then entries, then accounts: one canonical layer.

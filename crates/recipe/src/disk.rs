@@ -47,6 +47,9 @@ table! {
         protective: ProtectivePlace = "first",
         /// The partitions, in their order on the disk.
         partitions: Vec<Spanned<Partition>>,
+        /// The most that the disk's file may have, that of the first of its formats. More fails the build. Directories have
+        /// budgets where their file system is made.
+        max_size: Option<Spanned<Size>>,
     }
 }
 

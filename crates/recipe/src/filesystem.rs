@@ -39,6 +39,10 @@ table! {
         erofs: Option<Spanned<Erofs>>,
         /// What ISO 9660 has besides.
         iso: Option<Spanned<Iso>>,
+        /// The most that the image may have. More fails the build.
+        max_size: Option<Spanned<Size>>,
+        /// How many bytes directories may take of the image, as it is stored, by path: `{ "/usr/lib" = "200M" }`. More fails the build.
+        budgets: BTreeMap<GuestPath, Spanned<Size>>,
     }
 }
 

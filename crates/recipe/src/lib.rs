@@ -5,6 +5,7 @@
 //! was fetched into an [`engine::Graph`]. Resolving packages, fetching and running are left to others.
 
 mod boot;
+mod budget;
 mod check;
 mod device_tree;
 mod disk;
@@ -34,6 +35,7 @@ mod target;
 mod value;
 
 pub use boot::{EfiVariables, Grub, GrubFirmware, HexBytes, Signed, Uki, Verity, VerityHash};
+pub use budget::Budgets;
 pub use device_tree::{
     Chosen, Cpus, Dtb, GicV2, GicV3, InSource, NodeName, NodePath, Origin, Pl011, PropertyName, PropertyPart,
     PropertyValue, PsciMethod, RegionRef, Root, VirtioMmio, Window,

@@ -14,8 +14,8 @@ use crate::formats::Convert;
 use crate::kernel::Kernel;
 use crate::reader::{Read, Reader, kinds, table, words};
 use crate::scalar::{
-    Arch, Distro, EnvRef, GuestPath, Mode, Name, OutputPath, PackageName, ProjectPath, SourceRef, TargetName,
-    TargetRef, TimeSpan, Url,
+    Arch, Distro, EnvRef, GuestPath, Mode, Name, OutputPath, PackageName, ProjectPath, Size, SourceRef,
+    TargetName, TargetRef, TimeSpan, Url,
 };
 use crate::stack::Base;
 use crate::value::{Kind, Table, Value};
@@ -167,6 +167,10 @@ table! {
         users: BTreeMap<Name, Spanned<User>>,
         /// The host name, for `/etc/hostname`.
         hostname: Option<Spanned<String>>,
+        /// The most that all files may have together. More fails the build.
+        max_size: Option<Spanned<Size>>,
+        /// How many bytes directories may take, by path: `{ "/usr/lib" = "200M" }`. More fails the build.
+        budgets: BTreeMap<GuestPath, Spanned<Size>>,
     }
 }
 
@@ -336,6 +340,10 @@ table! {
         /// Archives that come in front, behind that of `early`, as they are: `["microcode", { file = "more.cpio" }]`. What a
         /// kernel finds in several of them, it takes from the last.
         prepend: Vec<Spanned<ArchiveFile>>,
+        /// The most that the archive may have, as it is compressed. More fails the build.
+        max_size: Option<Spanned<Size>>,
+        /// How many bytes directories may take of the archive, as it is compressed, by path: `{ "/usr/lib" = "200M" }`. More fails the build.
+        budgets: BTreeMap<GuestPath, Spanned<Size>>,
     }
 }
 

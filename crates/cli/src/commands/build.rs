@@ -4,16 +4,16 @@ use recipe::Goal;
 use serde_json::json;
 
 use super::clean::OUT;
-use crate::args::{Global, Targets};
+use crate::args::{Global, Reported};
 use crate::failure::{Blame, Failure};
 use crate::session::Session;
 use crate::ui::{Ui, bytes, seconds};
-use crate::{artifacts, goals};
+use crate::{artifacts, budgets, build_report, goals};
 
 /// Makes the targets. What succeeded is put into `out/` also when something else failed.
-pub(crate) fn run(global: &Global, ui: &Ui, targets: &Targets) -> Result<(), Failure> {
+pub(crate) fn run(global: &Global, ui: &Ui, arguments: &Reported) -> Result<(), Failure> {
     let session = Session::open(global, ui)?;
-    let wanted = goals::targets(&session.stack, &targets.names)?;
+    let wanted = goals::targets(&session.stack, &arguments.targets.names)?;
     let prepared = session.prepare(&wanted)?;
     let names: Vec<_> = wanted
         .iter()
@@ -28,7 +28,7 @@ pub(crate) fn run(global: &Global, ui: &Ui, targets: &Targets) -> Result<(), Fai
     session.tell_notes(&prepared, &built)?;
 
     let mut stats = session.state.exported_stats();
-    let (mut reported, mut tainted) = (Vec::new(), Vec::new());
+    let (mut reported, mut tainted, mut made) = (Vec::new(), Vec::new(), Vec::new());
     for (name, steps) in names.iter().zip(of_names) {
         let outputs = steps.iter().map(|step| Some(built.outcome.result(*step)?.output));
         let Some(outputs) = outputs.collect::<Option<Vec<_>>>() else { continue };
@@ -44,11 +44,17 @@ pub(crate) fn run(global: &Global, ui: &Ui, targets: &Targets) -> Result<(), Fai
         reported.push(
             json!({ "target": name.as_str(), "directory": directory, "files": files, "tainted": is_tainted }),
         );
+        made.push((name.as_str(), files));
     }
     stats.save().map_err(Failure::machine)?;
     session.keep(&prepared, &built)?;
 
     let counts = built.outcome.counts();
+    budgets::tell(&session, &prepared, &built)?;
+    if counts.failed == 0 {
+        session.remember_outputs(&prepared, &built)?;
+    }
+    build_report::keep(&session, &prepared, &built, &made, arguments.report.as_deref())?;
     if global.json {
         ui.print_json(&json!({
             "version": 1,

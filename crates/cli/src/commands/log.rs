@@ -1,12 +1,12 @@
 //! `log`: prints what a step wrote when it last ran, or what the last build did.
 
 use std::fs;
-use std::io::ErrorKind;
 
 use cas::Store as _;
 use serde_json::json;
 
 use crate::args::Global;
+use crate::build_report;
 use crate::failure::{Failure, io};
 use crate::project_state::ProjectState;
 use crate::session::Session;
@@ -44,15 +44,7 @@ pub(crate) fn of_step(global: &Global, ui: &Ui, target: &str) -> Result<(), Fail
 pub(crate) fn of_build(global: &Global, ui: &Ui) -> Result<(), Failure> {
     let caches = Caches::open(global)?;
     let state = ProjectState::open(&caches.root, &find_root(global.directory.as_deref())?)?;
-    let path = state.event_log();
-    let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Failure::project("nothing was built here yet"),
-        _ => io(format!("read `{}`", path.display()))(error),
-    })?;
-    let events = engine::parse_event_log(&text).map_err(|error| {
-        Failure::machine(error)
-            .help(format!("another version wrote `{}`: the next build replaces it", path.display()))
-    })?;
+    let events = build_report::events(&state)?;
     if let Some(trace) = &global.trace {
         fs::write(trace, engine::chrome_trace(&events))
             .map_err(io(format!("write `{}`", trace.display())))?;

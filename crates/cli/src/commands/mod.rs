@@ -14,12 +14,16 @@ pub(crate) mod inspect;
 mod lock;
 mod log;
 mod plan;
+mod report;
 mod run;
 mod shell;
+mod size;
 mod test;
 mod verify;
 
 use clap::CommandFactory as _;
+
+pub(crate) use self::inspect::image;
 
 use crate::args::{Cli, Command, Global};
 use crate::failure::Failure;
@@ -39,6 +43,15 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<(), Failure> {
             inspect::run(global, ui, what.as_deref(), inspect::How { recursive: *recursive, raw: *raw })
         }
         Command::Extract { what, place } => extract::run(ui, global, what, place),
+        Command::Size { what, against, html, depth, lines } => {
+            let how = size::How {
+                against: against.as_deref(),
+                html: html.as_deref(),
+                text: ::report::size::TextOptions { depth: *depth, lines: *lines },
+            };
+            size::run(global, ui, what, how)
+        }
+        Command::Report { file } => report::run(global, ui, file.as_deref()),
         Command::Diff { a, b, ignore } => diff::run(global, ui, a, b, ignore),
         Command::Init { list: true, .. } => init::list(global, ui),
         Command::Init { place, from, list: false } => init::run(global, ui, place.as_deref(), from),

@@ -5,16 +5,16 @@ use engine::StepOutcome;
 use recipe::Goal;
 use serde_json::json;
 
-use crate::args::{Global, Targets};
+use crate::args::{Global, Reported};
 use crate::failure::{Blame, Failure};
-use crate::goals;
+use crate::{build_report, goals};
 use crate::session::Session;
 use crate::ui::{Ui, seconds};
 
 /// Runs the tests. A test whose inputs did not change since it passed is not run again.
-pub(crate) fn run(global: &Global, ui: &Ui, tests: &Targets) -> Result<(), Failure> {
+pub(crate) fn run(global: &Global, ui: &Ui, arguments: &Reported) -> Result<(), Failure> {
     let session = Session::open(global, ui)?;
-    let wanted = goals::tests(&session.stack, &tests.names)?;
+    let wanted = goals::tests(&session.stack, &arguments.targets.names)?;
     if wanted.is_empty() {
         return Err(Failure::project("the project has no test").help("add a `[test.NAME]` table"));
     }
@@ -30,6 +30,7 @@ pub(crate) fn run(global: &Global, ui: &Ui, tests: &Targets) -> Result<(), Failu
     let built = session.build(&prepared, &steps)?;
     session.tell_notes(&prepared, &built)?;
     session.keep(&prepared, &built)?;
+    build_report::keep(&session, &prepared, &built, &[], arguments.report.as_deref())?;
 
     let (mut passed, mut failed) = (0, 0);
     let mut reported = Vec::new();

@@ -3,27 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-/// Returns a number of bytes with a unit and three digits: `4.21 MB`.
-pub(crate) fn bytes(n_bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
-    if n_bytes < 1000 {
-        return format!("{n_bytes} B");
-    }
-    let mut value = n_bytes as f64 / 1000.0;
-    let mut unit = 0;
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    let digits = if value < 9.995 {
-        2
-    } else if value < 99.95 {
-        1
-    } else {
-        0
-    };
-    format!("{value:.digits$} {}", UNITS[unit])
-}
+pub(crate) use report::{bytes, seconds};
 
 /// Returns the first of several names, and how many more there are.
 pub(crate) fn some(names: &[String], most: usize) -> String {
@@ -31,19 +11,6 @@ pub(crate) fn some(names: &[String], most: usize) -> String {
     match names.len().saturating_sub(most) {
         0 => named,
         n_more => format!("{named} and {n_more} more"),
-    }
-}
-
-/// Returns a duration as `0.12 s`, `8.3 s` or `4 min 05 s`.
-pub(crate) fn seconds(duration: Duration) -> String {
-    let seconds = duration.as_secs_f64();
-    if seconds < 1.0 {
-        format!("{seconds:.2} s")
-    } else if seconds < 59.95 {
-        format!("{seconds:.1} s")
-    } else {
-        let whole = seconds.round() as u64;
-        format!("{} min {:02} s", whole / 60, whole % 60)
     }
 }
 
@@ -75,40 +42,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_have_three_digits() {
-        for (n_bytes, expected) in [
-            (0, "0 B"),
-            (999, "999 B"),
-            (1000, "1.00 kB"),
-            (999_499, "999 kB"),
-            (999_500, "1.00 MB"),
-            (12_345_678, "12.3 MB"),
-            (u64::MAX, "18447 PB"),
-        ] {
-            assert_eq!(bytes(n_bytes), expected);
-        }
-    }
-
-    #[test]
     fn what_is_not_known_is_not_called_nothing() {
         let left = |known, unknown| time_left(Duration::from_secs(known), unknown);
         assert_eq!(left(4, 0), "about 4.0 s");
         assert_eq!(left(0, 1), "a step that never ran");
         assert_eq!(left(0, 9), "9 steps that never ran");
         assert_eq!(left(4, 2), "about 4.0 s and 2 that never ran");
-    }
-
-    #[test]
-    fn durations_grow_coarser() {
-        for (milliseconds, expected) in [
-            (0, "0.00 s"),
-            (123, "0.12 s"),
-            (8_300, "8.3 s"),
-            (59_960, "1 min 00 s"),
-            (245_000, "4 min 05 s"),
-        ] {
-            assert_eq!(seconds(Duration::from_millis(milliseconds)), expected);
-        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod incremental;
 mod init;
 mod kernels;
 mod mirrors;
+mod reports;
 mod reproducible;
 mod rootless;
 mod stacks;

@@ -104,6 +104,30 @@ impl<R: ReadAt> Reader<R> {
         }
     }
 
+    /// Returns where the blocks of a compressed file begin, and how many there are.
+    pub(super) fn compressed_blocks(&self, inode: &Inode) -> Result<(u32, u64), ReadError> {
+        let mut index = Index::open(self, inode)?;
+        let (mut start, mut n_blocks) = (None, 0_u64);
+        let mut may_say_more = false;
+        for number in 0..index.n_entries {
+            match index.entry()? {
+                // Nothing begins at the end of the file: it says where the last extent ends.
+                Entry::Begin { offset, .. } if number * BLOCK as u64 + u64::from(offset) >= inode.size => break,
+                Entry::Begin { is_plain, block, .. } => {
+                    start.get_or_insert(block);
+                    n_blocks += 1;
+                    may_say_more = if is_plain { index.is_big_plain } else { index.is_big };
+                }
+                Entry::Rest { n_blocks: count } => {
+                    if std::mem::take(&mut may_say_more) {
+                        n_blocks += u64::from(count.unwrap_or(1).saturating_sub(1));
+                    }
+                }
+            }
+        }
+        Ok((start.unwrap_or(0), n_blocks))
+    }
+
     /// Gives out the extent that ends at `end` of the file.
     fn extent(
         &self,

@@ -31,6 +31,7 @@ mod place;
 mod read;
 mod superblock;
 mod tree;
+mod usage;
 mod walk;
 mod write;
 mod xattr;

@@ -154,6 +154,27 @@ impl<R: ReadAt> Reader<R> {
     }
 
     fn chunks(&self, inode: &Inode, receive: &mut Receiver<'_>) -> Result<(), ReadError> {
+        let zeros = [0; BLOCK];
+        self.each_chunk(inode, &mut |place, length| {
+            if let Some(block) = place {
+                return self.range(block * BLOCK as u64, length, receive);
+            }
+            let mut left = length;
+            while left > 0 {
+                let some = left.min(BLOCK as u64);
+                receive(&zeros[..some as usize])?;
+                left -= some;
+            }
+            Ok(())
+        })
+    }
+
+    /// Calls `visit` for each chunk of a file: with its first block, unless it is a hole, and how long it is.
+    pub(super) fn each_chunk(
+        &self,
+        inode: &Inode,
+        visit: &mut dyn FnMut(Option<u64>, u64) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
         let log = inode.detail & CHUNK_LOG;
         if inode.detail & 0xffff & !CHUNK_KNOWN != 0 {
             return Err(ReadError::unsupported(format!("chunks of the format {:#x}", inode.detail & 0xffff)));
@@ -177,17 +198,7 @@ impl<R: ReadAt> Reader<R> {
             }
             let block = get_u32(&table, place + unit - 4);
             let length = chunk_len.min(inode.size - at);
-            if block == HOLE {
-                let zeros = [0; BLOCK];
-                let mut left = length;
-                while left > 0 {
-                    let some = left.min(BLOCK as u64);
-                    receive(&zeros[..some as usize])?;
-                    left -= some;
-                }
-            } else {
-                self.range(u64::from(block) * BLOCK as u64, length, receive)?;
-            }
+            visit((block != HOLE).then_some(block.into()), length)?;
             at += length;
         }
         Ok(())

@@ -56,6 +56,7 @@ impl Error {
                 Some(format!("there is {}", quoted(similar)))
             }
             Error::Grub(error) => error.help(),
+            Error::Budget(error) => error.help(),
             Error::Variables { source, .. } => source.help(),
             _ => None,
         }

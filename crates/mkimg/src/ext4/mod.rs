@@ -31,6 +31,7 @@ mod read;
 mod sizing;
 mod superblock;
 mod tree;
+mod usage;
 mod walk;
 mod write;
 mod xattr;

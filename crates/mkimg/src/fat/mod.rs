@@ -23,6 +23,7 @@ mod options;
 mod read;
 mod time;
 mod tree;
+mod usage;
 mod walk;
 mod write;
 

@@ -34,6 +34,7 @@ mod record;
 mod rock;
 mod susp;
 mod tree;
+mod usage;
 mod volume;
 mod walk;
 mod write;

@@ -27,6 +27,7 @@ mod read;
 mod table;
 mod tree;
 mod unpack;
+mod usage;
 mod walk;
 mod write;
 mod xattr;

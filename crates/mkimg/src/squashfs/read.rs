@@ -131,6 +131,11 @@ impl<R: ReadAt> Reader<R> {
         &self.compression
     }
 
+    /// Returns how many bytes the image has, with the padding at its end.
+    pub(super) fn image_len(&self) -> Result<u64, ReadError> {
+        self.source.size().map_err(|source| ReadError::Io { offset: 0, length: 0, source })
+    }
+
     pub(super) fn block_size(&self) -> BlockSize {
         self.block_size
     }

@@ -1,6 +1,7 @@
 //! What the types cannot say: references lead somewhere, nothing needs itself, numbers make sense together.
 
 mod boot;
+mod budgets;
 mod cycles;
 mod device_trees;
 mod disks;
@@ -294,6 +295,7 @@ impl Checker<'_> {
     }
 
     fn target(&mut self, name: &Name, target: &Spanned<Target>) {
+        self.budgets(name, target);
         match &target.value {
             Target::Command(command) => self.command(command),
             Target::Rootfs(rootfs) => self.rootfs(target, rootfs),

@@ -1,6 +1,7 @@
 //! From a stack, its lock and what was fetched to the graph of actions. Pure: the same in, the same out.
 
 mod boot;
+mod budgets;
 mod device_tree;
 mod erofs;
 mod formats;
@@ -79,6 +80,8 @@ pub struct Lowered {
     formats: BTreeMap<Name, Vec<(String, StepId)>>,
     /// The root file system of each environment that the goals stand on.
     pub environments: BTreeMap<Name, MergeId>,
+    /// The steps that check the budgets of targets. They leave nothing.
+    pub budgets: BTreeMap<Name, StepId>,
     /// The kernels that are built, of those that the goals stand on.
     pub kernels: BTreeMap<Name, KernelOutput>,
     /// The machines that the goals stand on.
@@ -95,8 +98,8 @@ pub struct Lowered {
 /// What a target leaves.
 #[derive(Clone, Debug)]
 pub struct TargetOutput {
-    /// The steps that make it, the main one first: what their output directories have is the target's, and no two of
-    /// them have the same.
+    /// The steps that make it, the main one first, and those that check the budgets of all that it stands on: what their
+    /// output directories have is the target's, and no two of them have the same.
     pub steps: Vec<StepId>,
     /// The file that the target is mostly about, in the output directory, if it is about one.
     pub main: Option<String>,
@@ -261,6 +264,14 @@ impl<'a> Lowering<'a> {
                 && self.stack.targets.contains_key(name)
             {
                 self.output(name);
+            }
+        }
+        for name in &closure.targets {
+            self.budgets(name);
+        }
+        for goal in goals {
+            if let Goal::Target(name) = goal {
+                self.checked(name);
             }
         }
         for name in &closure.machines {

@@ -1,5 +1,6 @@
 //! Every kind of wrong input, with the whole text that people see.
 
+mod budgets;
 mod disks;
 mod erofs;
 mod file_systems;
