@@ -13,6 +13,7 @@ mod device_tree;
 pub mod disk;
 mod dump;
 mod duplicates;
+mod earlier;
 pub mod efi_variables;
 pub mod erofs;
 mod error;
@@ -39,6 +40,7 @@ pub mod squashfs;
 pub mod tree;
 pub mod uki;
 mod unpack;
+pub mod update;
 pub mod vdisk;
 pub mod verity;
 

@@ -17,6 +17,7 @@ mod plan;
 mod run;
 mod shell;
 mod test;
+mod update;
 mod verify;
 
 use clap::CommandFactory as _;
@@ -40,6 +41,7 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<(), Failure> {
         }
         Command::Extract { what, place } => extract::run(ui, global, what, place),
         Command::Diff { a, b, ignore } => diff::run(global, ui, a, b, ignore),
+        Command::Update(arguments) => update::run(global, ui, arguments),
         Command::Init { list: true, .. } => init::list(global, ui),
         Command::Init { place, from, list: false } => init::run(global, ui, place.as_deref(), from),
         Command::Plan(targets) => plan::run(global, ui, targets),

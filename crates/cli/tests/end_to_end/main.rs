@@ -21,5 +21,6 @@ mod reproducible;
 mod rootless;
 mod stacks;
 mod told;
+mod updates;
 mod verify;
 mod wrong_input;

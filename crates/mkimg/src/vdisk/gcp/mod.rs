@@ -8,6 +8,7 @@ mod write;
 
 pub use read::{UnpackError, unpack};
 pub use write::{Options, write};
+pub(crate) use write::write_reusing;
 
 /// Numbers that both sides need (GNU tar, `src/tar.h`).
 mod format {
