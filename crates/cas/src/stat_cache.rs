@@ -93,6 +93,27 @@ impl StatCache {
         }
     }
 
+    /// How far back the time of a file of our own must lie of when it was written, in nanoseconds: more than two ticks of
+    /// the slowest clock that has nanoseconds at all.
+    pub(crate) const BACK: i64 = 30_000_000;
+
+    /// Remembers the digest of a file that was written by us just before `now`, and that nobody else could have written
+    /// to before it got its name.
+    ///
+    /// Its modification time was set to a time before it was written. Whoever edits it later leaves the time of the edit,
+    /// which is another one, if the file system's clock is fine enough. If it is not, the file is not remembered.
+    pub(crate) fn insert_own(&mut self, path: &Path, metadata: &fs::Metadata, digest: Digest, now: Stamp) {
+        let entry = Entry::new(metadata, digest);
+        let since =
+            |stamp: Stamp| (now.0 - stamp.0).saturating_mul(1_000_000_000).saturating_add(now.1 - stamp.1);
+        // Whole milliseconds are what a coarse clock makes of a time.
+        let is_fine = entry.modified.1 % 1_000_000 != 0 && entry.changed.1 % 1_000_000 != 0;
+        let is_apart = since(entry.modified) >= StatCache::BACK && since(entry.changed) >= 0;
+        if is_fine && is_apart && entry.size == digest.size() {
+            self.change().insert(path.as_os_str().to_owned(), entry);
+        }
+    }
+
     /// Forgets the files below `directory` that are there no more.
     pub(crate) fn forget_gone(&mut self, directory: &Path) {
         let first = directory.join("").into_os_string();

@@ -162,10 +162,12 @@ pub(crate) enum Command {
         place: PathBuf,
     },
     /// Say what takes up an image: by directory, by package and by type of file, and what grew
-    #[command(after_help = "Examples:\n  bootwright size disk                 a target, against its last build\n  \
+    #[command(
+        after_help = "Examples:\n  bootwright size disk                 a target, against its last build\n  \
                             bootwright size live.qcow2:IMGA      a file system in an image\n  \
                             bootwright size new.squashfs --against old.squashfs\n  \
-                            bootwright size disk --html disk.html   a page with a treemap")]
+                            bootwright size disk --html disk.html   a page with a treemap"
+    )]
     Size {
         /// A target, or an image and a path in it
         #[arg(value_name = "TARGET|IMAGE[:PATH]")]
@@ -199,6 +201,19 @@ pub(crate) enum Command {
         #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT")]
         ignore: Vec<IgnoredArg>,
     },
+    /// Make an existing image what a target gives, writing only what differs
+    ///
+    /// The target is built, and what is different in the image is replaced: the whole of it, or nothing if this is
+    /// interrupted before the first byte; after that, the next update finishes it. Partitions without contents in the
+    /// project, those with `state = true`, and those that were added or grown, belong to whoever runs the image and stay
+    /// as they are. An image that runs, is laid out in another way, or has something that no build put there, is refused.
+    #[command(
+        after_help = "Examples:\n  bootwright update live.qcow2 --with live           a disk of the target `live`\n  \
+                            bootwright update root.squashfs --with root        a file system\n  \
+                            bootwright update live.raw --with live --keep EFI  but for that partition\n  \
+                            bootwright update live.raw --with live --dry-run   how much would be written"
+    )]
+    Update(UpdateArgs),
     /// Start a project from a template
     #[command(after_help = "Examples:\n  bootwright init --list           what there is to start from\n  \
                             bootwright init hello            Debian, booted, in the new directory `hello`\n  \
@@ -353,6 +368,26 @@ pub(crate) struct Reported {
     /// Write a page about the build, also when it fails: `bootwright report` does so afterwards
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+}
+
+/// What is updated, and how.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct UpdateArgs {
+    /// A raw image or a qcow2
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: PathBuf,
+    /// The target that it is to be, or one of its files
+    #[arg(long, value_name = "TARGET[/FILE]")]
+    pub(crate) with: String,
+    /// Leave this partition alone
+    #[arg(long, value_name = "NAME")]
+    pub(crate) keep: Vec<String>,
+    /// Replace also what no build put there
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Only say how much would be written
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// What `gc` keeps.

@@ -52,7 +52,7 @@ impl Builder<'_> {
     ) -> Result<(Outcome, Duration), Failure> {
         let clock = Clock::start();
         let history = self.state.history()?;
-        let executor = self.caches.executor(self.jobs(), Some(self.state.kept()))?;
+        let executor = self.caches.executor(self.jobs(), Some(self.state))?;
         let now = || clock.elapsed();
         let world =
             World { store: &self.caches.store, cache, executor: &executor, history: &history, clock: &now };

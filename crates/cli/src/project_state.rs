@@ -110,18 +110,33 @@ impl ProjectState {
 
     /// Returns where steps of any project keep directories.
     pub(crate) fn all_kept(caches: &Path) -> Result<Vec<PathBuf>, Failure> {
+        ProjectState::all(caches, "kept")
+    }
+
+    /// Returns where it is remembered what steps of any project can take over of their last outputs.
+    pub(crate) fn all_earlier(caches: &Path) -> Result<Vec<PathBuf>, Failure> {
+        ProjectState::all(caches, "earlier")
+    }
+
+    /// Returns the directory `name` of every project.
+    fn all(caches: &Path, name: &str) -> Result<Vec<PathBuf>, Failure> {
         let projects = caches.join("projects");
         let failed = || io(format!("read `{}`", projects.display()));
         let entries = match fs::read_dir(&projects) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(failed())?,
         };
-        entries.map(|entry| Ok(entry.map_err(failed())?.path().join("kept"))).collect()
+        entries.map(|entry| Ok(entry.map_err(failed())?.path().join(name))).collect()
     }
 
     /// Returns where steps keep directories from run to run.
     pub(crate) fn kept(&self) -> PathBuf {
         self.directory.join("kept")
+    }
+
+    /// Returns where it is remembered what steps can take over of their last outputs.
+    pub(crate) fn earlier(&self) -> PathBuf {
+        self.directory.join("earlier")
     }
 
     fn history_file(&self) -> HistoryFile {

@@ -10,6 +10,7 @@ use recipe::{FILE_NAME, Problem, Settings, Stack};
 use crate::args::Global;
 use crate::environment;
 use crate::failure::{Blame, Failure, io};
+use crate::project_state::ProjectState;
 use crate::ui::Ui;
 
 /// A project that was read and understood.
@@ -107,13 +108,13 @@ impl Caches {
         KvmNote::in_directory(&self.root.join("host"))
     }
 
-    /// Returns what runs steps on this machine, `jobs` at once, which keep directories in `kept`.
+    /// Returns what runs steps on this machine, `jobs` at once, which keep in `state` what they find again.
     pub(crate) fn executor(
         &self,
         jobs: NonZeroUsize,
-        kept: Option<PathBuf>,
+        state: Option<&ProjectState>,
     ) -> Result<LocalExecutor<'_>, Failure> {
-        self.executor_with(jobs, KEPT_FAILURES, kept, sandbox::Variation::default())
+        self.executor_with(jobs, KEPT_FAILURES, state, sandbox::Variation::default())
     }
 
     /// Returns what runs steps with a variation, and keeps none of their sandboxes.
@@ -129,13 +130,14 @@ impl Caches {
         &self,
         n_jobs: NonZeroUsize,
         n_failed: usize,
-        kept: Option<PathBuf>,
+        state: Option<&ProjectState>,
         variation: sandbox::Variation,
     ) -> Result<LocalExecutor<'_>, Failure> {
         let init = std::env::current_exe().map_err(io("find the program that is running"))?;
         let failed = self.root.join("failed");
         let kvm_note = self.kvm_note();
-        let options = local::Options { init, failed, n_failed, n_jobs, kept, kvm_note, variation };
+        let (kept, earlier) = (state.map(ProjectState::kept), state.map(ProjectState::earlier));
+        let options = local::Options { init, failed, n_failed, n_jobs, kept, earlier, kvm_note, variation };
         LocalExecutor::new(&self.store, options).map_err(Failure::machine)
     }
 }

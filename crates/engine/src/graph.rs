@@ -92,7 +92,7 @@ pub enum Input {
     Merged(MergeId),
 }
 
-/// What a step needs of the machine that runs it. Part of the action's key, save for `timeout`.
+/// What a step needs of the machine that runs it. Part of the action's key, save for `earlier` and `timeout`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Requirements {
     /// Run as user 0 of the sandbox's user namespace, with every capability in it.
@@ -101,6 +101,9 @@ pub struct Requirements {
     pub kvm: bool,
     /// Directories that it finds as its last run left them.
     pub kept: Vec<Kept>,
+    /// The name under which an executor may remember what of its output its next runs can take over: those of the same
+    /// step, after an edit. What it makes must not depend on that, so this is for tools that see to it themselves.
+    pub earlier: Option<String>,
     /// Kill it after this long.
     pub timeout: Option<Duration>,
 }

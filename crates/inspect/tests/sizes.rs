@@ -89,7 +89,10 @@ fn stored(part: &Part, path: &str) -> u64 {
 #[test]
 fn parts_come_to_the_whole_in_every_format() {
     let images = Images::new();
-    images.layer("layer", &[("a/noise", "noise"), ("a/same", "same"), ("b/short", "short"), ("b/again", "noise")]);
+    images.layer(
+        "layer",
+        &[("a/noise", "noise"), ("a/same", "same"), ("b/short", "short"), ("b/again", "noise")],
+    );
     for (kind, more) in kinds() {
         let path = images.image(kind, &more, "layer");
         let sizes = images.sizes(&path);
@@ -113,7 +116,10 @@ fn files_take_what_their_format_gives_them() {
         images.sizes(&images.image(kind, &more, "layer")).parts.remove(0)
     };
     let ext4 = part("ext4");
-    assert_eq!([stored(&ext4, "noise"), stored(&ext4, "same"), stored(&ext4, "short")], [303_104, 520_192, 8192]);
+    assert_eq!(
+        [stored(&ext4, "noise"), stored(&ext4, "same"), stored(&ext4, "short")],
+        [303_104, 520_192, 8192]
+    );
     let iso = part("iso");
     assert_eq!([stored(&iso, "noise"), stored(&iso, "short")], [301_056, 6144]);
     let fat = part("fat");
@@ -187,7 +193,10 @@ fn packages_are_those_that_the_image_lists() {
         entry("usr/bin/tool", "#!/bin/sh\\n"),
         entry("usr/lib/libtool.so.1", "x"),
         entry("etc/own", "of nobody\\n"),
-        entry("var/lib/dpkg/info/tool:amd64.list", "/.\\n/bin\\n/bin/tool\\n/usr/lib\\n/usr/lib/libtool.so.1\\n"),
+        entry(
+            "var/lib/dpkg/info/tool:amd64.list",
+            "/.\\n/bin\\n/bin/tool\\n/usr/lib\\n/usr/lib/libtool.so.1\\n",
+        ),
         entry("var/lib/dpkg/info/tool:amd64.postinst", "true\\n"),
         r#"{"path":"bin","type":"symlink","target":"usr/bin"}"#.to_owned(),
     ];

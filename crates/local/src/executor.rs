@@ -17,6 +17,7 @@ use sandbox::{
 };
 
 use crate::Jobserver;
+use crate::earlier;
 use crate::environment::{environment_of, output_directory, working_directory};
 use crate::failed::Failed;
 use crate::kept::{Lent, lend};
@@ -41,6 +42,8 @@ pub struct Options {
     pub variation: Variation,
     /// Where steps keep the directories that they find as their last run left them. Without it these are empty.
     pub kept: Option<PathBuf>,
+    /// Where it is remembered what steps can take over of their last outputs. Without it they make all of it anew.
+    pub earlier: Option<PathBuf>,
     /// What is known of KVM on this machine. Without it every step finds out anew.
     pub kvm_note: Option<KvmNote>,
 }
@@ -251,6 +254,12 @@ impl Executor for LocalExecutor<'_> {
             None => Vec::new(),
         };
         sandbox.mounts.extend(lent.iter().map(Lent::mount));
+        let earlier = self.options.earlier.as_ref();
+        let earlier = earlier.and_then(|place| earlier::lend(self.store, place, request, run.path()));
+        let earlier = earlier.map(|(earlier, mounts)| {
+            sandbox.mounts.extend(mounts);
+            earlier
+        });
 
         let log_path = run.path().join("log");
         let write_log = |error| disk(format!("write the log of `{}`", request.label), error);
@@ -281,6 +290,9 @@ impl Executor for LocalExecutor<'_> {
                 self.store.write(b"")?
             }
         };
+        if let Some(earlier) = earlier.filter(|_| exit_code == 0) {
+            earlier.keep(self.store, &output);
+        }
         log.finish(&message).map_err(write_log)?;
         let Node::File { digest: log, .. } = self.store.put_file(&log_path, mode(exit_code))? else {
             unreachable!("`put_file` returns files");

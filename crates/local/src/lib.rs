@@ -5,6 +5,7 @@
 //! and keeps what failed. Only [`fetch`] opens connections.
 
 mod cache;
+mod earlier;
 mod environment;
 mod executor;
 mod failed;
@@ -19,6 +20,7 @@ mod near;
 mod stage;
 
 pub use cache::LocalActionCache;
+pub use earlier::{SweptEarlier, sweep_earlier};
 pub use environment::ENVIRONMENT;
 pub use executor::{LocalExecutor, Options};
 pub use failed::FailedSandbox;

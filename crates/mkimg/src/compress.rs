@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use flate2::{Compress, Crc, FlushCompress, Status};
 use liblzma::stream::{Check, MtStreamBuilder};
 
+use crate::earlier::{Earlier, Key, Scope};
 use crate::lz4::Lz4;
 use crate::spec::Compression;
 
@@ -54,6 +55,12 @@ impl<W: Write> Compressor<W> {
         Compressor::with_pieces(compression, sink, n_threads, PIECES)
     }
 
+    /// Returns one for gzip, which takes over what earlier runs compressed. The sink is the beginning of a file.
+    pub(crate) fn gzip(sink: W, n_threads: usize, earlier: Option<&Earlier>) -> io::Result<Compressor<W>> {
+        let scope = earlier.map(|earlier| earlier.scope("gzip", &GZIP_LEVEL));
+        Ok(Compressor::Gzip(Gzip::new(sink, n_threads.clamp(1, 64), PIECES.gzip_block, scope)?))
+    }
+
     fn with_pieces(
         compression: Compression,
         sink: W,
@@ -64,7 +71,7 @@ impl<W: Write> Compressor<W> {
         Ok(match compression {
             Compression::None => Compressor::None(sink),
             Compression::Gzip => {
-                Compressor::Gzip(Gzip::new(sink, n_threads.clamp(1, 64), pieces.gzip_block)?)
+                Compressor::Gzip(Gzip::new(sink, n_threads.clamp(1, 64), pieces.gzip_block, None)?)
             }
             Compression::Zstd => {
                 let mut encoder = zstd::stream::write::Encoder::new(sink, ZSTD_LEVEL)?;
@@ -121,6 +128,8 @@ impl<W: Write> Write for Compressor<W> {
 struct Compressed {
     deflated: Vec<u8>,
     crc: Crc,
+    /// What the next runs know it by.
+    key: Option<Key>,
 }
 
 struct Worker {
@@ -139,17 +148,21 @@ pub struct Gzip<W: Write> {
     /// Blocks go to the workers in turn, and come back in the same order.
     n_sent: usize,
     n_received: usize,
+    earlier: Option<Scope>,
+    /// How much is in the sink.
+    position: u64,
 }
 
 /// RFC 1952: deflate, no name, no time, best compression, unknown system.
 const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255];
 
 impl<W: Write> Gzip<W> {
-    fn new(mut sink: W, n_threads: usize, block_size: usize) -> io::Result<Gzip<W>> {
+    fn new(mut sink: W, n_threads: usize, block_size: usize, earlier: Option<Scope>) -> io::Result<Gzip<W>> {
         sink.write_all(&GZIP_HEADER)?;
-        let workers = (0..n_threads).map(|_| Worker::start()).collect::<io::Result<_>>()?;
+        let workers = (0..n_threads).map(|_| Worker::start(earlier.clone())).collect::<io::Result<_>>()?;
         let (block, crc) = (Vec::with_capacity(block_size), Crc::new());
-        Ok(Gzip { sink, block, block_size, crc, workers, n_sent: 0, n_received: 0 })
+        let position = GZIP_HEADER.len() as u64;
+        Ok(Gzip { sink, block, block_size, crc, workers, n_sent: 0, n_received: 0, earlier, position })
     }
 
     fn send(&mut self, is_last: bool) -> io::Result<()> {
@@ -168,6 +181,10 @@ impl<W: Write> Gzip<W> {
         let compressed = worker.done.recv().map_err(|_| worker_is_gone())??;
         self.n_received += 1;
         self.crc.combine(&compressed.crc);
+        if let Some((scope, key)) = self.earlier.as_ref().zip(compressed.key) {
+            scope.note(key, 0, (self.position, &compressed.deflated), &[]);
+        }
+        self.position += compressed.deflated.len() as u64;
         self.sink.write_all(&compressed.deflated)
     }
 
@@ -208,18 +225,32 @@ fn worker_is_gone() -> io::Error {
 }
 
 impl Worker {
-    fn start() -> io::Result<Worker> {
+    fn start(earlier: Option<Scope>) -> io::Result<Worker> {
         let (blocks, input) = sync_channel::<(Vec<u8>, bool)>(1);
         let (output, done) = sync_channel(1);
         let thread = std::thread::Builder::new().name("gzip".to_owned()).spawn(move || {
             for (block, is_last) in input {
                 // Nobody receives any more: the writer gave up.
-                if output.send(deflate(&block, is_last)).is_err() {
+                if output.send(recall_or_deflate(&block, is_last, earlier.as_ref())).is_err() {
                     return;
                 }
             }
         })?;
         Ok(Worker { blocks, done, thread })
+    }
+}
+
+/// Returns what an earlier run made of a block, or deflates it. The last one is different, and never asked for twice.
+fn recall_or_deflate(block: &[u8], is_last: bool, earlier: Option<&Scope>) -> io::Result<Compressed> {
+    let Some(scope) = earlier.filter(|_| !is_last) else { return deflate(block, is_last) };
+    let key = scope.contents(block);
+    match scope.recall(&key) {
+        None => Ok(Compressed { key: Some(key), ..deflate(block, is_last)? }),
+        Some(found) => {
+            let mut crc = Crc::new();
+            crc.update(block);
+            Ok(Compressed { deflated: found.bytes, crc, key: Some(key) })
+        }
     }
 }
 
@@ -240,7 +271,7 @@ fn deflate(block: &[u8], is_last: bool) -> io::Result<Compressed> {
         // A flush is complete when all input is in and there was room to spare.
         let is_flushed = compress.total_in() == block.len() as u64 && deflated.len() < deflated.capacity();
         if if is_last { status == Status::StreamEnd } else { is_flushed } {
-            return Ok(Compressed { deflated, crc });
+            return Ok(Compressed { deflated, crc, key: None });
         }
     }
 }

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 
 use layer::Tree;
 
+use crate::earlier::Earlier;
 use crate::error::Error;
 
 /// The step's working directory, to which the paths of a specification are relative.
 pub(crate) struct Directory<'a> {
     path: &'a Path,
+    earlier: Option<Earlier>,
 }
 
 /// Small writes are collected up to this size.
@@ -18,7 +20,19 @@ const BUFFER: usize = 256 * 1024;
 
 impl<'a> Directory<'a> {
     pub(crate) fn new(path: &'a Path) -> Directory<'a> {
-        Directory { path }
+        Directory { path, earlier: Earlier::open(path) }
+    }
+
+    /// Returns what is known from earlier runs of the step.
+    pub(crate) fn earlier(&self) -> Option<&Earlier> {
+        self.earlier.as_ref()
+    }
+
+    /// Leaves what the next runs of the step are to know, of its only large output: the image `relative`.
+    pub(crate) fn leave(&self, relative: &str) {
+        if let Some(earlier) = &self.earlier {
+            earlier.save(relative);
+        }
     }
 
     pub(crate) fn path(&self, relative: &str) -> PathBuf {

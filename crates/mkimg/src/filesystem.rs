@@ -3,6 +3,7 @@
 use layer::Tree;
 
 use crate::Sink;
+use crate::contents::Contents as _;
 use crate::error::Error;
 use crate::ext4::{self, BlockSize, Builder, Growth, Inodes, Journal, OnError, Options, Size};
 use crate::files::Directory;

@@ -84,6 +84,23 @@ pub enum Spec {
     Budget(BudgetSpec),
 }
 
+impl Spec {
+    /// Says whether what is written has compressed blocks, which a later run may take over.
+    pub fn has_compressed_blocks(&self) -> bool {
+        match self {
+            Spec::Squashfs(_) => true,
+            Spec::Erofs(erofs) => erofs.compression != ErofsCompression::None,
+            Spec::Disk(DiskSpec { format, .. }) | Spec::Convert(ConvertSpec { format, .. }) => match format {
+                FormatSpec::Qcow2 { compression, .. } => *compression != Qcow2Compression::None,
+                FormatSpec::Vmdk { variant, .. } => *variant == VmdkVariant::StreamOptimized,
+                FormatSpec::Gcp { .. } => true,
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+}
+
 /// Layers merged, then directories laid over them, then entries, then accounts: one canonical layer.
 ///
 /// Without `layers` the result is an overlay: it says nothing about directories that it does not declare.

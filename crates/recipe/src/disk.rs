@@ -137,6 +137,8 @@ table! {
         target: Option<Spanned<TargetRef>>,
         /// A file of the project that has its contents.
         file: Option<Spanned<ProjectPath>>,
+        /// Whether it belongs to whoever runs the disk, so that `update` leaves it alone. One without contents does.
+        state: bool = false,
     }
 }
 
@@ -335,6 +337,15 @@ impl DiskImage {
         let given: BTreeSet<u32> = self.partitions.iter().filter_map(own).collect();
         let mut free = (1..).filter(|number| !given.contains(number));
         self.partitions.iter().map(|partition| own(partition).or_else(|| free.next()).unwrap_or(0)).collect()
+    }
+
+    /// Returns the numbers of the partitions that belong to whoever runs the disk: nobody else puts anything there, or
+    /// not for long.
+    pub fn state(&self) -> BTreeSet<u32> {
+        let partitions = self.partitions.iter().zip(self.numbers());
+        let is_state =
+            |partition: &Partition| partition.state || partition.target.is_none() && partition.file.is_none();
+        partitions.filter(|(partition, _)| is_state(partition)).map(|(_, number)| number).collect()
     }
 
     /// Returns the formats that it is written in, the main one first.

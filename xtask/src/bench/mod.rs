@@ -21,6 +21,7 @@ mod report;
 mod solve;
 mod squashfs;
 mod store;
+mod update;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,6 +45,7 @@ const BENCHMARKS: &[Benchmark] = &[
     ("iso", 5, images::iso),
     ("squashfs", 3, squashfs::squashfs),
     ("erofs", 3, erofs::erofs),
+    ("update", 1, update::run),
     ("fat", 5, disks::fat),
     ("disk", 3, disks::disk),
     ("formats", 3, formats::formats),
@@ -265,7 +267,7 @@ mod tests {
         check(
             &["nop"],
             Err(
-                "there is no benchmark `nop`, only noop, bootstrap, download, unpack, add-package, graph, sandbox, ext4, cpio, iso, squashfs, erofs, fat, disk, formats, store, stage, solve, lock, kernel, boot",
+                "there is no benchmark `nop`, only noop, bootstrap, download, unpack, add-package, graph, sandbox, ext4, cpio, iso, squashfs, erofs, update, fat, disk, formats, store, stage, solve, lock, kernel, boot",
             ),
         );
     }

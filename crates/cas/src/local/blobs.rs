@@ -42,6 +42,15 @@ impl LocalStore {
         Ok(self.root().join("blobs").join(self.find_variant(digest, executable)?))
     }
 
+    /// Says whether one of the blob's files is here, and leaves it at that: it does not count as used.
+    pub fn has_file(&self, digest: &Digest) -> bool {
+        let is_there = |executable| {
+            let name = blob_name(digest, executable);
+            rustix::fs::statat(&self.blobs, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+        };
+        is_there(false) || is_there(true)
+    }
+
     /// Returns the bytes of the blob, after they were compared with its name.
     ///
     /// Fails with [`StoreError::Missing`] or [`StoreError::Damaged`].

@@ -4,13 +4,16 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
-use rustix::fs::{CWD, RenameFlags};
+use rustix::fs::{CWD, RenameFlags, Timespec, Timestamps, UTIME_NOW};
 use rustix::io::Errno;
 use tempfile::{NamedTempFile, TempPath};
 
 use super::LocalStore;
-use crate::files::{copy_hashing, hash};
+use crate::files::{Stamp, copy_content, copy_hashing, hash};
 use crate::remove::remove_tree;
 use crate::replace::remove_unfinished;
 use crate::store::Doing as _;
@@ -71,7 +74,26 @@ impl LocalStore {
             return Ok(false);
         }
         self.write_export(node, destination)?;
+        self.remember_export(node, destination, cache)?;
         Ok(true)
+    }
+
+    /// Takes note of what was just exported, so that it need not be read to see that it is still the same.
+    fn remember_export(&self, node: &Node, path: &Path, cache: &mut StatCache) -> Result<(), StoreError> {
+        match node {
+            Node::File { digest, .. } => {
+                let metadata =
+                    fs::symlink_metadata(path).doing(|| format!("look at `{}`", path.display()))?;
+                cache.insert_own(path, &metadata, *digest, self.now()?);
+            }
+            Node::Directory { digest } => {
+                for (name, node) in &self.read_directory(digest)?.entries {
+                    self.remember_export(node, &path.join(name), cache)?;
+                }
+            }
+            Node::Symlink { .. } => {}
+        }
+        Ok(())
     }
 
     fn is_exported(
@@ -114,7 +136,26 @@ impl LocalStore {
         }
     }
 
+    /// Writes the tree, its files side by side.
     fn export_tree(&self, tree: &Digest, path: &Path) -> Result<(), StoreError> {
+        let mut files = Vec::new();
+        self.export_directories(tree, path, &mut files)?;
+        let doing = |path: &Path| format!("write `{}`", path.display());
+        let sizes = files.iter().map(|(_, digest, _)| digest.size());
+        let n_large = sizes.filter(|size| *size >= LARGE).count();
+        side_by_side(&files, n_large, |(path, digest, executable)| {
+            let mut file = fs::File::create_new(path).doing(|| doing(path))?;
+            self.copy_out(digest, *executable, &mut file, path)
+        })
+    }
+
+    /// Makes the directories and links of a tree, and lists its files.
+    fn export_directories(
+        &self,
+        tree: &Digest,
+        path: &Path,
+        files: &mut Vec<(PathBuf, Digest, bool)>,
+    ) -> Result<(), StoreError> {
         let doing = |path: &Path| format!("write `{}`", path.display());
         fs::create_dir(path)
             .and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o755)))
@@ -122,11 +163,8 @@ impl LocalStore {
         for (name, node) in self.read_directory(tree)?.entries {
             let path = path.join(name);
             match node {
-                Node::File { digest, executable } => {
-                    let mut file = fs::File::create_new(&path).doing(|| doing(&path))?;
-                    self.copy_out(&digest, executable, &mut file, &path)?;
-                }
-                Node::Directory { digest } => self.export_tree(&digest, &path)?,
+                Node::File { digest, executable } => files.push((path, digest, executable)),
+                Node::Directory { digest } => self.export_directories(&digest, &path, files)?,
                 Node::Symlink { target } => {
                     std::os::unix::fs::symlink(target, &path).doing(|| doing(&path))?;
                 }
@@ -146,11 +184,64 @@ impl LocalStore {
         let mode = if executable { 0o755 } else { 0o644 };
         let doing = || format!("copy blob {digest} to `{}`", destination.display());
         // What leaves the store is what its name says, or does not leave.
-        let found = copy_hashing(&mut blob, file).doing(doing)?;
-        if found != *digest {
-            return Err(StoreError::Damaged { digest: *digest, found });
+        if self.fresh.lock().unwrap_or_else(PoisonError::into_inner).contains(digest) {
+            copy_content(&mut blob, file).doing(doing)?;
+        } else {
+            let found = copy_hashing(&mut blob, file).doing(doing)?;
+            if found != *digest {
+                return Err(StoreError::Damaged { digest: *digest, found });
+            }
         }
-        file.set_permissions(Permissions::from_mode(mode)).doing(doing)
+        file.set_permissions(Permissions::from_mode(mode)).doing(doing)?;
+        set_apart(file, self.now()?).doing(doing)
+    }
+}
+
+/// Files of this size and more are worth a thread.
+const LARGE: u64 = 1 << 20;
+
+/// Calls `work` for every item, on as many threads as there are processors, but not more than `n_threads`.
+fn side_by_side<T: Sync>(
+    items: &[T],
+    n_threads: usize,
+    work: impl Fn(&T) -> Result<(), StoreError> + Sync,
+) -> Result<(), StoreError> {
+    let n_threads =
+        if n_threads < 2 { 1 } else { thread::available_parallelism().map_or(2, usize::from).min(n_threads) };
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            work(item)?;
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..n_threads).map(|_| scope.spawn(worker)).collect();
+        let own = worker();
+        // A panic in a worker is our bug, and goes on as one.
+        let join = |other: thread::ScopedJoinHandle<'_, _>| {
+            other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        others.into_iter().map(join).fold(own, Result::and)
+    })
+}
+
+/// Dates a file that was just written a little back, so that no later edit leaves the same time: see
+/// [`StatCache::insert_own`].
+fn set_apart(file: &fs::File, now: Stamp) -> io::Result<()> {
+    let (seconds, nanoseconds) = before(now);
+    let times = Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
+        last_modification: Timespec { tv_sec: seconds, tv_nsec: nanoseconds },
+    };
+    Ok(rustix::fs::futimens(file, &times)?)
+}
+
+/// Returns the time that is [`StatCache::BACK`] earlier.
+fn before((seconds, nanoseconds): Stamp) -> Stamp {
+    match nanoseconds - StatCache::BACK {
+        earlier if earlier >= 0 => (seconds, earlier),
+        earlier => (seconds - 1, earlier + 1_000_000_000),
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 
 use rustix::fs::{AtFlags, CWD, FileType, OFlags};
 use rustix::io::Errno;
@@ -54,6 +55,9 @@ impl LocalStore {
         let is_gone = mode != ImportMode::Copy
             && self.find(&digest)?.is_none()
             && self.take_over(path, &mut file, &metadata, &digest, mode).doing_to("import", path)?;
+        if is_gone {
+            self.fresh.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
+        }
         if mode == ImportMode::Move && !is_gone {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -19,6 +19,7 @@ mod recover;
 mod roots;
 mod table;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,6 +69,8 @@ pub struct LocalStore {
     /// How many synchronisations this process has begun, those left out that failed.
     n_syncs: AtomicU64,
     bundles: Bundles,
+    /// Blobs whose files this process has hashed and placed: they need not be compared with their names again.
+    fresh: Mutex<BTreeSet<Digest>>,
 }
 
 impl LocalStore {
@@ -95,6 +98,7 @@ impl LocalStore {
             synced: Mutex::new((0, 0)),
             n_syncs: AtomicU64::new(0),
             bundles: Bundles::default(),
+            fresh: Mutex::default(),
         };
         let synced = store.recover_if_machine_died()?;
         *store.synced.lock().unwrap_or_else(PoisonError::into_inner) = synced;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use local::{SweptKept, fetch, sweep_kept};
+use local::{SweptEarlier, SweptKept, fetch, sweep_earlier, sweep_kept};
 use serde_json::json;
 
 use crate::args::{Global, Keep};
@@ -34,11 +34,13 @@ pub(crate) fn run(global: &Global, ui: &Ui, keep: Keep) -> Result<(), Failure> {
     let swept = fetch::sweep_parts(&caches.parts(), since).map_err(Failure::machine)?;
     let indexes = sweep_indexes(&caches.indexes(), since)?;
     let kept = sweep_all_kept(&caches, since)?;
-    let n_bytes = freed.bytes + swept.bytes + indexes.bytes + kept.bytes;
+    let earlier = sweep_all_earlier(&caches, since)?;
+    let n_bytes = freed.bytes + swept.bytes + indexes.bytes + kept.bytes + earlier.bytes;
     if global.json {
         ui.print_json(&json!({
             "version": 1, "freed": n_bytes, "blobs": freed.n_blobs, "downloads": swept.n_parts,
             "indexes": indexes.count, "kept": kept.n_directories,
+            "blocks": earlier.n_tables,
         }));
     } else {
         let mut text = format!("freed {} in {} blobs", bytes(n_bytes), freed.n_blobs);
@@ -46,6 +48,7 @@ pub(crate) fn run(global: &Global, ui: &Ui, keep: Keep) -> Result<(), Failure> {
             (swept.n_parts, "unfinished downloads"),
             (indexes.count, "package indexes"),
             (kept.n_directories, "directories of --incremental builds"),
+            (earlier.n_tables, "tables of compressed blocks"),
         ];
         for (count, what) in beside {
             if count > 0 {
@@ -64,6 +67,19 @@ fn sweep_all_kept(caches: &Caches, since: SystemTime) -> Result<SweptKept, Failu
         let failed = || format!("remove what steps keep in `{}`", kept.display());
         let swept = sweep_kept(&kept, since).map_err(io(failed()))?;
         all.n_directories += swept.n_directories;
+        all.bytes += swept.bytes;
+    }
+    Ok(all)
+}
+
+/// Removes what steps of any project could take over of their last outputs, had they run since `since` and were these
+/// still there.
+fn sweep_all_earlier(caches: &Caches, since: SystemTime) -> Result<SweptEarlier, Failure> {
+    let mut all = SweptEarlier::default();
+    for earlier in ProjectState::all_earlier(&caches.root)? {
+        let failed = || format!("remove tables of compressed blocks in `{}`", earlier.display());
+        let swept = sweep_earlier(&earlier, &caches.store, since).map_err(io(failed()))?;
+        all.n_tables += swept.n_tables;
         all.bytes += swept.bytes;
     }
     Ok(all)

@@ -19,6 +19,7 @@ mod run;
 mod shell;
 mod size;
 mod test;
+mod update;
 mod verify;
 
 use clap::CommandFactory as _;
@@ -53,6 +54,7 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<(), Failure> {
         }
         Command::Report { file } => report::run(global, ui, file.as_deref()),
         Command::Diff { a, b, ignore } => diff::run(global, ui, a, b, ignore),
+        Command::Update(arguments) => update::run(global, ui, arguments),
         Command::Init { list: true, .. } => init::list(global, ui),
         Command::Init { place, from, list: false } => init::run(global, ui, place.as_deref(), from),
         Command::Plan(targets) => plan::run(global, ui, targets),

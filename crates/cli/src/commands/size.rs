@@ -53,11 +53,7 @@ pub(crate) fn run(global: &Global, ui: &Ui, what: &OsStr, how: How<'_>) -> Resul
 }
 
 /// Returns the target that `what` names, with its project; nothing if it names an image.
-fn target<'a>(
-    global: &'a Global,
-    ui: &'a Ui,
-    what: &OsStr,
-) -> Result<Option<(Session<'a>, Name)>, Failure> {
+fn target<'a>(global: &'a Global, ui: &'a Ui, what: &OsStr) -> Result<Option<(Session<'a>, Name)>, Failure> {
     let looks_like_a_path = what.as_bytes().iter().any(|byte| matches!(byte, b'/' | b':' | b'.'));
     if looks_like_a_path {
         return Ok(None);

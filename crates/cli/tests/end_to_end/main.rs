@@ -22,5 +22,6 @@ mod reproducible;
 mod rootless;
 mod stacks;
 mod told;
+mod updates;
 mod verify;
 mod wrong_input;

@@ -133,6 +133,7 @@ impl World {
     pub(crate) fn executor(&self, n_jobs: usize) -> LocalExecutor<'_> {
         let options = Options {
             kept: Some(self.scratch.path().join("kept")),
+            earlier: Some(self.scratch.path().join("earlier")),
             init: std::env::current_exe().unwrap(),
             failed: self.scratch.path().join("failed"),
             n_failed: 2,

@@ -13,6 +13,7 @@
 mod bench;
 mod builds;
 mod contracts;
+mod earlier;
 mod failures;
 mod harness;
 mod inputs;
@@ -29,7 +30,8 @@ fn main() -> ExitCode {
         ["--fill", scratch] => failures::fill(scratch),
         ["--measure", scratch] => bench::measure(scratch),
         _ => harness::run(
-            &[contracts::TESTS, inputs::TESTS, failures::TESTS, jobs::TESTS, builds::TESTS].concat(),
+            &[contracts::TESTS, inputs::TESTS, failures::TESTS, jobs::TESTS, builds::TESTS, earlier::TESTS]
+                .concat(),
             &words,
         ),
     }

@@ -62,6 +62,8 @@ pub(super) struct Gpt {
     pub(super) header: Header,
     /// What is used, by number.
     pub(super) entries: Vec<(u32, Entry)>,
+    /// The sectors of both headers and of the entries behind the first and before the second.
+    places: [std::ops::Range<u64>; 4],
 }
 
 /// A disk that is read. It trusts nothing that the image says.
@@ -116,6 +118,13 @@ impl<R: ReadAt> Reader<R> {
     /// Returns the partitions of the GUID partition table by number, in that order.
     pub fn entries(&self) -> &[(u32, Entry)] {
         self.gpt.as_ref().map_or(&[], |gpt| &gpt.entries)
+    }
+
+    /// Returns where the GUID partition table and its copy are, in bytes; nothing if the disk has none.
+    pub fn table_ranges(&self) -> Vec<std::ops::Range<u64>> {
+        let places = self.gpt.iter().flat_map(|gpt| &gpt.places);
+        // All of them were seen to be on the disk.
+        places.map(|place| place.start * self.sector_size..place.end * self.sector_size).collect()
     }
 
     /// Returns how many bytes a sector has.
@@ -202,7 +211,13 @@ impl<R: ReadAt> Reader<R> {
             }
         }
         apart(entries.iter().map(|(number, entry)| (*number, entry.first, entry.last)).collect())?;
-        Ok(Gpt { header, entries })
+        let places = [
+            1..2,
+            header.entries..header.entries + entries_sectors,
+            copy.entries..copy.entries + entries_sectors,
+            last..last + 1,
+        ];
+        Ok(Gpt { header, entries, places })
     }
 
     /// Checks that the old table leaves the partitions alone, or has them as they are.

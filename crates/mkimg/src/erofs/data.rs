@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use super::error::Error;
 use super::image::Image;
 use super::index::HEAD_LEN as INDEX_HEAD;
-use super::options::{BLOCK, Compression};
+use super::options::{BLOCK, Compression, Options};
 use super::pack::{Extent, Packer};
 use super::write::{Threads, block_number};
 use crate::bytes::is_zero;
-use crate::contents::Contents;
+use crate::contents::Placed;
+use crate::duplicates;
+use crate::earlier::{Earlier, Key, Scope};
 use crate::output::Output;
 use crate::pipeline::in_order;
 use crate::tree::Node;
@@ -56,6 +58,53 @@ struct Piece {
 struct Packed {
     piece: Piece,
     stored: Stored,
+    /// What the next runs are told of it.
+    names: Option<Names>,
+}
+
+/// What a piece goes by.
+#[derive(Clone, Copy)]
+struct Names {
+    contents: Key,
+    range: Option<Key>,
+}
+
+/// What is known of earlier images that were compressed in the same way.
+pub(crate) struct Reuse {
+    /// Files of one piece, which are only compressed if that makes them smaller.
+    whole: Scope,
+    parts: Scope,
+    files: duplicates::Known,
+}
+
+impl Reuse {
+    pub(crate) fn new(earlier: &Earlier, options: &Options) -> Reuse {
+        let settings = (options.compression, options.cluster_size);
+        Reuse {
+            whole: earlier.scope("EROFS files", &settings),
+            parts: earlier.scope("EROFS parts of files", &settings),
+            files: duplicates::Known::new(earlier),
+        }
+    }
+
+    pub(super) fn files(&self) -> &duplicates::Known {
+        &self.files
+    }
+
+    fn scope(&self, piece: &Piece) -> &Scope {
+        if piece.is_whole() { &self.whole } else { &self.parts }
+    }
+}
+
+/// The piece is compressed, and the note says what its extents are.
+const KIND_COMPRESSED: u8 = 1;
+/// It is better left as it is.
+const KIND_PLAIN: u8 = 2;
+
+impl Piece {
+    fn is_whole(&self) -> bool {
+        self.offset == 0 && self.is_last
+    }
 }
 
 enum Stored {
@@ -117,19 +166,23 @@ impl Image {
     /// Writes all blocks of files but those that are the same as others', and returns where they are.
     pub(super) fn write_data(
         &self,
-        contents: &dyn Contents,
+        contents: &dyn Placed,
         threads: &Threads,
         same: &BTreeMap<Node, Node>,
+        reuse: Option<&Reuse>,
         output: &mut Output<'_>,
     ) -> Result<BTreeMap<Node, Data>, Error> {
         let mut written = BTreeMap::new();
         let mut runs = Vec::new();
         let start = || {
             let mut packer = Packer::new(&self.options)?;
-            Ok(move |piece| self.pack_piece(contents, packer.as_mut(), piece))
+            Ok(move |piece| self.pack_piece(contents, packer.as_mut(), reuse, piece))
         };
         let done = |packed: Packed| {
-            let Packed { piece, stored } = packed;
+            let Packed { piece, stored, names } = packed;
+            if let Some((reuse, names)) = reuse.zip(names) {
+                note(reuse.scope(&piece), names, &stored, output.position());
+            }
             match stored {
                 Stored::Compressed { blocks, extents } => {
                     let begin = block_number(output.position())?;
@@ -165,23 +218,41 @@ impl Image {
         Ok(written)
     }
 
-    /// Reads a piece, and compresses it if that makes it smaller.
+    /// Reads a piece, and compresses it if that makes it smaller and no earlier image has it.
     fn pack_piece(
         &self,
-        contents: &dyn Contents,
+        contents: &dyn Placed,
         packer: Option<&mut Packer>,
+        reuse: Option<&Reuse>,
         piece: Piece,
     ) -> Result<Packed, Error> {
+        let packer = packer.filter(|_| self.is_compressed(piece.node));
+        let scope = reuse.filter(|_| packer.is_some()).map(|reuse| reuse.scope(&piece));
+        let place = contents.place(piece.node, piece.offset);
+        let range = scope.zip(place);
+        let range = range.map(|(scope, place)| scope.range(std::iter::once((place, piece.length as u64))));
+        if let Some((scope, range)) = scope.zip(range)
+            && let Some(contents) = scope.of_range(&range)
+            && let Some((KIND_COMPRESSED, stored)) = recall(scope, &contents)
+        {
+            return Ok(Packed { piece, stored, names: Some(Names { contents, range: Some(range) }) });
+        }
         let mut bytes = vec![0; piece.length];
         self.read(contents, piece.node, piece.offset, &mut bytes)?;
-        let is_whole = piece.offset == 0 && piece.is_last;
-        if let Some(packer) = packer.filter(|_| self.is_compressed(piece.node)) {
-            let mut blocks = Vec::new();
-            let extents = packer.pack(&bytes, &mut blocks)?;
-            // A file of one piece has the choice. The index has two bytes for each of its blocks, and a header.
-            if !is_whole || blocks.len() + bytes.len() / BLOCK * 2 + 2 * INDEX_HEAD < bytes.len() {
-                blocks.shrink_to_fit();
-                return Ok(Packed { piece, stored: Stored::Compressed { blocks, extents } });
+        let names = scope.map(|scope| Names { contents: scope.contents(&bytes), range });
+        let known = scope.zip(names).and_then(|(scope, names)| recall(scope, &names.contents));
+        match (packer, known) {
+            (_, Some((KIND_COMPRESSED, stored))) => return Ok(Packed { piece, stored, names }),
+            (None, _) | (_, Some(_)) => {}
+            (Some(packer), None) => {
+                let mut blocks = Vec::new();
+                let extents = packer.pack(&bytes, &mut blocks)?;
+                // A file of one piece has the choice. The index has two bytes for each of its blocks, and a header.
+                let is_smaller = blocks.len() + bytes.len() / BLOCK * 2 + 2 * INDEX_HEAD < bytes.len();
+                if !piece.is_whole() || is_smaller {
+                    blocks.shrink_to_fit();
+                    return Ok(Packed { piece, stored: Stored::Compressed { blocks, extents }, names });
+                }
             }
         }
         let mut found: Vec<(u64, bool)> = Vec::new();
@@ -192,7 +263,7 @@ impl Image {
                 _ => found.push((1, is_hole)),
             }
         }
-        Ok(Packed { piece, stored: Stored::Plain { bytes, found } })
+        Ok(Packed { piece, stored: Stored::Plain { bytes, found }, names })
     }
 
     /// Appends what is no hole, and says so in `runs`.
@@ -222,4 +293,25 @@ impl Image {
         }
         Ok(())
     }
+}
+
+/// Tells the next runs what became of a piece whose blocks, if it has any of its own, begin at `position`.
+fn note(scope: &Scope, names: Names, stored: &Stored, position: u64) {
+    if let Some(range) = names.range {
+        scope.note_range(range, names.contents);
+    }
+    match stored {
+        Stored::Plain { .. } => scope.note(names.contents, KIND_PLAIN, (0, &[]), &[]),
+        Stored::Compressed { blocks, extents } => {
+            let note: Vec<u8> = extents.iter().flat_map(Extent::encode).collect();
+            scope.note(names.contents, KIND_COMPRESSED, (position, blocks), &note);
+        }
+    }
+}
+
+/// Returns what became of a piece in an earlier image. What was left as it is has to be read.
+fn recall(scope: &Scope, contents: &Key) -> Option<(u8, Stored)> {
+    let found = scope.recall(contents)?;
+    let extents = found.note.chunks(Extent::LEN).map(Extent::decode).collect::<Option<Vec<_>>>()?;
+    Some((found.kind, Stored::Compressed { blocks: found.bytes, extents }))
 }

@@ -2,15 +2,17 @@
 
 use layer::Tree;
 
+use super::data::Reuse;
 use super::options::{ClusterSize, Compression, Options};
 use super::tree::Builder;
 use crate::contents::default_threads;
+use crate::earlier::Earlier;
 use crate::error::Error;
 use crate::files::Directory;
 use crate::filesystem::uuid;
 use crate::sink::{GapSink, SparseFile};
 use crate::spec::{ErofsCompression, ErofsSpec};
-use crate::tree::{HardLinks, Node, Timestamp};
+use crate::tree::{HardLinks, Timestamp};
 
 /// Writes the image that `spec` describes, on all processors.
 pub(crate) fn write(spec: &ErofsSpec, directory: &Directory<'_>) -> Result<(), Error> {
@@ -18,9 +20,11 @@ pub(crate) fn write(spec: &ErofsSpec, directory: &Directory<'_>) -> Result<(), E
     let options = options(spec)?;
     directory.produce(&spec.output, |output| {
         let mut sink = SparseFile::new(&output.file);
-        write_erofs(&tree, options, default_threads(), &mut sink)
+        write_image(&tree, options, default_threads(), directory.earlier(), &mut sink)
             .map_err(|source| Error::Erofs { path: output.path.clone(), source })?;
-        sink.finish().map(drop).map_err(|source| output.error(source))
+        sink.finish().map_err(|source| output.error(source))?;
+        directory.leave(&spec.output);
+        Ok(())
     })
 }
 
@@ -58,8 +62,21 @@ pub fn write_erofs(
     n_threads: usize,
     sink: &mut dyn GapSink,
 ) -> Result<(), super::Error> {
+    write_image(tree, options, n_threads, None, sink)
+}
+
+fn write_image(
+    tree: &Tree,
+    options: Options,
+    n_threads: usize,
+    earlier: Option<&Earlier>,
+    sink: &mut dyn GapSink,
+) -> Result<(), super::Error> {
+    let reuse = earlier.map(|earlier| Reuse::new(earlier, &options));
     let mut builder = Builder::new(options)?;
-    let contents = builder.declare(tree, HardLinks::Kept, Builder::set_xattrs)?;
-    let read = |node: Node, offset: u64, buffer: &mut [u8]| contents.read(node, offset, buffer);
-    builder.seal()?.write(&read, n_threads, sink).map(drop)
+    let mut contents = builder.declare(tree, HardLinks::Kept, Builder::set_xattrs)?;
+    if let Some(earlier) = earlier {
+        contents.identify(earlier);
+    }
+    builder.seal()?.write_reusing(&contents, n_threads, reuse.as_ref(), sink).map(drop)
 }

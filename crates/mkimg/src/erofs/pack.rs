@@ -20,6 +20,24 @@ pub(super) struct Extent {
     pub(super) is_plain: bool,
 }
 
+impl Extent {
+    /// The size of what [`Extent::encode`] returns.
+    pub(super) const LEN: usize = 7;
+
+    /// Returns it as the next runs are told of it.
+    pub(super) fn encode(&self) -> [u8; Extent::LEN] {
+        let ([a, b, c, d], [e, f]) = (self.length.to_le_bytes(), self.n_blocks.to_le_bytes());
+        [a, b, c, d, e, f, u8::from(self.is_plain)]
+    }
+
+    /// Returns what was encoded so.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Extent> {
+        let [a, b, c, d, e, f, is_plain] = *bytes else { return None };
+        let (length, n_blocks) = (u32::from_le_bytes([a, b, c, d]), u16::from_le_bytes([e, f]));
+        Some(Extent { length, n_blocks, is_plain: is_plain != 0 })
+    }
+}
+
 /// A compressor with its memory.
 pub(super) struct Packer {
     method: Method,

@@ -1,6 +1,6 @@
 //! Streaming: the data of files from many threads, then everything that says where it is.
 
-use super::data::Data;
+use super::data::{Data, Reuse};
 use super::error::Error;
 use super::image::Image;
 use super::metadata::Metadata;
@@ -8,7 +8,7 @@ use super::options::{BLOCK, Options};
 use super::pack::Packer;
 use super::superblock::{self, Summary};
 use crate::GapSink;
-use crate::contents::Contents;
+use crate::contents::{Contents, Placed, Unplaced};
 use crate::duplicates;
 use crate::output::Output;
 use crate::tree::{Node, ROOT};
@@ -51,11 +51,23 @@ impl Image {
         n_threads: usize,
         sink: &mut dyn GapSink,
     ) -> Result<u64, Error> {
+        self.write_reusing(&Unplaced(contents), n_threads, None, sink)
+    }
+
+    /// As [`Image::write`], and takes over from earlier images what was compressed for them.
+    pub(crate) fn write_reusing(
+        &self,
+        contents: &dyn Placed,
+        n_threads: usize,
+        reuse: Option<&Reuse>,
+        sink: &mut dyn GapSink,
+    ) -> Result<u64, Error> {
         let threads = Threads::new(n_threads, &self.options, self.piece_len());
         let mut output = Output::new(sink, BLOCK as u64);
         let files = self.order.iter().filter(|node| self.has_blocks(**node));
         let files = files.filter_map(|node| Some((*node, self.size(*node)?)));
-        let mut same = duplicates::find(files, threads.count, |node, offset, buffer| {
+        let known = reuse.map(Reuse::files);
+        let mut same = duplicates::find(files, threads.count, contents, known, |node, offset, buffer| {
             self.read(contents, node, offset, buffer)
         })?;
         // An end that is beside one inode is in no block that another could have.
@@ -63,7 +75,7 @@ impl Image {
             let size = self.size(*node).unwrap_or(0);
             self.tail(*node, size) == self.tail(*origin, size)
         });
-        let data = self.write_data(contents, &threads, &same, &mut output)?;
+        let data = self.write_data(contents, &threads, &same, reuse, &mut output)?;
         let metadata = Metadata::new(self, &same, &data, block_number(output.position())?)?;
         metadata.write_texts(&mut output)?;
         let first = metadata.write_inodes(contents, &threads, &mut output)?;

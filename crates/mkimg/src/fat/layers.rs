@@ -6,6 +6,7 @@ use super::error::Error;
 use super::options::{Chs, Kind, Options, Size};
 use super::tree::Builder;
 use crate::Sink;
+use crate::contents::Contents as _;
 use crate::files::Directory;
 use crate::sink::SparseFile;
 use crate::spec::FatSpec;

@@ -11,6 +11,7 @@ use super::hybrid::{Hybrid, HybridTable, MbrPatch};
 use super::options::{Labels, Options, Uuid};
 use super::tree::Builder;
 use crate::Sink;
+use crate::contents::Contents as _;
 use crate::disk::Guid;
 use crate::files::Directory;
 use crate::sink::SparseFile;

@@ -3,13 +3,15 @@
 use layer::Tree;
 
 use super::options::{Bcj, BlockSize, Compression, Dictionary, Fragments, Options};
+use super::reuse::Reuse;
 use super::tree::Builder;
 use crate::contents::default_threads;
+use crate::earlier::Earlier;
 use crate::error::Error;
 use crate::files::Directory;
 use crate::sink::{GapSink, SparseFile};
 use crate::spec::{SquashfsCompression, SquashfsFragments, SquashfsSpec};
-use crate::tree::{HardLinks, Node};
+use crate::tree::HardLinks;
 
 /// Writes the image that `spec` describes, on all processors.
 pub(crate) fn write(spec: &SquashfsSpec, directory: &Directory<'_>) -> Result<(), Error> {
@@ -17,9 +19,11 @@ pub(crate) fn write(spec: &SquashfsSpec, directory: &Directory<'_>) -> Result<()
     let options = options(spec)?;
     directory.produce(&spec.output, |output| {
         let mut sink = SparseFile::new(&output.file);
-        write_squashfs(&tree, options, default_threads(), &mut sink)
+        write_image(&tree, options, default_threads(), directory.earlier(), &mut sink)
             .map_err(|source| Error::Squashfs { path: output.path.clone(), source })?;
-        sink.finish().map(drop).map_err(|source| output.error(source))
+        sink.finish().map_err(|source| output.error(source))?;
+        directory.leave(&spec.output);
+        Ok(())
     })
 }
 
@@ -85,8 +89,21 @@ pub fn write_squashfs(
     n_threads: usize,
     sink: &mut dyn GapSink,
 ) -> Result<(), super::Error> {
+    write_image(tree, options, n_threads, None, sink)
+}
+
+fn write_image(
+    tree: &Tree,
+    options: Options,
+    n_threads: usize,
+    earlier: Option<&Earlier>,
+    sink: &mut dyn GapSink,
+) -> Result<(), super::Error> {
+    let reuse = earlier.map(|earlier| Reuse::new(earlier, &options));
     let mut builder = Builder::new(options)?;
-    let contents = builder.declare(tree, HardLinks::Kept, Builder::set_xattrs)?;
-    let read = |node: Node, offset: u64, buffer: &mut [u8]| contents.read(node, offset, buffer);
-    builder.seal()?.write(&read, n_threads, sink).map(drop)
+    let mut contents = builder.declare(tree, HardLinks::Kept, Builder::set_xattrs)?;
+    if let Some(earlier) = earlier {
+        contents.identify(earlier);
+    }
+    builder.seal()?.write_reusing(&contents, n_threads, reuse.as_ref(), sink).map(drop)
 }

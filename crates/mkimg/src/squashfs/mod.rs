@@ -24,6 +24,7 @@ mod options;
 mod pack;
 mod plan;
 mod read;
+mod reuse;
 mod table;
 mod tree;
 mod unpack;

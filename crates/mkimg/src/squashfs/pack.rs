@@ -8,6 +8,7 @@ use super::bcj::may_change;
 use super::error::Error;
 use super::format::METADATA_LEN;
 use super::options::{Bcj, Compression, Options};
+use crate::earlier::Scope;
 
 /// The preset of `mksquashfs`, too.
 const XZ_PRESET: u32 = 6;
@@ -19,6 +20,8 @@ pub(super) struct Packer {
     state: State,
     /// What did not turn out smaller, or is not known yet to be the smallest.
     spare: Vec<u8>,
+    /// What earlier runs made of metadata.
+    earlier: Option<Scope>,
 }
 
 enum State {
@@ -68,7 +71,16 @@ impl Packer {
                     .map_err(|source| Error::Compress { source })?,
             ),
         };
-        Ok(Packer { state, spare: Vec::new() })
+        Ok(Packer { state, spare: Vec::new(), earlier: None })
+    }
+
+    /// Returns a packer of metadata that takes over what earlier runs made.
+    pub(super) fn reusing(options: &Options, earlier: Option<&Scope>) -> Result<Packer, Error> {
+        Ok(Packer { earlier: earlier.cloned(), ..Packer::new(options)? })
+    }
+
+    pub(super) fn earlier(&self) -> Option<&Scope> {
+        self.earlier.as_ref()
     }
 
     /// Replaces `packed` with the compressed `block`, if that is smaller, and says whether it is.

@@ -9,12 +9,23 @@ use crate::output::Output;
 /// Returns a metadata block: the size and the compressed bytes.
 pub(super) fn pack_block(packer: &mut Packer, bytes: &[u8]) -> Result<Vec<u8>, Error> {
     debug_assert!((1..=METADATA_LEN).contains(&bytes.len()));
+    let key = packer.earlier().map(|scope| scope.contents(bytes));
+    if let Some((scope, key)) = packer.earlier().zip(key.as_ref())
+        && let Some(found) = scope.recall(key)
+    {
+        scope.note(*key, 0, (0, &[]), &found.note);
+        return Ok(found.note);
+    }
     let mut packed = Vec::new();
     let is_smaller = packer.pack(Purpose::Metadata, bytes, &mut packed)?;
     let (body, mark) = if is_smaller { (&packed[..], 0) } else { (bytes, METADATA_PLAIN) };
     let mut block = Vec::with_capacity(body.len() + 2);
     block.put_u16(body.len() as u16 | mark);
     block.extend_from_slice(body);
+    if let Some((scope, key)) = packer.earlier().zip(key) {
+        // It is so small that it can be in the note.
+        scope.note(key, 0, (0, &[]), &block);
+    }
     Ok(block)
 }
 

@@ -11,11 +11,13 @@ use super::inode::{Laid, Listing};
 use super::options::{Fragments, Options};
 use super::pack::{Packer, Purpose};
 use super::plan::{Block, Blocks, FragmentPacker};
+use super::reuse::{Reuse, Stored};
 use super::table::{Table, pack_block, write_indexed};
 use super::xattr;
 use crate::GapSink;
-use crate::contents::Contents;
+use crate::contents::{Contents, Placed, Unplaced};
 use crate::duplicates;
+use crate::earlier::{Key, Scope};
 use crate::output::Output;
 use crate::pipeline::in_order;
 use crate::tree::Node;
@@ -52,6 +54,15 @@ struct Packed {
     size: u32,
     /// The file that it is of, the offset in that and its length there, unless it is shared.
     owner: Option<(Node, u64, usize)>,
+    /// What the next runs are told of it.
+    names: Option<Names>,
+}
+
+/// What a block goes by.
+struct Names {
+    contents: Key,
+    range: Option<Key>,
+    stored: Stored,
 }
 
 /// What is known once the data is written.
@@ -75,8 +86,19 @@ impl Image {
         n_threads: usize,
         sink: &mut dyn GapSink,
     ) -> Result<u64, Error> {
+        self.write_reusing(&Unplaced(contents), n_threads, None, sink)
+    }
+
+    /// As [`Image::write`], and takes over from earlier images what was compressed for them.
+    pub(crate) fn write_reusing(
+        &self,
+        contents: &dyn Placed,
+        n_threads: usize,
+        reuse: Option<&Reuse>,
+        sink: &mut dyn GapSink,
+    ) -> Result<u64, Error> {
         let threads = Threads::new(n_threads, &self.options);
-        let mut packer = Packer::new(&self.options)?;
+        let mut packer = Packer::reusing(&self.options, reuse.map(Reuse::metadata))?;
         let mut output = Output::new(sink, SUPERBLOCK_LEN as u64);
         let compressor_options = self.options.compression.encode(self.options.block_size);
         if let Some(options) = &compressor_options {
@@ -87,14 +109,15 @@ impl Image {
             output.append(&bytes)?;
         }
         let files = self.leaves.iter().filter_map(|node| Some((*node, self.size(*node)?)));
-        let same = duplicates::find(files, threads.count, |node, offset, buffer| {
+        let known = reuse.map(Reuse::files);
+        let same = duplicates::find(files, threads.count, contents, known, |node, offset, buffer| {
             self.read(contents, node, offset, buffer)
         })?;
-        let written = self.write_data(contents, &threads, &same, &mut output)?;
+        let written = self.write_data(contents, &threads, &same, reuse, &mut output)?;
 
         let inode_table = output.position();
         let mut inodes = Table::new();
-        let mut places = self.write_leaves(&threads, &same, &written, &mut inodes, &mut output)?;
+        let mut places = self.write_leaves(&threads, &same, &written, reuse, &mut inodes, &mut output)?;
         let mut listings = Table::new();
         self.write_directories(&mut packer, &mut inodes, &mut listings, &mut places)?;
         let references =
@@ -168,9 +191,10 @@ impl Image {
 
     fn write_data(
         &self,
-        contents: &dyn Contents,
+        contents: &dyn Placed,
         threads: &Threads,
         same: &BTreeMap<Node, Node>,
+        reuse: Option<&Reuse>,
         output: &mut Output<'_>,
     ) -> Result<Written, Error> {
         let mut written = Written {
@@ -187,9 +211,16 @@ impl Image {
         let start = || {
             let mut packer = Packer::new(&self.options)?;
             let mut buffer = Vec::with_capacity(self.options.block_size.len());
-            Ok(move |block| self.pack_data(contents, &mut packer, &mut buffer, block))
+            Ok(move |block| self.pack_data(contents, &mut packer, &mut buffer, reuse, block))
         };
         let done = |packed: Packed| {
+            if let Some((reuse, names)) = reuse.zip(packed.names) {
+                let scope = reuse.scope(packed.owner.is_none());
+                scope.note(names.contents, names.stored as u8, (output.position(), &packed.bytes), &[]);
+                if let Some(range) = names.range {
+                    scope.note_range(range, names.contents);
+                }
+            }
             match packed.owner {
                 None => {
                     written.fragments.put_u64(output.position());
@@ -215,20 +246,56 @@ impl Image {
         Ok(written)
     }
 
-    /// Reads and compresses a block.
+    /// Reads and compresses a block, unless an earlier image has it.
     fn pack_data(
         &self,
-        contents: &dyn Contents,
+        contents: &dyn Placed,
         packer: &mut Packer,
         buffer: &mut Vec<u8>,
+        reuse: Option<&Reuse>,
         block: Block,
     ) -> Result<Packed, Error> {
+        let scope = reuse.map(|reuse| reuse.scope(matches!(block, Block::Fragment(_))));
+        let owner = match &block {
+            Block::Data(piece) => Some((piece.node, piece.offset, piece.length)),
+            Block::Fragment(_) => None,
+        };
+        let range = reuse.and_then(|reuse| reuse.range(contents, &block));
+        if let Some((scope, range)) = scope.zip(range)
+            && let Some(known) = scope.of_range(&range)
+            && let Some(packed) = recall(scope, known, Some(range), owner)
+        {
+            return Ok(packed);
+        }
+        self.gather(contents, buffer, block)?;
+        let key = scope.map(|scope| scope.contents(buffer));
+        if let Some((scope, key)) = scope.zip(key)
+            && let Some(packed) = recall(scope, key, range, owner)
+        {
+            return Ok(packed);
+        }
+        let names = |stored| key.map(|contents| Names { contents, range, stored });
+        // A block whose size is zero reads as zeros. A block that is shared has to be there.
+        if owner.is_some() && is_zero(buffer) {
+            return Ok(Packed { bytes: Vec::new(), size: 0, owner, names: names(Stored::Nothing) });
+        }
+        let mut bytes = Vec::new();
+        if packer.pack(Purpose::Data, buffer, &mut bytes)? {
+            bytes.shrink_to_fit();
+            return Ok(Packed { size: bytes.len() as u32, bytes, owner, names: names(Stored::Packed) });
+        }
+        bytes.clear();
+        bytes.extend_from_slice(buffer);
+        Ok(Packed { size: bytes.len() as u32 | BLOCK_PLAIN, bytes, owner, names: names(Stored::Plain) })
+    }
+
+    /// Reads what a block has.
+    fn gather(&self, contents: &dyn Contents, buffer: &mut Vec<u8>, block: Block) -> Result<(), Error> {
         buffer.clear();
-        let owner = match block {
+        match block {
             Block::Data(piece) => {
                 buffer.resize(piece.length, 0);
-                self.read(contents, piece.node, piece.offset, buffer)?;
-                Some((piece.node, piece.offset, piece.length))
+                self.read(contents, piece.node, piece.offset, buffer)
             }
             Block::Fragment(pieces) => {
                 for piece in pieces {
@@ -236,23 +303,9 @@ impl Image {
                     buffer.resize(filled + piece.length, 0);
                     self.read(contents, piece.node, piece.offset, &mut buffer[filled..])?;
                 }
-                None
+                Ok(())
             }
-        };
-        // A block whose size is zero reads as zeros. A block that is shared has to be there.
-        if owner.is_some() && is_zero(buffer) {
-            return Ok(Packed { bytes: Vec::new(), size: 0, owner });
         }
-        let mut bytes = Vec::new();
-        let is_smaller = packer.pack(Purpose::Data, buffer, &mut bytes)?;
-        let mark = if is_smaller { 0 } else { BLOCK_PLAIN };
-        if is_smaller {
-            bytes.shrink_to_fit();
-        } else {
-            bytes.clear();
-            bytes.extend_from_slice(buffer);
-        }
-        Ok(Packed { size: bytes.len() as u32 | mark, bytes, owner })
     }
 
     /// Writes the inodes of all leaves but for what does not fill a metadata block, which stays in `table`. Returns
@@ -262,6 +315,7 @@ impl Image {
         threads: &Threads,
         same: &BTreeMap<Node, Node>,
         written: &Written,
+        reuse: Option<&Reuse>,
         table: &mut Table,
         output: &mut Output<'_>,
     ) -> Result<Vec<u64>, Error> {
@@ -284,7 +338,7 @@ impl Image {
             Some(std::mem::replace(&mut pending, rest))
         });
         let start = || {
-            let mut packer = Packer::new(&self.options)?;
+            let mut packer = Packer::reusing(&self.options, reuse.map(Reuse::metadata))?;
             Ok(move |chunk: Vec<u8>| pack_block(&mut packer, &chunk))
         };
         let done = |block: Vec<u8>| {
@@ -337,6 +391,20 @@ impl Image {
 
 /// The size of an entry of the table of fragments.
 pub(super) const FRAGMENT_LEN: usize = 16;
+
+/// Returns the block that an earlier image has with these contents.
+fn recall(
+    scope: &Scope,
+    contents: Key,
+    range: Option<Key>,
+    owner: Option<(Node, u64, usize)>,
+) -> Option<Packed> {
+    let found = scope.recall(&contents)?;
+    let stored = Stored::from_number(found.kind)?;
+    let mark = if stored == Stored::Plain { BLOCK_PLAIN } else { 0 };
+    let size = u32::try_from(found.bytes.len()).ok()? | mark;
+    Some(Packed { size, bytes: found.bytes, owner, names: Some(Names { contents, range, stored }) })
+}
 
 fn is_zero(bytes: &[u8]) -> bool {
     // Nearly all blocks show in their first bytes that they are not.

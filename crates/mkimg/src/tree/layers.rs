@@ -6,6 +6,8 @@ use std::io;
 use layer::{Extent, NodeId, NodeKind};
 
 use super::{Builder, Error, Metadata, Node, ROOT, Timestamp};
+use crate::contents::Placed;
+use crate::earlier::{Earlier, Place, Source};
 
 /// Extended attributes by their full names.
 pub(crate) type Xattrs = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -15,13 +17,32 @@ pub(crate) struct Contents<'a> {
     tree: &'a layer::Tree,
     /// By handle; what is no file has none.
     extents: Vec<Option<Extent>>,
+    /// The layers as inputs with known digests, if they are any.
+    sources: Vec<Option<Source>>,
 }
 
 impl Contents<'_> {
-    /// Fills the buffer with what is in a file from `offset` on.
-    pub(crate) fn read(&self, node: Node, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let extent = self.extents.get(node.index()).copied().flatten().expect("only files have contents");
-        self.tree.read_content_at(extent, buffer, offset)
+    /// Takes note of what is known of the layers.
+    pub(crate) fn identify(&mut self, earlier: &Earlier) {
+        self.sources = self.tree.layers().iter().map(|layer| earlier.source(layer.name())).collect();
+    }
+
+    fn extent(&self, node: Node) -> Extent {
+        self.extents.get(node.index()).copied().flatten().expect("only files have contents")
+    }
+}
+
+impl crate::contents::Contents for Contents<'_> {
+    fn read(&self, node: Node, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.tree.read_content_at(self.extent(node), buffer, offset)
+    }
+}
+
+impl Placed for Contents<'_> {
+    fn place(&self, node: Node, offset: u64) -> Option<Place> {
+        let extent = self.extent(node);
+        let source = self.sources.get(extent.layer).copied().flatten()?;
+        Some(Place { source, offset: extent.offset + offset })
     }
 }
 
@@ -93,6 +114,6 @@ impl<F> Builder<F> {
                 nodes.insert(item.id, node);
             }
         }
-        Ok(Contents { tree, extents })
+        Ok(Contents { tree, extents, sources: Vec::new() })
     }
 }

@@ -29,7 +29,8 @@ pub(crate) fn write(
     output: &str,
     directory: &Directory<'_>,
 ) -> Result<(), Error> {
-    let n_threads = default_threads();
+    let (n_threads, earlier) = (default_threads(), directory.earlier());
+    let output_name = output;
     let format = name(spec);
     let has_other_sectors = matches!(
         spec,
@@ -61,7 +62,9 @@ pub(crate) fn write(
                 backing: below.as_ref().map(|below| below.name.clone()),
             };
             let below = below.as_ref().map(|below| below.disk.contents()).transpose()?;
-            target.write(|sink| qcow2::write(contents, below.as_ref(), &options, n_threads, sink))
+            target.write(|sink| {
+                qcow2::write_reusing(contents, below.as_ref(), &options, n_threads, earlier, sink)
+            })
         }
         FormatSpec::Vdi { fixed, uuid } => {
             let options = vdi::Options { fixed: *fixed, uuid: guid(uuid)?.0 };
@@ -82,7 +85,7 @@ pub(crate) fn write(
                 name,
                 uuid: guid(uuid)?.0,
             };
-            target.write(|sink| vmdk::write(contents, &options, n_threads, sink))
+            target.write(|sink| vmdk::write_reusing(contents, &options, n_threads, earlier, sink))
         }
         FormatSpec::Vhd { fixed, uuid, epoch } => {
             // This one stores the bytes in the order of the text.
@@ -106,12 +109,14 @@ pub(crate) fn write(
         FormatSpec::Gcp { epoch } => {
             let output = directory.create(output)?;
             let options = gcp::Options { epoch: *epoch };
-            let written = gcp::write(contents, &options, n_threads, output.writer());
+            let written = gcp::write_reusing(contents, &options, n_threads, earlier, output.writer());
             let writer =
                 written.map_err(|source| Error::VirtualDisk { format, path: output.path.clone(), source })?;
             output.close(writer)
         }
-    }
+    }?;
+    directory.leave(output_name);
+    Ok(())
 }
 
 /// Writes a disk in another format.
@@ -150,7 +155,7 @@ impl Target<'_> {
 }
 
 fn raw(contents: &Contents<'_>, n_threads: usize, sink: &mut dyn GapSink) -> Result<(), super::WriteError> {
-    let how = How { block: PIECE as u64, compression: None, below: None, n_threads };
+    let how = How::plain(PIECE as u64, n_threads);
     blocks(contents, &how, |number, block| {
         let Block::Plain(bytes) = block else { return Ok(()) };
         let offset = number * PIECE as u64;

@@ -41,6 +41,7 @@ pub use contents::Contents;
 pub(crate) use contents::data_ranges;
 pub use error::{ReadError, WriteError};
 pub(crate) use make::{convert, write};
+pub(crate) use qcow2::Qcow2Patch;
 pub use read::{Reader, recognize_file};
 
 /// The size of a sector where a format has no other.

@@ -45,7 +45,7 @@ pub fn write(contents: &Contents<'_>, n_threads: usize, sink: &mut dyn GapSink) 
     let mut table = vec![0_u32; n_blocks as usize];
     let data_at = (HEADER_LEN as u64 + n_blocks * 4).next_multiple_of(BLOCK);
     let mut next = data_at;
-    let how = How { block: BLOCK, compression: None, below: None, n_threads };
+    let how = How::plain(BLOCK, n_threads);
     blocks(&contents, &how, |number, block| {
         let Block::Plain(bytes) = block else { return Ok(()) };
         // The file has hardly more blocks than the disk.

@@ -6,6 +6,7 @@ use super::contents::Contents;
 use super::error::WriteError;
 use super::pack::{Compression, Packer};
 use crate::bytes::is_zero;
+use crate::earlier::{Earlier, Key, Scope};
 use crate::pipeline::in_order;
 
 /// How much is read at once, if a block is not larger.
@@ -25,9 +26,28 @@ pub(super) struct How<'a> {
     pub(super) compression: Option<Compression>,
     /// What lies below: blocks that are the same there are left out.
     pub(super) below: Option<&'a Contents<'a>>,
+    /// What earlier runs compressed in the same way.
+    pub(super) earlier: Option<Scope>,
     /// How many threads read and compress. They do not change what comes out.
     pub(super) n_threads: usize,
 }
+
+impl How<'_> {
+    /// Blocks of this size as they are, over nothing.
+    pub(super) fn plain(block: u64, n_threads: usize) -> How<'static> {
+        How { block, compression: None, below: None, earlier: None, n_threads }
+    }
+}
+
+/// Returns what goes for blocks that are compressed so.
+pub(super) fn scope(earlier: Option<&Earlier>, compression: Option<Compression>) -> Option<Scope> {
+    Some(earlier?.scope("blocks of disks", &compression?))
+}
+
+/// It turned out smaller.
+const KIND_PACKED: u8 = 1;
+/// It did not.
+const KIND_PLAIN: u8 = 2;
 
 /// What is to be stored of a block.
 pub(super) enum Block<'a> {
@@ -36,15 +56,31 @@ pub(super) enum Block<'a> {
     /// These bytes.
     Plain(&'a [u8]),
     /// What these bytes unpack to.
-    Packed(&'a [u8]),
+    Packed(Packed<'a>),
+}
+
+/// A block that is compressed.
+#[derive(Clone, Copy)]
+pub(super) struct Packed<'a> {
+    pub(super) bytes: &'a [u8],
+    name: Option<(&'a Scope, Key)>,
+}
+
+impl Packed<'_> {
+    /// Tells the next runs that it lies at `offset` of the file.
+    pub(super) fn note(&self, offset: u64) {
+        if let Some((scope, key)) = self.name {
+            scope.note(key, KIND_PACKED, (offset, self.bytes), &[]);
+        }
+    }
 }
 
 enum Found {
     /// There is nothing to store.
     Nothing,
     Zero,
-    Plain,
-    Packed(Vec<u8>),
+    Plain(Option<Key>),
+    Packed(Vec<u8>, Option<Key>),
 }
 
 struct Batch {
@@ -94,9 +130,16 @@ pub(super) fn blocks(
                 if is_zero(block) {
                     return Ok(if how.below.is_some() { Found::Zero } else { Found::Nothing });
                 }
-                Ok(match packer.as_mut().map(|packer| packer.pack(block)).transpose()?.flatten() {
-                    Some(packed) => Found::Packed(packed),
-                    None => Found::Plain,
+                let Some(packer) = &mut packer else { return Ok(Found::Plain(None)) };
+                let key = how.earlier.as_ref().map(|scope| scope.contents(block));
+                let known = how.earlier.as_ref().zip(key).and_then(|(scope, key)| scope.recall(&key));
+                Ok(match known {
+                    Some(known) if known.kind == KIND_PACKED => Found::Packed(known.bytes, key),
+                    Some(_) => Found::Plain(key),
+                    None => match packer.pack(block)? {
+                        Some(packed) => Found::Packed(packed, key),
+                        None => Found::Plain(key),
+                    },
                 })
             });
             let blocks = blocks.collect::<Result<Vec<Found>, WriteError>>()?;
@@ -109,8 +152,16 @@ pub(super) fn blocks(
             match found {
                 Found::Nothing => {}
                 Found::Zero => store(number, Block::Zero)?,
-                Found::Plain => store(number, Block::Plain(bytes))?,
-                Found::Packed(packed) => store(number, Block::Packed(packed))?,
+                Found::Plain(key) => {
+                    if let Some((scope, key)) = how.earlier.as_ref().zip(*key) {
+                        scope.note(key, KIND_PLAIN, (0, &[]), &[]);
+                    }
+                    store(number, Block::Plain(bytes))?;
+                }
+                Found::Packed(packed, key) => {
+                    let name = how.earlier.as_ref().zip(*key);
+                    store(number, Block::Packed(Packed { bytes: packed, name }))?;
+                }
             }
         }
         buffers().push(batch.bytes);

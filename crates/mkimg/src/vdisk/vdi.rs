@@ -57,7 +57,7 @@ pub fn write(
     };
     let mut n_stored = if options.fixed { n_blocks } else { 0 };
     let mut end = data_at;
-    let how = How { block: BLOCK, compression: None, below: None, n_threads };
+    let how = How::plain(BLOCK, n_threads);
     blocks(&contents, &how, |number, block| {
         let Block::Plain(bytes) = block else { return Ok(()) };
         if !options.fixed {

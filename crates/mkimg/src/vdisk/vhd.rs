@@ -62,7 +62,7 @@ pub fn write(
         _ => {}
     }
     let footer = footer(contents.size(), options);
-    let how = How { block: PIECE, compression: None, below: None, n_threads };
+    let how = How::plain(PIECE, n_threads);
     if options.fixed {
         let size = contents.size();
         blocks(&contents, &how, |number, block| {

@@ -355,7 +355,9 @@ impl<'a> Lowering<'a> {
     /// Adds a step that runs `mkimg`.
     pub(super) fn image(&mut self, label: String, spec: &Spec, mut inputs: Vec<Placement>) -> StepId {
         inputs.push(Placement { path: format!("{INPUTS}/spec.json"), input: self.json(spec) });
-        self.tool_step(label, &["mkimg", "in/spec.json"], inputs, Requirements::default())
+        let earlier = spec.has_compressed_blocks().then(|| label.clone());
+        let requirements = Requirements { earlier, ..Requirements::default() };
+        self.tool_step(label, &["mkimg", "in/spec.json"], inputs, requirements)
     }
 
     /// Returns one more layer with these files.

@@ -60,12 +60,7 @@ impl Growth {
         }
         let mut files: Vec<Changed> = files.into_values().filter(|changed| changed.by() != 0).collect();
         files.sort_by(|a, b| b.by().abs().cmp(&a.by().abs()).then_with(|| a.path.cmp(&b.path)));
-        Growth {
-            against: before.name.clone(),
-            size_before: before.size,
-            used_before: before.used(),
-            files,
-        }
+        Growth { against: before.name.clone(), size_before: before.size, used_before: before.used(), files }
     }
 }
 

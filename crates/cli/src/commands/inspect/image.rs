@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use inspect::{Container, Entry, EntryKind, Format, Found, Limits, Object, copy_to};
+use mkimg::update::Journal;
 
 use super::{How, show};
 use crate::args::Global;
@@ -46,6 +47,7 @@ pub(crate) fn find(global: &Global, what: &OsStr) -> Result<Found, Failure> {
         let (file, rest) = bytes.split_at(split);
         let path = place(global, Path::new(OsStr::from_bytes(file)));
         if path.exists() {
+            refuse_unfinished(&path)?;
             let object = Object::open(&path, limits).map_err(failure)?;
             return object.find(rest.strip_prefix(b":").unwrap_or(rest)).map_err(failure);
         }
@@ -58,6 +60,19 @@ pub(crate) fn find(global: &Global, what: &OsStr) -> Result<Found, Failure> {
     let path = place(global, Path::new(OsStr::from_bytes(file)));
     let missing = inspect::Error::Open { path, source: io::ErrorKind::NotFound.into() };
     Err(failure(missing).help("name an image, and a path in it behind a colon: `live.raw:IMGA/etc/hostname`"))
+}
+
+/// Fails if an update of the image was interrupted.
+fn refuse_unfinished(path: &Path) -> Result<(), Failure> {
+    if Journal::of(path).is_pending() {
+        let problem = format!(
+            "an update of `{}` was interrupted: it is neither the old nor the new image",
+            path.display()
+        );
+        return Err(Failure::new(Blame::Project, problem)
+            .help("run the same `bootwright update` again: it finishes what it began"));
+    }
+    Ok(())
 }
 
 /// Shows what `what` names.

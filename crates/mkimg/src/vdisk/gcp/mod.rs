@@ -7,6 +7,7 @@ mod read;
 mod write;
 
 pub use read::{UnpackError, unpack};
+pub(crate) use write::write_reusing;
 pub use write::{Options, write};
 
 /// Numbers that both sides need (GNU tar, `src/tar.h`).

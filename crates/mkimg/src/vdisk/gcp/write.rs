@@ -8,7 +8,7 @@ use super::format::{
     N_FURTHER, NAME, NUMBER_LEN, REAL_SIZE_AT, SIZE_AT, SPARSE, TYPE_AT, checksum,
 };
 use crate::compress::Compressor;
-use crate::spec::Compression;
+use crate::earlier::Earlier;
 use crate::vdisk::error::WriteError;
 use crate::vdisk::stream::{Block, How, blocks};
 use crate::vdisk::{Contents, put};
@@ -35,11 +35,22 @@ pub fn write<W: Write>(
     n_threads: usize,
     out: W,
 ) -> Result<W, WriteError> {
+    write_reusing(contents, options, n_threads, None, out)
+}
+
+/// As [`write`], into the beginning of a file, and takes over what earlier runs compressed.
+pub(crate) fn write_reusing<W: Write>(
+    contents: &Contents<'_>,
+    options: &Options,
+    n_threads: usize,
+    earlier: Option<&Earlier>,
+    out: W,
+) -> Result<W, WriteError> {
     let contents = contents.grown(contents.size().next_multiple_of(GIBIBYTE));
     if contents.size() == 0 {
         return Err(WriteError::Empty);
     }
-    let how = How { block: PIECE, compression: None, below: None, n_threads };
+    let how = How::plain(PIECE, n_threads);
     let mut map: Vec<Range<u64>> = Vec::new();
     blocks(&contents, &how, |number, _| {
         let start = number * PIECE;
@@ -49,7 +60,7 @@ pub fn write<W: Write>(
         }
         Ok(())
     })?;
-    let mut out = Compressor::with_threads(Compression::Gzip, out, n_threads.clamp(1, MOST_THREADS))?;
+    let mut out = Compressor::gzip(out, n_threads.clamp(1, MOST_THREADS), earlier)?;
     let mut written = front(&contents, &map, options, &mut out)?;
     blocks(&contents, &how, |_, block| {
         if let Block::Plain(bytes) = block {

@@ -4,11 +4,14 @@
 //! clusters that it lists and the table itself; then the blocks of reference counts, and their table. Where clusters
 //! are compressed, they lie next to each other without regard to clusters of the file.
 
+mod patch;
 mod read;
 mod write;
 
+pub(crate) use patch::Qcow2Patch;
 pub(super) use read::read;
 pub use write::write;
+pub(crate) use write::write_reusing;
 
 pub(super) const MAGIC: &[u8] = b"QFI\xfb";
 

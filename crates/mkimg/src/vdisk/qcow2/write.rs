@@ -6,8 +6,9 @@ use super::format::{
 };
 use super::{Compression, MAGIC, Options};
 use crate::GapSink;
+use crate::earlier::Earlier;
 use crate::vdisk::error::WriteError;
-use crate::vdisk::stream::{Block, How, blocks};
+use crate::vdisk::stream::{Block, How, Packed, blocks, scope};
 use crate::vdisk::{Contents, SECTOR, pack, put};
 
 const NAME: &str = "qcow2";
@@ -22,18 +23,27 @@ pub fn write(
     n_threads: usize,
     sink: &mut dyn GapSink,
 ) -> Result<(), WriteError> {
+    write_reusing(contents, below, options, n_threads, None, sink)
+}
+
+/// As [`write`], and takes over what earlier runs compressed.
+pub(crate) fn write_reusing(
+    contents: &Contents<'_>,
+    below: Option<&Contents<'_>>,
+    options: &Options,
+    n_threads: usize,
+    earlier: Option<&Earlier>,
+    sink: &mut dyn GapSink,
+) -> Result<(), WriteError> {
     let contents = contents.grown(contents.size().next_multiple_of(SECTOR));
     check(&contents, below, options)?;
-    let how = How {
-        block: options.cluster_size,
-        compression: match options.compression {
-            Compression::None => None,
-            Compression::Zlib(level) => Some(pack::Compression::SmallDeflate(level)),
-            Compression::Zstd(level) => Some(pack::Compression::Zstd(level)),
-        },
-        below,
-        n_threads,
+    let compression = match options.compression {
+        Compression::None => None,
+        Compression::Zlib(level) => Some(pack::Compression::SmallDeflate(level)),
+        Compression::Zstd(level) => Some(pack::Compression::Zstd(level)),
     };
+    let earlier = scope(earlier, compression);
+    let how = How { block: options.cluster_size, compression, below, earlier, n_threads };
     let mut writer = Writer::new(contents.size(), options, sink);
     blocks(&contents, &how, |cluster, block| writer.store(cluster, &block))?;
     writer.finish()
@@ -142,7 +152,7 @@ impl<'a> Writer<'a> {
                 self.sink.data(at, bytes)?;
                 at | COPIED
             }
-            Block::Packed(bytes) => self.store_packed(bytes)?,
+            Block::Packed(packed) => self.store_packed(packed)?,
         };
         self.list(number, entry);
         Ok(())
@@ -182,13 +192,15 @@ impl<'a> Writer<'a> {
 
     /// Puts a compressed cluster behind the one before, or into the next cluster of the file if it does not fit and
     /// that is not the next to it.
-    fn store_packed(&mut self, bytes: &[u8]) -> Result<u64, WriteError> {
+    fn store_packed(&mut self, packed: &Packed<'_>) -> Result<u64, WriteError> {
+        let bytes = packed.bytes;
         let cluster = self.options.cluster_size;
         let length = bytes.len() as u64;
         let at = match self.open {
             Some((at, room)) if length <= room || at + room == self.end => at,
             _ => self.end,
         };
+        packed.note(at);
         let end = at + length;
         if end <= self.end && self.open.is_some_and(|(at, room)| at + room != self.end) {
             self.sink.fill_gap(at, bytes)?;

@@ -50,7 +50,7 @@ pub fn write(
     let mut bat = vec![0_u64; n_entries as usize];
     let mut next = BAT_AT + bat_len;
     let mut current = None;
-    let how = How { block: MIB, compression: None, below: None, n_threads };
+    let how = How::plain(MIB, n_threads);
     blocks(&contents, &how, |number, piece| {
         let Block::Plain(bytes) = piece else { return Ok(()) };
         let (block, within) = (number * MIB / block_size, number * MIB % block_size);

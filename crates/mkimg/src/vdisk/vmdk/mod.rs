@@ -9,6 +9,7 @@ mod write;
 
 pub(super) use read::read;
 pub use write::write;
+pub(crate) use write::write_reusing;
 
 pub(super) const MAGIC: &[u8] = b"KDMV";
 

@@ -8,8 +8,9 @@ use super::format::{
 };
 use super::{Adapter, MAGIC, Options, Variant};
 use crate::GapSink;
+use crate::earlier::Earlier;
 use crate::vdisk::error::WriteError;
-use crate::vdisk::stream::{Block, How, blocks};
+use crate::vdisk::stream::{Block, How, blocks, scope};
 use crate::vdisk::{Contents, SECTOR, derived, pack, put};
 
 /// Room for the description, in sectors.
@@ -32,6 +33,17 @@ pub fn write(
     n_threads: usize,
     sink: &mut dyn GapSink,
 ) -> Result<(), WriteError> {
+    write_reusing(contents, options, n_threads, None, sink)
+}
+
+/// As [`write`], and takes over what earlier runs compressed.
+pub(crate) fn write_reusing(
+    contents: &Contents<'_>,
+    options: &Options,
+    n_threads: usize,
+    earlier: Option<&Earlier>,
+    sink: &mut dyn GapSink,
+) -> Result<(), WriteError> {
     let contents = contents.grown(contents.size().next_multiple_of(GRAIN * SECTOR));
     match contents.size() {
         0 => return Err(WriteError::Empty),
@@ -40,7 +52,7 @@ pub fn write(
     }
     match options.variant {
         Variant::MonolithicSparse => sparse(&contents, options, n_threads, sink),
-        Variant::StreamOptimized => stream(&contents, options, n_threads, sink),
+        Variant::StreamOptimized => stream(&contents, options, n_threads, earlier, sink),
     }
 }
 
@@ -133,7 +145,7 @@ fn sparse(
     let mut next = overhead;
     sink.zeros(overhead * SECTOR, 0)?;
     let mut table = Tables::new();
-    let how = How { block: GRAIN * SECTOR, compression: None, below: None, n_threads };
+    let how = How::plain(GRAIN * SECTOR, n_threads);
     // Tables have their places whatever is in them.
     let store_table = |sink: &mut dyn GapSink, number: u64, bytes: &[u8]| {
         for directory in [copy_at, directory_at] {
@@ -165,6 +177,7 @@ fn stream(
     contents: &Contents<'_>,
     options: &Options,
     n_threads: usize,
+    earlier: Option<&Earlier>,
     sink: &mut dyn GapSink,
 ) -> Result<(), WriteError> {
     let capacity = contents.size() / SECTOR;
@@ -176,7 +189,8 @@ fn stream(
     let mut directory = vec![0_u32; n_tables as usize];
     let mut table = Tables::new();
     let compression = Some(pack::Compression::Zlib(LEVEL));
-    let how = How { block: GRAIN * SECTOR, compression, below: None, n_threads };
+    let earlier = scope(earlier, compression);
+    let how = How { block: GRAIN * SECTOR, compression, below: None, earlier, n_threads };
     // Puts a marker and what follows it, and returns where the next one is to be.
     let put_behind = |sink: &mut dyn GapSink, at: u64, marker: &[u8], bytes: &[u8], first_at: usize| {
         let mut out = vec![0; first_at];
@@ -194,7 +208,8 @@ fn stream(
         };
     blocks(contents, &how, |number, block| {
         // It is not zero, and grains are always compressed.
-        let Block::Packed(bytes) = block else { return Ok(()) };
+        let Block::Packed(packed) = block else { return Ok(()) };
+        let bytes = packed.bytes;
         if let Some((finished, bytes)) = table.list(number, fits(next)?) {
             // It lists what is in front: only its own grain comes behind.
             next = store_table(&mut *sink, &mut directory, next, finished, &bytes)?;
@@ -203,6 +218,7 @@ fn stream(
         let mut grain_marker = [0; MARKER_LEN];
         put(&mut grain_marker, 0, &(number * GRAIN).to_le_bytes());
         put(&mut grain_marker, 8, &(bytes.len() as u32).to_le_bytes());
+        packed.note(next * SECTOR + MARKER_LEN as u64);
         next = put_behind(&mut *sink, next, &grain_marker, bytes, MARKER_LEN)?;
         Ok(())
     })?;
