@@ -51,6 +51,11 @@ impl ProjectState {
         self.directory.join("events.jsonl")
     }
 
+    /// Returns where somebody may answer what changed in the project's sources.
+    pub(crate) fn watcher_socket(&self) -> PathBuf {
+        self.directory.join("watcher")
+    }
+
     /// Returns where steps of any project keep directories.
     pub(crate) fn all_kept(caches: &Path) -> Result<Vec<PathBuf>, Failure> {
         let projects = caches.join("projects");

@@ -18,7 +18,13 @@ pub(crate) fn run(global: &Global, ui: &Ui, tests: &Targets) -> Result<(), Failu
     if wanted.is_empty() {
         return Err(Failure::project("the project has no test").help("add a `[test.NAME]` table"));
     }
-    let prepared = session.prepare(&wanted)?;
+    if goals_of(&session, &wanted)? { Ok(()) } else { Err(Failure::told(Blame::Build)) }
+}
+
+/// Runs the tests that are wanted in a session. Returns whether all passed; that has been told.
+pub(crate) fn goals_of(session: &Session<'_>, wanted: &[Goal]) -> Result<bool, Failure> {
+    let (global, ui) = (session.global, session.ui);
+    let prepared = session.prepare(wanted)?;
     let names: Vec<_> = wanted
         .iter()
         .filter_map(|goal| match goal {
@@ -73,5 +79,5 @@ pub(crate) fn run(global: &Global, ui: &Ui, tests: &Targets) -> Result<(), Failu
     } else {
         ui.print(&format!("{passed} passed, {failed} failed\n"));
     }
-    if failed > 0 { Err(Failure::told(Blame::Build)) } else { Ok(()) }
+    Ok(failed == 0)
 }

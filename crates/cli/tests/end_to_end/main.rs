@@ -22,4 +22,5 @@ mod rootless;
 mod stacks;
 mod told;
 mod verify;
+mod watch;
 mod wrong_input;
