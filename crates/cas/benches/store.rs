@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use cas::{Ignore, ImportMode, LocalStore, Node, StatCache};
+use cas::{Ignore, ImportMode, LocalStore, Node, StatCache, Watcher};
 
 fn main() {
     let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -28,10 +28,14 @@ fn main() {
     let mut cache = StatCache::at(&path("cache"));
     let ignore = Ignore::new([".git/", "*.o"]);
     std::thread::sleep(std::time::Duration::from_secs(4));
-    measure("import a source", || store.import_source(&source, &ignore, &mut cache).unwrap());
+    measure("import a source", || {
+        store.import_source(&source, &ignore, &mut cache, &Watcher::nobody()).unwrap()
+    });
     measure("save the stat cache", || cache.save().unwrap());
     let mut cache = StatCache::at(&path("cache"));
-    measure("import the unchanged source", || store.import_source(&source, &ignore, &mut cache).unwrap());
+    measure("import the unchanged source", || {
+        store.import_source(&source, &ignore, &mut cache, &Watcher::nobody()).unwrap()
+    });
     measure("import the source by moving", || store.import_tree(&path("export"), ImportMode::Move).unwrap());
     drop(store);
     let fresh = path("fresh");

@@ -33,6 +33,16 @@ impl Ignore {
         Ignore { patterns: patterns.collect() }
     }
 
+    /// Returns patterns that say the same.
+    pub(crate) fn patterns(&self) -> Vec<String> {
+        let text = |pattern: &Pattern| {
+            let start = if pattern.anchored { "/" } else { "" };
+            let end = if pattern.only_directories { "/" } else { "" };
+            format!("{start}{}{end}", pattern.parts.join("/"))
+        };
+        self.patterns.iter().map(text).collect()
+    }
+
     /// Returns whether the entry is left out; `path` is relative to the source, its parts apart.
     pub(crate) fn matches(&self, path: &[String], is_directory: bool) -> bool {
         self.patterns.iter().any(|pattern| {
@@ -96,6 +106,14 @@ mod tests {
         let (path, is_directory) = path.strip_suffix('/').map_or((path, false), |path| (path, true));
         let parts: Vec<_> = path.split('/').map(str::to_owned).collect();
         assert_eq!(Ignore::new([pattern]).matches(&parts, is_directory), expected, "{pattern} {path}");
+    }
+
+    #[test]
+    fn rules_can_be_told_to_others() {
+        let rules = Ignore::new(["*.o", "./out/", ".git/", "/a", "docs/**/x.html", "a//b", "", "/"]);
+        let told = rules.patterns();
+        assert_eq!(told[..3], ["*.o", "/./out/", ".git/"].map(str::to_owned));
+        assert_eq!(Ignore::new(told.iter().map(String::as_str)), rules);
     }
 
     #[test]

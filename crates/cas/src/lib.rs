@@ -15,10 +15,12 @@ mod replace;
 mod source;
 mod stat_cache;
 mod store;
+mod watch;
 
 pub use digest::{Digest, Hasher, ParseDigestError};
 pub use directory::{Directory, DirectoryError, Node};
 pub use files::FIXED_MTIME;
+pub use glance::look;
 pub use ignore::Ignore;
 pub use local::{
     Freed, ImportMode, Imported, Keep, LocalStore, Note, Noted, Record, Reference, Root, Scrubbed, Texts,
@@ -28,3 +30,4 @@ pub use remove::remove_tree;
 pub use replace::replace_file;
 pub use stat_cache::StatCache;
 pub use store::{MemoryStore, Store, StoreError};
+pub use watch::{Asked, Beat, Names, Server, WatchError, Watcher, Watches};

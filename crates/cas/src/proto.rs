@@ -111,8 +111,20 @@ pub(crate) struct Glance {
     pub(crate) n_files: u64,
     #[prost(uint64, tag = "4")]
     pub(crate) n_bytes: u64,
-    /// An encoded [`GlanceDirectories`], which is not needed when nothing changed.
-    #[prost(bytes = "vec", tag = "5")]
+    /// When it was looked at, in seconds since 1970.
+    #[prost(int64, tag = "6")]
+    pub(crate) now: i64,
+    /// Whether any file has other names.
+    #[prost(bool, tag = "7")]
+    pub(crate) has_links: bool,
+    /// What to ask a watcher by for what changed since.
+    #[prost(string, tag = "8")]
+    pub(crate) instance: String,
+    #[prost(uint64, tag = "9")]
+    pub(crate) sequence: u64,
+    /// An encoded [`GlanceDirectories`], which is not needed when nothing changed. Not the field 5 of earlier versions,
+    /// which take every directory in it for one that had not just changed.
+    #[prost(bytes = "vec", tag = "10")]
     pub(crate) directories: Vec<u8>,
 }
 
@@ -128,10 +140,64 @@ pub(crate) struct GlanceDirectory {
     pub(crate) n_files: u64,
     #[prost(uint64, tag = "5")]
     pub(crate) n_bytes: u64,
+    /// When a file in it last changed, in seconds since 1970.
+    #[prost(int64, tag = "6")]
+    pub(crate) latest: i64,
+    #[prost(bool, tag = "7")]
+    pub(crate) has_links: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct GlanceDirectories {
     #[prost(message, repeated, tag = "1")]
     pub(crate) directories: Vec<GlanceDirectory>,
+}
+
+// What is said between a build and who watches its sources, each message behind its length (32 bits, little endian).
+
+/// What changed of a source?
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct WatchQuestion {
+    #[prost(uint32, tag = "1")]
+    pub(crate) protocol: u32,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(crate) directory: Vec<u8>,
+    #[prost(string, repeated, tag = "3")]
+    pub(crate) ignore: Vec<String>,
+    #[prost(uint64, tag = "4")]
+    pub(crate) device: u64,
+    #[prost(uint64, tag = "5")]
+    pub(crate) inode: u64,
+    /// Since when; empty for nothing that is known.
+    #[prost(string, tag = "6")]
+    pub(crate) instance: String,
+    #[prost(uint64, tag = "7")]
+    pub(crate) sequence: u64,
+}
+
+/// What changed.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct WatchAnswer {
+    #[prost(uint32, tag = "1")]
+    pub(crate) protocol: u32,
+    /// What to ask by the next time; empty when it is not watched.
+    #[prost(string, tag = "2")]
+    pub(crate) instance: String,
+    #[prost(uint64, tag = "3")]
+    pub(crate) sequence: u64,
+    /// Whether anything may have changed.
+    #[prost(bool, tag = "4")]
+    pub(crate) anything: bool,
+    /// Else, where something did.
+    #[prost(message, repeated, tag = "5")]
+    pub(crate) directories: Vec<WatchedDirectory>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct WatchedDirectory {
+    #[prost(string, repeated, tag = "1")]
+    pub(crate) parts: Vec<String>,
+    /// Whether everything below it may be new, too.
+    #[prost(bool, tag = "2")]
+    pub(crate) below: bool,
 }

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use prost::Message as _;
 
 use crate::files::in_parallel;
-use crate::glance::{Glance, glance};
+use crate::glance::{Glance, Seen, glance, glance_again, identity};
 use crate::local::{ImportMode, Imported, LocalStore, Record, Reference, read_link, utf8_name};
 use crate::stat_cache::{QUIET, StatCache};
 use crate::store::Doing as _;
+use crate::watch::{Changed, ChangedDirectory, Token, Watcher};
 use crate::{Digest, Directory, Ignore, Node, Store as _, StoreError, proto};
 
 /// Up to this size a file in a directory that changed is read again, which takes less than to know all files.
@@ -25,18 +26,18 @@ const GLANCES: &str = "glances";
 impl LocalStore {
     /// Keeps the tree in `directory` except what `ignore` says, and returns its digest.
     ///
-    /// Every entry is looked at. Of directories in which nothing looks otherwise than last time, and nothing had just
-    /// changed then, nothing is read; of others all files are, except large ones that `cache` knows. The tree is here
-    /// whole afterwards, and stays. Fails like [`LocalStore::import_tree`].
+    /// Every entry is looked at, except where `watcher` says that nothing changed since the last time. Of directories in
+    /// which nothing looks otherwise than last time, and nothing had just changed then, nothing is read; of others all
+    /// files are, except large ones that `cache` knows. The tree is here whole afterwards, and stays. Fails like
+    /// [`LocalStore::import_tree`].
     pub fn import_source(
         &self,
         directory: &Path,
         ignore: &Ignore,
         cache: &mut StatCache,
+        watcher: &Watcher,
     ) -> Result<Imported, StoreError> {
         let now = self.seconds_now()?;
-        let glance = glance(directory, ignore)?;
-        let whole = glance.digest();
         let key = Digest::of(format!("{}\n{ignore:?}", directory.display()).as_bytes());
         let before = self.record(GLANCES, &key)?.and_then(|record| Remembered::decode(&record.payload));
         // What was known of the tree is worth nothing once it was collected.
@@ -44,12 +45,53 @@ impl LocalStore {
             Some(before) if self.record(SOURCES, &before.imported.digest)?.is_some() => Some(before),
             _ => None,
         };
+        // Before anything is looked at: what changes from now on is told the next time.
+        let since = before.as_ref().and_then(|before| before.token.as_ref());
+        let answer = watcher.ask(directory, identity(directory)?, ignore, since);
+        let changed = match answer.as_ref().map(|answer| &answer.changed) {
+            Some(Changed::Directories(changed)) => Some(changed),
+            Some(Changed::Anything) | None => None,
+        };
+        if let (Some(before), Some([])) = (&before, changed.map(Vec::as_slice))
+            && !before.has_links
+        {
+            watcher.count_unchanged();
+            return Ok(before.imported);
+        }
+        let known = before.as_ref().and_then(Remembered::directories).unwrap_or_default();
+        let partly = match changed {
+            Some(changed) if !known.is_empty() => {
+                glance_again(directory, ignore, seen(&known), &with_links(changed, &known))?
+            }
+            _ => None,
+        };
+        let is_partly = partly.is_some();
+        let glance = match partly {
+            Some(glance) => {
+                watcher.count_partly();
+                glance
+            }
+            None => {
+                watcher.count_looked();
+                glance(directory, ignore)?
+            }
+        };
+        let token = answer.map(|answer| answer.token);
+        let whole = glance.digest();
         if let Some(before) = &before
             && before.whole == Some(whole)
+            // Who has not been told since when to ask has to look at everything again.
+            && (token.is_none() || token == before.token)
         {
             return Ok(before.imported);
         }
-        let known = before.and_then(|before| before.directories()).unwrap_or_default();
+        let looked_at_before = before.as_ref().map_or(0, |before| before.now);
+        let known = known.into_iter().filter(|(_, known)| {
+            // What had just changed may have changed once more within the same tick of the clock. Where nobody has to
+            // look, because the watcher says that nothing changed, that does not matter.
+            known.latest + QUIET < looked_at_before || is_partly && !was_looked_at(&glance, known)
+        });
+        let known: BTreeMap<String, Known> = known.collect();
         let job = Job { store: self, directory, ignore, glance: &glance, now };
         let totals = job.run(&known, cache)?;
         let imported = totals[0];
@@ -58,7 +100,7 @@ impl LocalStore {
             let record = Record { references: vec![Reference::Tree(imported.digest)], payload: Vec::new() };
             self.put_record(SOURCES, &imported.digest, &record)?;
         }
-        let payload = remember(&glance, whole, &totals, now);
+        let payload = remember(&glance, whole, &totals, now, token);
         self.put_record(GLANCES, &key, &Record { references: Vec::new(), payload })?;
         Ok(imported)
     }
@@ -80,8 +122,12 @@ impl LocalStore {
 
 /// What a directory looked like by itself, and what it came to with all below it.
 struct Known {
+    parts: Vec<String>,
     own: Digest,
     total: Imported,
+    /// When a file in it last changed.
+    latest: i64,
+    has_links: bool,
 }
 
 /// What a source looked like, and what it came to.
@@ -89,6 +135,11 @@ struct Remembered {
     /// The digest of the whole glance, unless something had just changed.
     whole: Option<Digest>,
     imported: Imported,
+    /// When it was looked at.
+    now: i64,
+    has_links: bool,
+    /// What to ask its watcher by, if it had one.
+    token: Option<Token>,
     directories: Vec<u8>,
 }
 
@@ -97,19 +148,56 @@ impl Remembered {
         let message = proto::Glance::decode(payload).ok()?;
         let whole = message.whole.and_then(|digest| digest.digest());
         let imported = imported(message.tree?, message.n_files, message.n_bytes)?;
-        Some(Remembered { whole, imported, directories: message.directories })
+        let token = Token { instance: message.instance, sequence: message.sequence };
+        Some(Remembered {
+            whole,
+            imported,
+            now: message.now,
+            has_links: message.has_links,
+            token: (!token.instance.is_empty()).then_some(token),
+            directories: message.directories,
+        })
     }
 
-    /// Returns what is known of directories that had not just changed, by path.
-    fn directories(self) -> Option<BTreeMap<String, Known>> {
+    /// Returns what is known of directories, by path.
+    fn directories(&self) -> Option<BTreeMap<String, Known>> {
         let message = proto::GlanceDirectories::decode(&self.directories[..]).ok()?;
         let known = message.directories.into_iter().map(|directory| {
             let own = directory.own?.digest()?;
             let total = imported(directory.tree?, directory.n_files, directory.n_bytes)?;
-            Some((directory.path, Known { own, total }))
+            let parts =
+                directory.path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
+            let (latest, has_links) = (directory.latest, directory.has_links);
+            Some((directory.path, Known { parts, own, total, latest, has_links }))
         });
         known.collect()
     }
+}
+
+/// Returns what a glance at directories would see that are as they are known.
+fn seen(known: &BTreeMap<String, Known>) -> Vec<Seen> {
+    let seen = known.values().map(|known| Seen {
+        parts: known.parts.clone(),
+        digest: known.own,
+        latest: (known.latest, 0),
+        has_links: known.has_links,
+        is_old: true,
+        children: Vec::new(),
+    });
+    seen.collect()
+}
+
+/// Adds the directories with files that have other names: nobody is told when they change by these.
+fn with_links(changed: &[ChangedDirectory], known: &BTreeMap<String, Known>) -> Vec<ChangedDirectory> {
+    let is_told = |parts: &[String]| changed.iter().any(|changed| changed.parts == parts);
+    let linked = known.values().filter(|known| known.has_links && !is_told(&known.parts));
+    let linked = linked.map(|known| ChangedDirectory { parts: known.parts.clone(), below: false });
+    changed.iter().cloned().chain(linked).collect()
+}
+
+fn was_looked_at(glance: &Glance, known: &Known) -> bool {
+    let found = glance.directories.binary_search_by(|seen| seen.parts.cmp(&known.parts));
+    found.is_ok_and(|idx| !glance.directories[idx].is_old)
 }
 
 fn imported(tree: crate::DigestMessage, n_files: u64, n_bytes: u64) -> Option<Imported> {
@@ -117,24 +205,28 @@ fn imported(tree: crate::DigestMessage, n_files: u64, n_bytes: u64) -> Option<Im
 }
 
 /// Encodes what a source looked like at `now`, and what its directories came to.
-fn remember(glance: &Glance, whole: Digest, totals: &[Imported], now: i64) -> Vec<u8> {
-    let is_settled = |idx: usize| glance.directories[idx].latest.0 + QUIET < now;
-    let directories = (0..totals.len()).filter(|idx| is_settled(*idx)).map(|idx| {
-        let (seen, total) = (&glance.directories[idx], &totals[idx]);
-        proto::GlanceDirectory {
-            path: seen.parts.join("/"),
-            own: Some((&seen.digest).into()),
-            tree: Some((&total.digest).into()),
-            n_files: total.n_files,
-            n_bytes: total.n_bytes,
-        }
+fn remember(glance: &Glance, whole: Digest, totals: &[Imported], now: i64, token: Option<Token>) -> Vec<u8> {
+    let directories = glance.directories.iter().zip(totals).map(|(seen, total)| proto::GlanceDirectory {
+        path: seen.parts.join("/"),
+        own: Some((&seen.digest).into()),
+        tree: Some((&total.digest).into()),
+        n_files: total.n_files,
+        n_bytes: total.n_bytes,
+        latest: seen.latest.0,
+        has_links: seen.has_links,
     });
     let directories = proto::GlanceDirectories { directories: directories.collect() };
+    let is_settled = glance.directories.iter().all(|seen| seen.latest.0 + QUIET < now);
+    let Token { instance, sequence } = token.unwrap_or(Token { instance: String::new(), sequence: 0 });
     let message = proto::Glance {
-        whole: (0..totals.len()).all(is_settled).then(|| (&whole).into()),
+        whole: is_settled.then(|| (&whole).into()),
         tree: Some((&totals[0].digest).into()),
         n_files: totals[0].n_files,
         n_bytes: totals[0].n_bytes,
+        now,
+        has_links: glance.directories.iter().any(|seen| seen.has_links),
+        instance,
+        sequence,
         directories: directories.encode_to_vec(),
     };
     message.encode_to_vec()

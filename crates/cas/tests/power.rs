@@ -11,7 +11,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use cas::{Digest, Directory, Ignore, LocalStore, Node, Record, Reference, StatCache, Store as _};
+use cas::{Digest, Directory, Ignore, LocalStore, Node, Record, Reference, StatCache, Store as _, Watcher};
 
 /// Numbers that look random and are the same every time.
 struct Numbers(u64);
@@ -169,7 +169,10 @@ fn after_a_power_cut_what_is_believed_is_whole_and_what_was_synchronised_is_ther
         }
         let import = |store: &LocalStore| {
             let mut cache = StatCache::at(&directory.path().join("stats"));
-            let tree = store.import_source(&source, &Ignore::default(), &mut cache).unwrap().digest;
+            let tree = store
+                .import_source(&source, &Ignore::default(), &mut cache, &Watcher::nobody())
+                .unwrap()
+                .digest;
             cache.save().unwrap();
             tree
         };

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use cas::{Digest, Ignore, Imported, LocalStore, StatCache, Store as _};
+use cas::{Digest, Ignore, Imported, LocalStore, StatCache, Store as _, Watcher};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 
 struct Fixture {
@@ -33,7 +33,9 @@ impl Fixture {
     }
 
     fn import(&self, cache: &mut StatCache) -> Imported {
-        self.store.import_source(&self.path(""), &Ignore::new(["*.o", "out/"]), cache).unwrap()
+        self.store
+            .import_source(&self.path(""), &Ignore::new(["*.o", "out/"]), cache, &Watcher::nobody())
+            .unwrap()
     }
 
     /// Returns where the store keeps a content.

@@ -69,6 +69,9 @@ pub(crate) struct Global {
     /// Keep caches here [default: $XDG_CACHE_HOME/bootwright]
     #[arg(long, value_name = "DIR", env = "BOOTWRIGHT_CACHE", global = true)]
     pub(crate) cache: Option<PathBuf>,
+    /// Look at all files of local sources, also where a `watch` knows which of them changed
+    #[arg(long, global = true)]
+    pub(crate) no_watcher: bool,
     /// Write a timeline of the build, with `log` of the last one, for chrome://tracing or ui.perfetto.dev
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) trace: Option<PathBuf>,
@@ -127,6 +130,31 @@ pub(crate) enum Command {
             value_parser = clap::value_parser!(u16).range(1..)
         )]
         gdb: Option<u16>,
+    },
+    /// Build, and build again whenever something of it is saved
+    ///
+    /// While it runs, it also tells every other build of the project what changed in local sources, so that these need
+    /// not look at all their files.
+    #[command(after_help = "Examples:\n  bootwright watch                 the project's default targets\n  \
+                            bootwright watch boots           run a test again\n  \
+                            bootwright watch --run guest     start a machine anew, or push files into it\n  \
+                            bootwright watch --daemon        only tell builds what changed, in the background")]
+    Watch {
+        /// Targets, tests and machines [default: the project's default targets, with --run none]
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// Run this machine, and start it anew after each build; what it has in `push` goes into the running guest
+        #[arg(long, value_name = "MACHINE")]
+        run: Option<String>,
+        /// Build nothing: tell other builds what changed, in the background, until nobody asked for 8 hours
+        #[arg(long, conflicts_with_all = ["names", "run"])]
+        daemon: bool,
+        /// End whatever watches this project
+        #[arg(long, conflicts_with_all = ["names", "run", "daemon"])]
+        stop: bool,
+        /// Be what `--daemon` starts
+        #[arg(long, hide = true, conflicts_with_all = ["names", "run", "daemon", "stop"])]
+        answer: bool,
     },
     /// Show what is in an image, or what lies where in a machine's memory
     #[command(

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use cas::{Digest, Ignore, ImportMode, LocalStore, Node, StatCache, Store as _, StoreError};
+use cas::{Digest, Ignore, ImportMode, LocalStore, Node, StatCache, Store as _, StoreError, Watcher};
 use recipe::{Imported, Name, Needs, Place, Problem, ProjectPath, Source};
 
 use crate::commands::clean::OUT;
@@ -30,10 +30,11 @@ pub(crate) fn import(
     needs: &Needs,
     store: &LocalStore,
     stats: &mut StatCache,
+    watcher: &Watcher,
 ) -> Result<(Paths, Sources), Failure> {
     let mut paths = BTreeMap::new();
     for (path, place) in &needs.paths {
-        if let Some(imported) = one(root, path, Links::Inside, place, store, stats)? {
+        if let Some(imported) = one(root, path, Links::Inside, place, store, stats, watcher)? {
             paths.insert(path.clone(), imported);
         }
     }
@@ -41,12 +42,49 @@ pub(crate) fn import(
     for (name, source) in &needs.sources {
         if let Source::Path(source) = &source.value
             && let Some(imported) =
-                one(root, &source.path, Links::Anywhere, &source.path.place, store, stats)?
+                one(root, &source.path, Links::Anywhere, &source.path.place, store, stats, watcher)?
         {
             sources.insert(name.clone(), imported);
         }
     }
     Ok((paths, sources))
+}
+
+/// Returns what of a directory is left out.
+fn ignored(path: &ProjectPath) -> Ignore {
+    let mut patterns = IGNORED.to_vec();
+    let own = format!("/{OUT}/");
+    if path.as_str() == "." {
+        patterns.push(&own);
+    }
+    Ignore::new(patterns)
+}
+
+/// What is imported, as those see it who wait for it to change.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Places {
+    /// Directories, by what the project calls them, each with where it is and what of it is left out.
+    pub(crate) directories: BTreeMap<String, (PathBuf, Ignore)>,
+    /// Files, by what the project calls them, and where they are or would be.
+    pub(crate) files: BTreeMap<String, PathBuf>,
+}
+
+/// Returns what [`import`] reads.
+pub(crate) fn places(root: &Path, needs: &Needs) -> Places {
+    let sources = needs.sources.values().filter_map(|source| match &source.value {
+        Source::Path(source) => Some(&source.path.value),
+        _ => None,
+    });
+    let mut places = Places::default();
+    for path in needs.paths.keys().chain(sources) {
+        let (name, full) = (path.as_str().to_owned(), root.join(path.as_str()));
+        if full.is_dir() {
+            places.directories.insert(name, (full, ignored(path)));
+        } else {
+            places.files.insert(name, full);
+        }
+    }
+    places
 }
 
 /// Where a path may lead that is a link.
@@ -65,6 +103,7 @@ fn one(
     place: &Place,
     store: &LocalStore,
     stats: &mut StatCache,
+    watcher: &Watcher,
 ) -> Result<Option<Imported>, Failure> {
     let full = root.join(path.as_str());
     let Ok(metadata) = fs::metadata(&full) else { return Ok(None) };
@@ -75,12 +114,7 @@ fn one(
         return Err(Failure::project(problem.render_plain()));
     }
     if metadata.is_dir() {
-        let mut patterns = IGNORED.to_vec();
-        let own = [format!("./{OUT}/")];
-        if path.as_str() == "." {
-            patterns.extend(own.iter().map(String::as_str));
-        }
-        let imported = store.import_source(&full, &Ignore::new(patterns), stats);
+        let imported = store.import_source(&full, &ignored(path), stats, watcher);
         let imported = imported.map_err(|error| refused(error, place))?;
         return Ok(Some(Imported::Tree(imported.digest)));
     }

@@ -108,6 +108,11 @@ impl ProjectState {
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
+    /// Returns where somebody may answer what changed in the project's sources.
+    pub(crate) fn watcher_socket(&self) -> PathBuf {
+        self.directory.join("watcher")
+    }
+
     /// Returns where steps of any project keep directories.
     pub(crate) fn all_kept(caches: &Path) -> Result<Vec<PathBuf>, Failure> {
         ProjectState::all(caches, "kept")

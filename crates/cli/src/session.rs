@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use cas::{Digest, Store as _};
-use engine::{ActionCache as _, ExecutorError, Known, Options, Outcome, Request, StepId, StepOutcome, World};
+use cas::{Digest, Store as _, Watcher};
+use engine::{
+    ActionCache as _, Assembled, ExecutorError, Known, Options, Outcome, Request, StepId, StepOutcome, World,
+};
 use local::{Console, Interactive, LocalActionCache, LocalExecutor};
 use recipe::{Goal, Lowered, Resolved, Reuse, Stack};
 
@@ -40,6 +42,8 @@ pub(crate) struct Session<'a> {
     pub(crate) state: ProjectState,
     /// Becomes true when the user wants to stop.
     pub(crate) cancel: Arc<AtomicBool>,
+    /// Who may know what changed in local sources.
+    watcher: Watcher,
     clock: Clock,
 }
 
@@ -79,12 +83,24 @@ pub(crate) struct Built<'s> {
 impl<'a> Session<'a> {
     /// Opens the project around the current directory, or the one that the command line names.
     pub(crate) fn open(global: &'a Global, ui: &'a Ui) -> Result<Session<'a>, Failure> {
+        Session::open_until(global, ui, signals::cancel_flag()?, &mut |_| {})
+    }
+
+    /// Does the same for a part of a command, which ends when `cancel` becomes true. Tells each file that the project is
+    /// read from.
+    pub(crate) fn open_until(
+        global: &'a Global,
+        ui: &'a Ui,
+        cancel: Arc<AtomicBool>,
+        tell_file: &mut dyn FnMut(&Path),
+    ) -> Result<Session<'a>, Failure> {
         let clock = Clock::start();
-        let cancel = signals::cancel_flag()?;
-        let Workspace { root, stack } = Workspace::open(global, ui)?;
+        let Workspace { root, stack } = Workspace::open(global, ui, tell_file)?;
         let caches = Caches::open(global)?;
         let state = ProjectState::open(&caches.root, &root)?;
-        Ok(Session { global, ui, root, stack, caches, state, cancel, clock })
+        let watcher =
+            if global.no_watcher { Watcher::nobody() } else { Watcher::at(&state.watcher_socket()) };
+        Ok(Session { global, ui, root, stack, caches, state, cancel, watcher, clock })
     }
 
     /// Returns the time since the command began.
@@ -99,7 +115,7 @@ impl<'a> Session<'a> {
         store.open_bundle(&self.bundle_name(goals)).map_err(Failure::machine)?;
         let lock = lock::ensure(self, &needs)?;
         let mut stats = self.state.stats();
-        let (paths, mut sources) = imports::import(&self.root, &needs, store, &mut stats)?;
+        let (paths, mut sources) = imports::import(&self.root, &needs, store, &mut stats, &self.watcher)?;
         stats.save().map_err(Failure::machine)?;
         let Fetched { sources: fetched, dates } = fetch::sources(self, &needs, &lock)?;
         sources.extend(fetched);
@@ -257,6 +273,27 @@ impl<'a> Session<'a> {
         })
     }
 
+    /// Does the same while others print on the terminal.
+    pub(crate) fn enter_beside(
+        &self,
+        prepared: &Prepared,
+        step: StepId,
+        socket: Option<BorrowedFd<'_>>,
+    ) -> Result<i32, Failure> {
+        self.at_terminal(prepared, step, |executor, request, console| {
+            let console = Console { socket, is_shared: true, ..console };
+            executor.enter(request, Interactive::Command, &environment::terminal(), console)
+        })
+    }
+
+    /// Returns the action of a step whose inputs are built.
+    pub(crate) fn action(&self, prepared: &Prepared, step: StepId) -> Result<Assembled, Failure> {
+        let cache = self.caches.action_cache();
+        let history = self.state.history()?;
+        let known = Known { store: &self.caches.store, cache: &cache, history: &history };
+        engine::assemble(&prepared.lowered.graph, step, &known).map_err(Failure::machine)
+    }
+
     /// Builds what `step` reads, then runs its command with this terminal. Returns the exit code and the tree that it
     /// left.
     pub(crate) fn enter_for_output(
@@ -282,10 +319,7 @@ impl<'a> Session<'a> {
         if counts.failed > 0 {
             return Err(Failure::told(Blame::Build));
         }
-        let cache = self.caches.action_cache();
-        let history = self.state.history()?;
-        let known = Known { store: &self.caches.store, cache: &cache, history: &history };
-        let assembled = engine::assemble(graph, step, &known).map_err(Failure::machine)?;
+        let assembled = self.action(prepared, step)?;
         let request = assembled.request(graph.step(step));
         let executor = self.caches.executor(NonZeroUsize::MIN, None)?;
         self.ui.clear();
@@ -294,6 +328,7 @@ impl<'a> Session<'a> {
             input: input.as_fd(),
             output: output.as_fd(),
             error: error.as_fd(),
+            is_shared: false,
             socket: None,
             cancel: &self.cancel,
         };

@@ -22,12 +22,17 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// Finds the project and reads it. All its problems are shown at once.
-    pub(crate) fn open(global: &Global, ui: &Ui) -> Result<Workspace, Failure> {
+    /// Finds the project and reads it, and tells each file that it reads. All problems are shown at once.
+    pub(crate) fn open(
+        global: &Global,
+        ui: &Ui,
+        tell_file: &mut dyn FnMut(&Path),
+    ) -> Result<Workspace, Failure> {
         let root = find_root(global.directory.as_deref())?;
         let settings =
             Settings { set: global.knobs.iter().cloned().collect(), environment: environment::variables() };
-        let (stack, problems) = recipe::load(&root.join(FILE_NAME), &settings).map_err(Failure::project)?;
+        let (stack, problems) =
+            recipe::load_telling(&root.join(FILE_NAME), &settings, tell_file).map_err(Failure::project)?;
         match stack {
             Some(stack) => Ok(Workspace { root, stack }),
             None => Err(tell(&problems, ui)),

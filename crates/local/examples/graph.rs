@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use cas::{Directory, Ignore, LocalStore, MemoryStore, Node, StatCache, Store};
+use cas::{Directory, Ignore, LocalStore, MemoryStore, Node, StatCache, Store, Watcher};
 use engine::{
     ActionCache, Counts, Executor, Graph, History, Input, Options, Outcome, Placement, Requirements, Step,
     StepId, World,
@@ -57,7 +57,7 @@ fn on_disk(directory: &Path, n_steps: usize, may_run: bool) {
     let store = LocalStore::open(&directory.join("store")).unwrap();
     store.open_bundle(BUNDLE).unwrap();
     let mut stats = StatCache::at(&directory.join("stats"));
-    let imported = store.import_source(&sources, &Ignore::default(), &mut stats).unwrap();
+    let imported = store.import_source(&sources, &Ignore::default(), &mut stats, &Watcher::nobody()).unwrap();
     stats.save().unwrap();
     let sources = Directory::decode(&store.noted().read(&imported.digest).unwrap()).unwrap();
     let (graph, last) = graph(&store.noted(), &sources, n_steps);

@@ -23,6 +23,8 @@ pub struct Console<'a> {
     pub output: BorrowedFd<'a>,
     /// Standard error; with a terminal, what the command prints there goes to `output`.
     pub error: BorrowedFd<'a>,
+    /// Whether we print lines on the same terminal meanwhile.
+    pub is_shared: bool,
     /// A socket for the command, which finds it as file descriptor [`SOCKET`]. It may have been made where there is
     /// a network.
     pub socket: Option<BorrowedFd<'a>>,
@@ -160,7 +162,11 @@ impl LocalExecutor<'_> {
         let files = Files { standard, inherited };
         let ended = sandbox::spawn(sandbox, &files, &self.options.init).and_then(|mut child| {
             if terminal {
-                return sandbox::terminal::attach(&mut child, console.input, console.output, console.cancel);
+                let attach = match console.is_shared {
+                    true => sandbox::terminal::attach_shared,
+                    false => sandbox::terminal::attach,
+                };
+                return attach(&mut child, console.input, console.output, console.cancel);
             }
             loop {
                 if let Some(ended) = child.wait_timeout(INTERVAL)? {

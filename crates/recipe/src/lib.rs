@@ -58,13 +58,15 @@ pub use iso::{Iso, IsoBios, IsoEfi, IsoHybrid, IsoLoader, IsoTable, IsoUuid};
 pub use kernel::{ConfigPart, Kernel, Symbol, SymbolValue, Toolchain};
 pub use knobs::Settings;
 pub use lock::{Lock, LockedFile, LockedRelease, LockedSet, LockedSource, Pin};
-pub use lower::{Imported, KernelOutput, Lowered, MachineOutput, Resolved, Reuse, TargetOutput, lower};
-pub use machine::{Accel, Disk, DiskAccess, DiskBus, DiskFormat, End, Machine, Talk, Test};
+pub use lower::{
+    Imported, KernelOutput, Lowered, MachineOutput, Pushed, Resolved, Reuse, TargetOutput, lower,
+};
+pub use machine::{Accel, Disk, DiskAccess, DiskBus, DiskFormat, End, Machine, Push, Talk, Test};
 pub use needs::{Goal, Needs, PackageRequest, PackageSet, needs};
 pub use network::Network;
 pub use place::{Place, SourceFile, Spanned};
 pub use problem::Problem;
-pub use project::{FILE_NAME, LoadError, Stack, fuzz, load, parse, parse_with};
+pub use project::{FILE_NAME, LoadError, Stack, fuzz, load, load_telling, parse, parse_with};
 pub use region::{Address, Bounds, Region, RegionContent, RegionRules};
 pub use scalar::{
     Arch, Distro, EnvRef, GuestPath, KnobName, MachineRef, Mode, Name, OutputPath, PackageName, ProjectPath,

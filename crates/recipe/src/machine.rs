@@ -9,7 +9,8 @@ use crate::firmware::Firmware;
 use crate::network::Network;
 use crate::reader::{Read, Reader, table, words};
 use crate::region::Region;
-use crate::scalar::{Arch, EnvRef, MachineRef, Name, Size, TargetRef, TestRef, TimeSpan};
+use crate::scalar::{Arch, EnvRef, GuestPath, MachineRef, Name, Size, TargetRef, TestRef, TimeSpan};
+use crate::target::FileEntry;
 use crate::value::{Kind, Value};
 
 table! {
@@ -45,8 +46,21 @@ table! {
         network: Option<Spanned<Network>>,
         /// What executes the guest's instructions.
         accel: Accel = "auto",
+        /// What goes into the running guest when `bootwright watch --run` has built it, so that it need not start anew.
+        push: Option<Spanned<Push>>,
         /// Further QEMU arguments, verbatim and last.
         arguments: Vec<String>,
+    }
+}
+
+table! {
+    /// What is pushed into a running guest. The guest needs QEMU's agent for it, Debian's `qemu-guest-agent`, and the
+    /// driver `virtio_console`: the machine has the port that the agent listens at.
+    pub struct Push {
+        /// Files by path: the text itself, or a table with `content`, `file` or `target`.
+        files: BTreeMap<GuestPath, Spanned<FileEntry>>,
+        /// What a shell of the guest runs when they are there: `"systemctl restart tool"`.
+        then: Option<Spanned<String>>,
     }
 }
 
@@ -59,6 +73,11 @@ impl Machine {
         let served = self.network.iter().filter_map(|network| network.boot.as_ref());
         let disks = self.disks.iter().filter_map(|disk| disk.target.as_ref());
         loaded.chain(firmware).chain(regions).chain(disks).chain(served)
+    }
+
+    /// Returns the files that are pushed into its guest.
+    pub(crate) fn pushed(&self) -> impl Iterator<Item = (&GuestPath, &Spanned<FileEntry>)> {
+        self.push.iter().flat_map(|push| &push.files)
     }
 
     /// Returns the disks, each with the name by which it is told from the others.

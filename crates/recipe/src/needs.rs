@@ -124,7 +124,13 @@ pub(crate) fn closure<'a>(stack: &'a Stack, goals: &[Goal]) -> Closure<'a> {
             }
             Goal::Target(name) => targets.extend(stack.targets.get_key_value(name).map(|(name, _)| name)),
             Goal::Machine(name) => {
-                closure.machines.extend(stack.machines.get_key_value(name).map(|(name, _)| name));
+                let Some((name, machine)) = stack.machines.get_key_value(name) else { continue };
+                closure.machines.insert(name);
+                // Nobody pushes anything into the guest of a test.
+                targets.extend(machine.pushed().filter_map(|(_, file)| match &file.content {
+                    Content::Target(file) => Some(&file.target),
+                    Content::Text(_) | Content::File(_) => None,
+                }));
             }
             Goal::Test(name) => {
                 let mut next = stack.tests.get_key_value(name);
@@ -188,6 +194,13 @@ fn add_target<'a>(
 pub fn needs(stack: &Stack, goals: &[Goal]) -> Needs {
     let closure = closure(stack, goals);
     let mut needs = Needs::default();
+    for goal in goals {
+        if let Goal::Machine(name) = goal
+            && let Some(machine) = stack.machines.get(name)
+        {
+            add_files(machine.pushed().map(|(_, file)| file), &mut needs);
+        }
+    }
     for name in closure.environments {
         let environment = &stack.environments[name];
         let request = environment_request(stack, environment);

@@ -90,6 +90,16 @@ pub fn parse_with(
 /// Fails when that file cannot be read; files that it includes are problems instead. What they say may not
 /// leave the directory of `path`, not even through symbolic links.
 pub fn load(path: &Path, settings: &Settings) -> Result<(Option<Stack>, Vec<Problem>), LoadError> {
+    load_telling(path, settings, &mut |_| {})
+}
+
+/// Does the same, and tells the path of each file before it is read, also of those that cannot be.
+pub fn load_telling(
+    path: &Path,
+    settings: &Settings,
+    tell: &mut dyn FnMut(&Path),
+) -> Result<(Option<Stack>, Vec<Problem>), LoadError> {
+    tell(path);
     let wrong = |source| LoadError { path: path.to_owned(), source };
     let text = read_text(path).map_err(wrong)?;
     let root = match path.parent() {
@@ -98,7 +108,9 @@ pub fn load(path: &Path, settings: &Settings) -> Result<(Option<Stack>, Vec<Prob
     };
     let root = root.canonicalize().map_err(wrong)?;
     Ok(parse_with(&text, settings, &mut |name| {
-        let path = root.join(name).canonicalize()?;
+        let path = root.join(name);
+        tell(&path);
+        let path = path.canonicalize()?;
         if !path.starts_with(&root) {
             return Err(io::Error::other("a symbolic link leads out of the project"));
         }

@@ -25,10 +25,34 @@ pub fn attach(
     output: BorrowedFd<'_>,
     cancel: &AtomicBool,
 ) -> Result<Ended, Error> {
+    attach_with(child, input, output, cancel, Termios::make_raw)
+}
+
+/// Does the same while we go on to print lines on the same terminal, which still end where they should.
+pub fn attach_shared(
+    child: &mut Child,
+    input: BorrowedFd<'_>,
+    output: BorrowedFd<'_>,
+    cancel: &AtomicBool,
+) -> Result<Ended, Error> {
+    attach_with(child, input, output, cancel, |termios| {
+        let output_modes = termios.output_modes;
+        termios.make_raw();
+        termios.output_modes = output_modes;
+    })
+}
+
+fn attach_with(
+    child: &mut Child,
+    input: BorrowedFd<'_>,
+    output: BorrowedFd<'_>,
+    cancel: &AtomicBool,
+    make_raw: fn(&mut Termios),
+) -> Result<Ended, Error> {
     let error = |error| Error::set_up("connect the terminal", error);
     let terminal = child.terminal().ok_or_else(|| error(io::Error::from(io::ErrorKind::InvalidInput)))?;
     let terminal = terminal.try_clone_to_owned().map_err(error)?;
-    let _raw = Raw::enter(input).map_err(error)?;
+    let _raw = Raw::enter(input, make_raw).map_err(error)?;
     let mut input_open = true;
     let mut size = None;
     loop {
@@ -102,13 +126,13 @@ struct Raw<'a> {
 }
 
 impl<'a> Raw<'a> {
-    fn enter(terminal: BorrowedFd<'a>) -> io::Result<Self> {
+    fn enter(terminal: BorrowedFd<'a>, make_raw: fn(&mut Termios)) -> io::Result<Self> {
         if !isatty(terminal) {
             return Ok(Self { terminal, before: None });
         }
         let before = tcgetattr(terminal)?;
         let mut raw = before.clone();
-        raw.make_raw();
+        make_raw(&mut raw);
         tcsetattr(terminal, OptionalActions::Now, &raw)?;
         Ok(Self { terminal, before: Some(before) })
     }

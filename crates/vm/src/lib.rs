@@ -5,6 +5,7 @@
 //! in what sandbox it runs is left to others.
 
 pub mod accelerator;
+pub mod agent;
 pub mod boot;
 pub mod console;
 pub mod device_tree;

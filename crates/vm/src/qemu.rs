@@ -5,7 +5,7 @@ mod loader;
 pub use loader::{bare_kernel, needs_bare_kernel};
 
 use crate::map::Map;
-use crate::spec::{Arch, Disk, DiskAccess, DiskBus, DiskFormat, Listen, Machine};
+use crate::spec::{Agent, Arch, Disk, DiskAccess, DiskBus, DiskFormat, Listen, Machine};
 use loader::Loading;
 
 /// The name that [`arguments`] gives the file with a [`bare_kernel`].
@@ -207,6 +207,14 @@ fn build(
         }
         None => {}
     }
+    if let Some(agent) = machine.agent {
+        let channel = match agent {
+            Agent::Nobody => "null,id=agent".to_owned(),
+            Agent::Inherited(fd) => format!("socket,id=agent,fd={fd}"),
+        };
+        push(&["-chardev", &channel, "-device", "virtio-serial-pci"]);
+        push(&["-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"]);
+    }
     if waits_for_debugger(machine) || is_held(machine, console) {
         push(&["-S"]);
     }
@@ -345,6 +353,20 @@ mod tests {
         let shown = arguments(&machine, Engine::Tcg, &console).join(" ");
         let end = " -chardev socket,id=gdb,fd=3,server=on,wait=off -gdb chardev:gdb -S";
         assert!(shown.ends_with(end), "{shown}");
+    }
+
+    #[test]
+    fn the_agent_has_a_port_whether_somebody_listens_or_not() {
+        let shown = |agent| {
+            let machine = Machine { agent: Some(agent), arguments: Vec::new(), ..machine() };
+            arguments(&machine, Engine::Tcg, &Console::Terminal { qmp_socket: None }).join(" ")
+        };
+        let port =
+            "-device virtio-serial-pci -device virtserialport,chardev=agent,name=org.qemu.guest_agent.0";
+        let nobody = shown(Agent::Nobody);
+        assert!(nobody.ends_with(&format!(" -chardev null,id=agent {port}")), "{nobody}");
+        let somebody = shown(Agent::Inherited(3));
+        assert!(somebody.ends_with(&format!(" -chardev socket,id=agent,fd=3 {port}")), "{somebody}");
     }
 
     #[test]

@@ -99,6 +99,9 @@ pub struct Machine {
     /// Where a debugger can connect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gdb: Option<Gdb>,
+    /// The port for QEMU's guest agent. Without it there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Agent>,
 }
 
 /// One x86 processor with 512 MiB of memory and nothing to execute.
@@ -120,6 +123,7 @@ impl Default for Machine {
             network: None,
             regions: Vec::new(),
             gdb: None,
+            agent: None,
         }
     }
 }
@@ -173,6 +177,16 @@ pub enum Listen {
     /// A TCP port of 127.0.0.1: whoever can connect owns the guest.
     Tcp(u16),
     /// The socket that QEMU inherits as this file descriptor, and on which somebody listens already.
+    Inherited(i32),
+}
+
+/// Who talks to the guest's agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Agent {
+    /// Nobody: what the agent says is not heard.
+    Nobody,
+    /// Whoever has the other end of the connected socket that QEMU inherits as this file descriptor.
     Inherited(i32),
 }
 

@@ -26,7 +26,7 @@ const TOGETHER: f64 = 1.05;
 const BUSY: &str = "head -c 25G /dev/zero | cksum > $OUT/sum";
 
 /// Measures the kernel of the arm64 guest: all of it compiled, a changed file compiled and booted, nothing changed,
-/// compiled again with `ccache`, and beside another target.
+/// also with somebody who watches the source, compiled again with `ccache`, and beside another target.
 ///
 /// The first time, packages are downloaded, and the source is unpacked.
 pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
@@ -52,6 +52,9 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
             .prepare(|run| bench.edit(&format!("ours {run}")))
             .says("kernel"),
         Case::new("unchanged", bench.ours(&["test", "--incremental"])).says("nothing to do"),
+        Case::new("unchanged, watched", bench.watched(&["test", "--incremental"]))
+            .prepare(|_| bench.watch())
+            .says("nothing to do"),
         Case::new("with ccache", bench.ours(&["build", "kernel", "--incremental"])).prepare(|run| {
             bench.forget_objects()?;
             bench.edit(&format!("ccache {run}"))
@@ -76,20 +79,24 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
                 .says("hello from the disk"),
         );
     }
-    let samples = in_turns_without_warm_up(&bench.scratch, &mut cases, n_runs)?;
+    let samples = in_turns_without_warm_up(&bench.scratch, &mut cases, n_runs);
+    let mut stop = Command::new(&bench.program);
+    command(bench.arguments(&mut stop, &["watch", "--stop"]))?;
+    let samples = samples?;
     let row = |idx: usize| Row::of(cases[idx].name, &samples[idx]);
     let (whole, mut peers) = (row(0), Vec::new());
     let mut rows = vec![row(0), row(1)];
     if has_peers {
-        peers = vec![row(5), row(6)];
+        peers = vec![row(6), row(7)];
         rows = vec![row(0).against(&peers[0]), row(1).against(&peers[1])];
     }
     let mut rows: Vec<Row> =
         rows.into_iter().zip([WHOLE, EDITED]).map(|(row, goal)| row.goal(Goal::Ratio(goal))).collect();
     rows.push(row(2).goal(Goal::Seconds(UNCHANGED)));
-    rows.push(row(3).against(&whole).goal(Goal::Ratio(CCACHE)));
-    let work = work(&samples[4]);
-    rows.push(row(4).against(&work).goal(Goal::Ratio(TOGETHER)));
+    rows.push(row(3).goal(Goal::Seconds(UNCHANGED)));
+    rows.push(row(4).against(&whole).goal(Goal::Ratio(CCACHE)));
+    let work = work(&samples[5]);
+    rows.push(row(5).against(&work).goal(Goal::Ratio(TOGETHER)));
     rows.push(work);
     rows.extend(peers);
     Ok(Report { name: "kernel", title: format!("{STACK}, Linux from {SOURCE}, {n_runs} runs"), rows, notes })
@@ -169,8 +176,30 @@ impl Bench {
     }
 
     fn ours(&self, words: &[&str]) -> Task {
+        self.watched(words).arg("--no-watcher")
+    }
+
+    /// The same with the help of who watches the source, if somebody does.
+    fn watched(&self, words: &[&str]) -> Task {
         let task = Task::new(&self.program, &self.project).arg("--cache").arg(self.scratch.join("cache"));
         words.iter().fold(task.args(["--set", "LINUX=local"]), |task, word| task.arg(*word))
+    }
+
+    /// Has the source watched, and a build know since when.
+    fn watch(&self) -> Result<(), String> {
+        let run = |words: &[&str]| {
+            let mut program = Command::new(&self.program);
+            command(self.arguments(&mut program, words)).map(drop)
+        };
+        // Whoever watched before may be there still.
+        run(&["watch", "--stop"])?;
+        run(&["watch", "--daemon"])?;
+        // The first one has the source watched, which takes a moment; the second one is told since when it is.
+        for _ in 0..2 {
+            run(&["test", "--incremental"])?;
+            std::thread::sleep(std::time::Duration::from_secs(2));
+        }
+        Ok(())
     }
 
     /// Changes a file so that another kernel comes of it.

@@ -267,7 +267,7 @@ mod tests {
         check(
             &["nop"],
             Err(
-                "there is no benchmark `nop`, only noop, bootstrap, download, unpack, add-package, graph, sandbox, ext4, cpio, iso, squashfs, erofs, update, fat, disk, formats, store, stage, solve, lock, kernel, boot",
+                "there is no benchmark `nop`, only noop, bootstrap, download, unpack, add-package, graph, sandbox, ext4, cpio, iso, squashfs, erofs, update, fat, disk, formats, inspect, diff, store, stage, solve, lock, kernel, boot",
             ),
         );
     }

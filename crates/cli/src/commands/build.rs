@@ -1,12 +1,15 @@
 //! `build`: makes targets and puts them into `out/`.
 
+use std::path::Path;
+
+use engine::Outcome;
 use recipe::Goal;
 use serde_json::json;
 
 use super::clean::OUT;
 use crate::args::{Global, Reported};
 use crate::failure::{Blame, Failure};
-use crate::session::Session;
+use crate::session::{Prepared, Session};
 use crate::ui::{Ui, bytes, seconds};
 use crate::{artifacts, budgets, build_report, goals};
 
@@ -14,7 +17,29 @@ use crate::{artifacts, budgets, build_report, goals};
 pub(crate) fn run(global: &Global, ui: &Ui, arguments: &Reported) -> Result<(), Failure> {
     let session = Session::open(global, ui)?;
     let wanted = goals::targets(&session.stack, &arguments.targets.names)?;
-    let prepared = session.prepare(&wanted)?;
+    let done = goals_of(&session, &wanted, arguments.report.as_deref())?;
+    let has_failed = done.has_failed;
+    // The process ends: that gives the memory of a large graph back faster than piece by piece.
+    std::mem::forget(done);
+    if has_failed { Err(Failure::told(Blame::Build)) } else { Ok(()) }
+}
+
+/// What came of targets.
+pub(crate) struct Done {
+    /// Whether some were not made; that has been told.
+    pub(crate) has_failed: bool,
+    _prepared: Prepared,
+    _outcome: Outcome,
+}
+
+/// Makes the targets that are wanted in a session, and writes a report on it if asked to.
+pub(crate) fn goals_of(
+    session: &Session<'_>,
+    wanted: &[Goal],
+    report: Option<&Path>,
+) -> Result<Done, Failure> {
+    let (global, ui) = (session.global, session.ui);
+    let prepared = session.prepare(wanted)?;
     let names: Vec<_> = wanted
         .iter()
         .filter_map(|goal| match goal {
@@ -50,11 +75,11 @@ pub(crate) fn run(global: &Global, ui: &Ui, arguments: &Reported) -> Result<(), 
     session.keep(&prepared, &built)?;
 
     let counts = built.outcome.counts();
-    budgets::tell(&session, &prepared, &built)?;
+    budgets::tell(session, &prepared, &built)?;
     if counts.failed == 0 {
         session.remember_outputs(&prepared, &built)?;
     }
-    build_report::keep(&session, &prepared, &built, &made, arguments.report.as_deref())?;
+    build_report::keep(session, &prepared, &built, &made, report)?;
     if global.json {
         ui.print_json(&json!({
             "version": 1,
@@ -66,10 +91,8 @@ pub(crate) fn run(global: &Global, ui: &Ui, arguments: &Reported) -> Result<(), 
     if !tainted.is_empty() {
         ui.note(&format!("made with --incremental, so not for others: {}", tainted.join(", ")));
     }
-    // The process ends: that gives the memory of a large graph back faster than piece by piece.
-    std::mem::forget((prepared, built.outcome));
-    let failed = counts.failed > 0;
-    ui.note(&match (failed, counts.ran) {
+    let has_failed = counts.failed > 0;
+    ui.note(&match (has_failed, counts.ran) {
         (true, _) => format!(
             "{} failed, {} skipped, {} ran, {} remembered, {}",
             counts.failed,
@@ -83,5 +106,5 @@ pub(crate) fn run(global: &Global, ui: &Ui, arguments: &Reported) -> Result<(), 
         }
         (false, _) => format!("{} ran, {} remembered, {}", counts.ran, counts.hits, seconds(built.wall)),
     });
-    if failed { Err(Failure::told(Blame::Build)) } else { Ok(()) }
+    Ok(Done { has_failed, _prepared: prepared, _outcome: built.outcome })
 }

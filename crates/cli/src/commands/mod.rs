@@ -21,6 +21,7 @@ mod size;
 mod test;
 mod update;
 mod verify;
+mod watch;
 
 use clap::CommandFactory as _;
 
@@ -40,6 +41,10 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<(), Failure> {
         Command::Verify(targets) => verify::run(global, ui, targets),
         Command::Run { machine, dry_run: true, gdb } => run::dry(global, ui, machine.as_deref(), *gdb),
         Command::Run { machine, dry_run: false, gdb } => run::run(global, ui, machine.as_deref(), *gdb),
+        Command::Watch { stop: true, .. } => watch::daemon::stop(global, ui),
+        Command::Watch { daemon: true, .. } => watch::daemon::start(global, ui),
+        Command::Watch { answer: true, .. } => watch::daemon::answer(global, ui),
+        Command::Watch { names, run, .. } => watch::run(global, ui, names, run.as_deref()),
         Command::Inspect { what, recursive, raw } => {
             inspect::run(global, ui, what.as_deref(), inspect::How { recursive: *recursive, raw: *raw })
         }

@@ -38,6 +38,7 @@ pub(crate) fn run(global: &Global, ui: &Ui, target: Option<&str>, command: &[Str
                 input: input.as_fd(),
                 output: output.as_fd(),
                 error: error.as_fd(),
+                is_shared: false,
                 socket: None,
                 cancel: &cancel,
             };

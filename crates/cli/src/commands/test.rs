@@ -1,5 +1,7 @@
 //! `test`: boots the machines of the project's tests and checks what they say.
 
+use std::path::Path;
+
 use cas::Store as _;
 use engine::StepOutcome;
 use recipe::Goal;
@@ -18,7 +20,22 @@ pub(crate) fn run(global: &Global, ui: &Ui, arguments: &Reported) -> Result<(), 
     if wanted.is_empty() {
         return Err(Failure::project("the project has no test").help("add a `[test.NAME]` table"));
     }
-    let prepared = session.prepare(&wanted)?;
+    if goals_of(&session, &wanted, arguments.report.as_deref())? {
+        Ok(())
+    } else {
+        Err(Failure::told(Blame::Build))
+    }
+}
+
+/// Runs the tests that are wanted in a session, and writes a report on it if asked to. Returns whether all passed; that has
+/// been told.
+pub(crate) fn goals_of(
+    session: &Session<'_>,
+    wanted: &[Goal],
+    report: Option<&Path>,
+) -> Result<bool, Failure> {
+    let (global, ui) = (session.global, session.ui);
+    let prepared = session.prepare(wanted)?;
     let names: Vec<_> = wanted
         .iter()
         .filter_map(|goal| match goal {
@@ -30,7 +47,7 @@ pub(crate) fn run(global: &Global, ui: &Ui, arguments: &Reported) -> Result<(), 
     let built = session.build(&prepared, &steps)?;
     session.tell_notes(&prepared, &built)?;
     session.keep(&prepared, &built)?;
-    build_report::keep(&session, &prepared, &built, &[], arguments.report.as_deref())?;
+    build_report::keep(session, &prepared, &built, &[], report)?;
 
     let (mut passed, mut failed) = (0, 0);
     let mut reported = Vec::new();
@@ -74,5 +91,5 @@ pub(crate) fn run(global: &Global, ui: &Ui, arguments: &Reported) -> Result<(), 
     } else {
         ui.print(&format!("{passed} passed, {failed} failed\n"));
     }
-    if failed > 0 { Err(Failure::told(Blame::Build)) } else { Ok(()) }
+    Ok(failed == 0)
 }

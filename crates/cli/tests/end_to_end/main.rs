@@ -24,4 +24,5 @@ mod stacks;
 mod told;
 mod updates;
 mod verify;
+mod watch;
 mod wrong_input;

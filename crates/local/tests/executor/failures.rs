@@ -38,6 +38,7 @@ fn talk(
         input: null.as_fd(),
         output: output.as_fd(),
         error: output.as_fd(),
+        is_shared: false,
         socket: None,
         cancel: &AtomicBool::new(false),
     };

@@ -24,6 +24,17 @@ impl Checker<'_> {
         for file in machine.files() {
             self.one_file(file, "what a machine loads, starts or has as a disk");
         }
+        for (_, file) in machine.pushed() {
+            self.content(file);
+        }
+        if let Some(push) = &machine.push
+            && push.files.is_empty()
+        {
+            self.report(
+                Problem::at(&push.place, format!("nothing is pushed into machine `{name}`"))
+                    .help("name files: `files = { \"/usr/bin/tool\" = { target = \"tool\" } }`"),
+            );
+        }
         if let Some(network) = &machine.network
             && let Some(boot) = &network.boot
             && machine.arch.value != Arch::Amd64

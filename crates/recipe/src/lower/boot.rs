@@ -5,7 +5,7 @@ use std::time::Duration;
 use engine::{Input, Placement, Requirements, Step, StepId};
 use vm::spec;
 
-use super::{INPUTS, Lowering, MachineOutput};
+use super::{INPUTS, Lowering, MachineOutput, Pushed};
 use crate::Spanned;
 use crate::firmware::Firmware;
 use crate::machine::{Accel, End, Machine, Talk, Test};
@@ -28,7 +28,15 @@ impl Lowering<'_> {
             timeout_seconds: 0,
         };
         inputs.push(Placement { path: format!("{INPUTS}/boot.json"), input: self.json(&boot) });
+        let push = machine.pushed().map(|(path, file)| {
+            let (input, executable) = self.content(file);
+            let mode = file.mode.map(|mode| mode.bits()).or(executable.then_some(0o755));
+            Pushed { path: path.as_str().to_owned(), input, mode, owner: (file.uid, file.gid) }
+        });
+        let push = push.collect();
         let output = MachineOutput {
+            push,
+            then: machine.push.as_ref().and_then(|push| push.then.as_ref()).map(|then| then.value.clone()),
             inputs,
             arguments: ["tools/runvm", "console", "in/boot.json"].map(str::to_owned).to_vec(),
             environment: self.environment.clone(),
@@ -159,6 +167,7 @@ impl Lowering<'_> {
             network,
             regions,
             gdb: None,
+            agent: machine.push.as_ref().map(|_| spec::Agent::Nobody),
         };
         if let Some(map) = self.map(name, machine, &spec) {
             // Nothing reads it. Without it nothing is started.

@@ -136,6 +136,23 @@ pub struct MachineOutput {
     pub requirements: Requirements,
     /// What `in/boot.json` says.
     pub machine: vm::spec::Machine,
+    /// What is pushed into its guest when that runs.
+    pub push: Vec<Pushed>,
+    /// What a shell in the guest runs then.
+    pub then: Option<String>,
+}
+
+/// A file that is pushed into a running guest.
+#[derive(Clone, Debug)]
+pub struct Pushed {
+    /// Its path in the guest.
+    pub path: String,
+    /// The file.
+    pub input: Input,
+    /// Its permission bits, unless they depend on whether it is executable where it comes from.
+    pub mode: Option<u32>,
+    /// The numbers of its owner and group.
+    pub owner: (u32, u32),
 }
 
 /// Where steps find what they read, relative to the root.

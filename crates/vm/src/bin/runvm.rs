@@ -19,6 +19,8 @@ const NOTE: &str = "host/kvm";
 const USAGE: &str = "usage: runvm boot SPEC.json LOGS    boot, hold the conversation, leave logs in LOGS
        runvm console SPEC.json [FD] boot with this terminal as the serial console; Ctrl-a x leaves. The guest
                                     waits for a debugger that connects to the socket FD
+       runvm console SPEC.json --agent FD
+                                    the same; whoever has the other end of the socket FD talks to the guest's agent
        runvm arguments SPEC.json    print the QEMU command line
        runvm map SPEC.json DIR      write the address map to DIR/map.json and, as a drawing, DIR/map.txt
        runvm dumpdtb SPEC.json FILE write the device tree of the machine
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["boot", spec, logs] => read(spec).and_then(|boot| run(&boot, Path::new(logs))),
         ["console", spec] => read_machine(spec).and_then(|machine| console(&machine)),
+        ["console", spec, "--agent", fd] => read_machine(spec).and_then(|machine| with_agent(machine, fd)),
         ["console", spec, fd] => read_machine(spec).and_then(|machine| debug(machine, fd)),
         ["arguments", spec] => read_machine(spec).and_then(|machine| print_arguments(&machine)),
         ["map", spec, directory] => {
@@ -109,6 +112,12 @@ fn debug(machine: spec::Machine, fd: &str) -> Result<(), Failed> {
     let fd = fd.parse().map_err(|_| (1, format!("`{fd}` is not the number of a socket").into()))?;
     let gdb = spec::Gdb { listen: spec::Listen::Inherited(fd), wait: true };
     console(&spec::Machine { gdb: Some(gdb), ..machine })
+}
+
+/// Does the same with somebody who talks to the guest's agent over an inherited socket.
+fn with_agent(machine: spec::Machine, fd: &str) -> Result<(), Failed> {
+    let fd = fd.parse().map_err(|_| (1, format!("`{fd}` is not the number of a socket").into()))?;
+    console(&spec::Machine { agent: Some(spec::Agent::Inherited(fd)), ..machine })
 }
 
 fn print_arguments(machine: &spec::Machine) -> Result<(), Failed> {

@@ -1,0 +1,305 @@
+//! QEMU's guest agent: files into a running guest, and commands that it runs.
+//!
+//! The agent (`qemu-ga`) answers lines of JSON on a port of the guest, as the "QEMU Guest Agent Protocol Reference" says.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// How many bytes of a file are sent at once.
+const PIECE: usize = 48 * 1024;
+/// How long any one answer may take, once the agent is known to be there.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a command in the guest may take.
+const COMMAND: Duration = Duration::from_secs(60);
+/// Longer than this no answer is that we ask for.
+const LONGEST: usize = 16 << 20;
+
+/// Why an agent did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// It does not run yet, or there is none in the guest.
+    #[error("the guest's agent does not answer")]
+    Silent,
+    /// It refused.
+    #[error("the guest's agent could not {doing}: {reason}")]
+    Refused {
+        /// What it was asked to do.
+        doing: String,
+        /// What it said.
+        reason: String,
+    },
+    /// It said something else than it should.
+    #[error("the guest's agent answered something odd when it was to {doing}")]
+    Odd {
+        /// What it was asked to do.
+        doing: String,
+    },
+    /// The machine has ended.
+    #[error("the machine was not there any more to {doing}")]
+    Gone {
+        /// What its agent was asked to do.
+        doing: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A guest's agent. It is known to answer after [`Agent::sync`].
+#[derive(Debug)]
+pub struct Agent {
+    stream: UnixStream,
+    /// What came and is no whole line.
+    heard: Vec<u8>,
+    n_asked: u64,
+}
+
+/// A command in the guest that ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its exit code; that of a shell for one that a signal ended.
+    pub code: i64,
+    /// What it printed, on both streams.
+    pub printed: String,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    #[serde(rename = "return")]
+    answer: Option<Value>,
+    error: Option<Refusal>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    #[serde(default)]
+    desc: String,
+}
+
+impl Agent {
+    /// Returns the agent at the other end of `stream`, whether it runs yet or not.
+    pub fn new(stream: UnixStream) -> Agent {
+        Agent { stream, heard: Vec::new(), n_asked: 0 }
+    }
+
+    /// Waits until the agent answers, at most so long. Whatever was said before is forgotten.
+    pub fn sync(&mut self, patience: Duration) -> Result<(), AgentError> {
+        const DOING: &str = "say that it is there";
+        self.n_asked += 1;
+        let id = self.n_asked;
+        let question = json!({ "execute": "guest-sync-delimited", "arguments": { "id": id } });
+        // The byte, which is in no text, ends what somebody may have begun to say.
+        let bytes = [&[0xff][..], format!("{question}\n").as_bytes()].concat();
+        self.write(DOING, &bytes)?;
+        let deadline = deadline(patience);
+        loop {
+            let line = self.line(DOING, deadline)?;
+            let start = line.iter().rposition(|byte| *byte == 0xff).map_or(0, |at| at + 1);
+            let answer = serde_json::from_slice::<Message>(&line[start..]).ok().and_then(|said| said.answer);
+            if answer == Some(json!(id)) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Makes a file of the guest have these bytes, this mode and this owner. What had it open keeps the one before; others
+    /// see either.
+    pub fn push(
+        &mut self,
+        path: &str,
+        bytes: &[u8],
+        mode: u32,
+        (uid, gid): (u32, u32),
+    ) -> Result<(), AgentError> {
+        let doing = format!("write `{path}`");
+        // A program that runs cannot be written to, and a directory of it need not be there.
+        let new = format!("{path}.bootwright-new");
+        let made = self.shell("mkdir -p \"$(dirname \"$1\")\"", &[path])?;
+        succeeded(&doing, made)?;
+        let handle = self.ask(&doing, "guest-file-open", json!({ "path": new, "mode": "w" }))?;
+        for piece in bytes.chunks(PIECE) {
+            let arguments = json!({ "handle": handle, "buf-b64": STANDARD.encode(piece) });
+            let written = self.ask(&doing, "guest-file-write", arguments)?;
+            if written.get("count").and_then(Value::as_u64) != Some(piece.len() as u64) {
+                return Err(AgentError::Odd { doing });
+            }
+        }
+        self.ask(&doing, "guest-file-close", json!({ "handle": handle }))?;
+        let script = "chown \"$3\" \"$1\" && chmod \"$4\" \"$1\" && mv -f \"$1\" \"$2\"";
+        let moved = self.shell(script, &[&new, path, &format!("{uid}:{gid}"), &format!("{mode:o}")])?;
+        succeeded(&doing, moved)
+    }
+
+    /// Has a shell of the guest run `script`, and waits for its end.
+    pub fn shell(&mut self, script: &str, arguments: &[&str]) -> Result<Ended, AgentError> {
+        let doing = format!("run `{script}`");
+        let arguments: Vec<&str> = ["-c", script, "sh"].iter().chain(arguments).copied().collect();
+        let question = json!({ "path": "/bin/sh", "arg": arguments, "capture-output": true });
+        let started = self.ask(&doing, "guest-exec", question)?;
+        let Some(pid) = started.get("pid").and_then(Value::as_i64) else {
+            return Err(AgentError::Odd { doing });
+        };
+        let deadline = deadline(COMMAND);
+        loop {
+            let status = self.ask(&doing, "guest-exec-status", json!({ "pid": pid }))?;
+            if status.get("exited").and_then(Value::as_bool) == Some(true) {
+                let number = |key: &str| status.get(key).and_then(Value::as_i64);
+                let code = number("exitcode").or(number("signal").map(|signal| 128 + signal)).unwrap_or(-1);
+                let text = |key: &str| {
+                    let bytes =
+                        status.get(key).and_then(Value::as_str).and_then(|text| STANDARD.decode(text).ok());
+                    String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+                };
+                return Ok(Ended { code, printed: text("out-data") + &text("err-data") });
+            }
+            if is_over(deadline) {
+                let reason = format!("it did not end within {} s", COMMAND.as_secs());
+                return Err(AgentError::Refused { doing, reason });
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn ask(&mut self, doing: &str, command: &str, arguments: Value) -> Result<Value, AgentError> {
+        let question = json!({ "execute": command, "arguments": arguments });
+        self.write(doing, format!("{question}\n").as_bytes())?;
+        let line = self.line(doing, deadline(PATIENCE))?;
+        match serde_json::from_slice(&line) {
+            Ok(Message { answer: Some(answer), .. }) => Ok(answer),
+            Ok(Message { error: Some(refusal), .. }) => {
+                Err(AgentError::Refused { doing: doing.to_owned(), reason: refusal.desc })
+            }
+            _ => Err(AgentError::Odd { doing: doing.to_owned() }),
+        }
+    }
+
+    fn write(&mut self, doing: &str, bytes: &[u8]) -> Result<(), AgentError> {
+        // A guest that does not run the agent takes nothing; then QEMU's side is full at some time.
+        let written =
+            self.stream.set_write_timeout(Some(PATIENCE)).and_then(|()| self.stream.write_all(bytes));
+        written.map_err(|error| failed(doing, error))
+    }
+
+    /// Returns the next line that is not empty.
+    fn line(&mut self, doing: &str, deadline: Instant) -> Result<Vec<u8>, AgentError> {
+        loop {
+            if let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.heard.drain(..=end).collect();
+                if line.len() > 1 {
+                    return Ok(line);
+                }
+                continue;
+            }
+            let left = left(deadline).ok_or(AgentError::Silent)?;
+            let mut buffer = [0; 4096];
+            let read = self.stream.set_read_timeout(Some(left)).and_then(|()| self.stream.read(&mut buffer));
+            match read {
+                Ok(0) => return Err(failed(doing, io::Error::from(io::ErrorKind::UnexpectedEof))),
+                Ok(n_bytes) => self.heard.extend_from_slice(&buffer[..n_bytes]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed(doing, error)),
+            }
+            if self.heard.len() > LONGEST {
+                return Err(AgentError::Odd { doing: doing.to_owned() });
+            }
+        }
+    }
+}
+
+fn failed(doing: &str, source: io::Error) -> AgentError {
+    match source.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AgentError::Silent,
+        _ => AgentError::Gone { doing: doing.to_owned(), source },
+    }
+}
+
+fn succeeded(doing: &str, ended: Ended) -> Result<(), AgentError> {
+    match ended.code {
+        0 => Ok(()),
+        _ => Err(AgentError::Refused { doing: doing.to_owned(), reason: ended.printed.trim().to_owned() }),
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "it waits")]
+fn deadline(patience: Duration) -> Instant {
+    Instant::now() + patience
+}
+
+#[allow(clippy::disallowed_methods, reason = "it waits")]
+fn left(deadline: Instant) -> Option<Duration> {
+    deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+}
+
+fn is_over(deadline: Instant) -> bool {
+    left(deadline).is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader};
+    use std::thread;
+
+    use super::*;
+
+    /// Answers each question with the next of these lines, and returns what was asked.
+    fn guest(answers: &'static [&'static str]) -> (Agent, thread::JoinHandle<Vec<String>>) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let guest = thread::spawn(move || {
+            let mut questions = BufReader::new(theirs.try_clone().unwrap()).split(b'\n').map(Result::unwrap);
+            let mut theirs = theirs;
+            let mut asked = Vec::new();
+            for answer in answers {
+                let Some(question) = questions.next() else { break };
+                asked.push(String::from_utf8_lossy(&question).into_owned());
+                let answer = answer.chars().map(|c| c as u8).collect::<Vec<_>>();
+                theirs.write_all(&answer).unwrap();
+            }
+            asked
+        });
+        (Agent::new(ours), guest)
+    }
+
+    #[test]
+    fn what_was_said_before_is_not_taken_for_an_answer() {
+        let answers = &["{\"return\":{}}\n{\"ret\u{ff}{\"return\":7}\n\u{ff}{\"return\":1}\n"];
+        let (mut agent, guest) = guest(answers);
+        agent.sync(Duration::from_secs(60)).unwrap();
+        drop(agent);
+        let asked = guest.join().unwrap();
+        assert!(asked[0].ends_with("\"execute\":\"guest-sync-delimited\"}"), "{asked:?}");
+    }
+
+    #[test]
+    fn a_refusal_says_what_was_refused() {
+        let refused = "{\"error\":{\"class\":\"GenericError\",\"desc\":\"guest-exec is disabled\"}}\n";
+        let (mut agent, guest) = guest(Box::leak(Box::new([refused])));
+        let error = agent.push("/usr/bin/tool", b"x", 0o755, (0, 0)).unwrap_err();
+        assert!(error.to_string().ends_with("guest-exec is disabled"), "{error}");
+        drop(agent);
+        guest.join().unwrap();
+    }
+
+    #[test]
+    fn odd_answers_are_no_answers() {
+        for odd in ["{}\n", "[]\n", "{\"return\":{}}\n", "\u{0}\n"] {
+            let (mut agent, guest) = guest(Box::leak(Box::new([odd])));
+            assert!(matches!(agent.shell("true", &[]), Err(AgentError::Odd { .. })), "{odd}");
+            drop(agent);
+            guest.join().unwrap();
+        }
+        let (mut agent, guest) = guest(&[]);
+        guest.join().unwrap();
+        assert!(matches!(agent.shell("true", &[]), Err(AgentError::Gone { .. })));
+    }
+
+    #[test]
+    fn nobody_waits_for_ever() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        assert!(matches!(Agent::new(ours).sync(Duration::from_millis(1)), Err(AgentError::Silent)));
+    }
+}
