@@ -162,10 +162,12 @@ pub(crate) enum Command {
         place: PathBuf,
     },
     /// Say what takes up an image: by directory, by package and by type of file, and what grew
-    #[command(after_help = "Examples:\n  bootwright size disk                 a target, against its last build\n  \
+    #[command(
+        after_help = "Examples:\n  bootwright size disk                 a target, against its last build\n  \
                             bootwright size live.qcow2:IMGA      a file system in an image\n  \
                             bootwright size new.squashfs --against old.squashfs\n  \
-                            bootwright size disk --html disk.html   a page with a treemap")]
+                            bootwright size disk --html disk.html   a page with a treemap"
+    )]
     Size {
         /// A target, or an image and a path in it
         #[arg(value_name = "TARGET|IMAGE[:PATH]")]

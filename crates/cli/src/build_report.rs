@@ -161,7 +161,8 @@ pub(crate) fn of_last(caches: &Caches, state: &ProjectState) -> Result<Build, Fa
             continue;
         }
         let reason = why(caches, &history, &step.label, &read.made);
-        step.why = if step.why.is_empty() { reason } else { format!("{}\nit ran because {reason}", step.why) };
+        step.why =
+            if step.why.is_empty() { reason } else { format!("{}\nit ran because {reason}", step.why) };
         step.log = read.log.and_then(|log| read_log(caches, &log, &mut left));
     }
     Ok(build)
@@ -315,8 +316,8 @@ fn why(caches: &Caches, history: &engine::History, label: &str, made: &[(String,
             // What cannot be read any more is not known, and the report is good without.
             let unknown =
                 |_| engine::Difference { changes: vec![Change::Unknown], ..engine::Difference::default() };
-            let mut difference = engine::diff_actions(&caches.store, &before.action, &last.action)
-                .unwrap_or_else(unknown);
+            let mut difference =
+                engine::diff_actions(&caches.store, &before.action, &last.action).unwrap_or_else(unknown);
             for change in &mut difference.changes {
                 if let Change::Path { path, from, .. } = change {
                     let is_from = |(place, _): &&(String, String)| {

@@ -131,7 +131,9 @@ fn image(name: String, object: &Object, sizes: Sizes) -> Image {
 
 fn how(basis: Basis) -> &'static str {
     match basis {
-        Basis::Stored => "a file takes its blocks as they are stored, and its share of those it has in common",
+        Basis::Stored => {
+            "a file takes its blocks as they are stored, and its share of those it has in common"
+        }
         Basis::Allocated => "a file takes the blocks that are allocated to it",
         Basis::Plain => "a file takes what it has",
         Basis::Ratio => "files are compressed together, and each takes its share of that",
@@ -187,7 +189,9 @@ pub(crate) fn name_layers(
         }));
     }
     for (prefix, target) in sources {
-        let Some(step) = lowered.targets.get(&target).and_then(|target| target.steps.first()) else { continue };
+        let Some(step) = lowered.targets.get(&target).and_then(|target| target.steps.first()) else {
+            continue;
+        };
         let owners = owners(store, lowered, outcome, *step);
         for file in image.files.iter_mut().filter(|file| file.package.is_none()) {
             if let Some(path) = file.path.strip_prefix(&prefix) {
@@ -206,7 +210,8 @@ fn owners(
 ) -> BTreeMap<String, String> {
     let mut owners = BTreeMap::new();
     for placement in &lowered.graph.step(step).inputs {
-        let (Some(file), Input::Output { step, path }) = (placement.path.strip_prefix(LAYERS), &placement.input)
+        let (Some(file), Input::Output { step, path }) =
+            (placement.path.strip_prefix(LAYERS), &placement.input)
         else {
             continue;
         };

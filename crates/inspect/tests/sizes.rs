@@ -89,7 +89,10 @@ fn stored(part: &Part, path: &str) -> u64 {
 #[test]
 fn parts_come_to_the_whole_in_every_format() {
     let images = Images::new();
-    images.layer("layer", &[("a/noise", "noise"), ("a/same", "same"), ("b/short", "short"), ("b/again", "noise")]);
+    images.layer(
+        "layer",
+        &[("a/noise", "noise"), ("a/same", "same"), ("b/short", "short"), ("b/again", "noise")],
+    );
     for (kind, more) in kinds() {
         let path = images.image(kind, &more, "layer");
         let sizes = images.sizes(&path);
@@ -113,7 +116,10 @@ fn files_take_what_their_format_gives_them() {
         images.sizes(&images.image(kind, &more, "layer")).parts.remove(0)
     };
     let ext4 = part("ext4");
-    assert_eq!([stored(&ext4, "noise"), stored(&ext4, "same"), stored(&ext4, "short")], [303_104, 520_192, 8192]);
+    assert_eq!(
+        [stored(&ext4, "noise"), stored(&ext4, "same"), stored(&ext4, "short")],
+        [303_104, 520_192, 8192]
+    );
     let iso = part("iso");
     assert_eq!([stored(&iso, "noise"), stored(&iso, "short")], [301_056, 6144]);
     let fat = part("fat");
@@ -124,8 +130,10 @@ fn files_take_what_their_format_gives_them() {
     for kind in ["squashfs", "erofs"] {
         let part = part(kind);
         let once = [stored(&part, "noise"), stored(&part, "zagain")];
-        assert!(once.contains(&0), "{kind}: {once:?}");
-        let noise = once[0] + once[1];
+        // What does not fill a block is beside the inode in EROFS, and so is there for each.
+        let again = once[0].min(once[1]);
+        assert!(if kind == "erofs" { again < 4096 } else { again == 0 }, "{kind}: {once:?}");
+        let noise = once[0].max(once[1]);
         assert!((NOISE as u64..NOISE as u64 + 8192).contains(&noise), "{kind}: {noise}");
         assert!(stored(&part, "same") < 12_288, "{kind}: {}", stored(&part, "same"));
         assert!((5000..=8192).contains(&stored(&part, "short")), "{kind}: {}", stored(&part, "short"));
@@ -139,8 +147,9 @@ fn an_image_without_a_file_is_smaller_by_what_it_takes() {
     images.layer("with", &[("noise", "noise"), ("same", "same"), ("short", "short")]);
     images.layer("without", &[("same", "same"), ("short", "short")]);
     for (kind, more) in kinds() {
-        // The others have a size that leaves room.
-        if !matches!(kind, "squashfs" | "erofs" | "iso" | "initramfs") {
+        // The others have a size that leaves room; in what is compressed as a whole shares are all that can be said.
+        let is_told = matches!(kind, "squashfs" | "erofs" | "iso") || kind == "initramfs" && more.is_empty();
+        if !is_told {
             continue;
         }
         let (with, without) = (images.image(kind, &more, "with"), images.image(kind, &more, "without"));
@@ -187,7 +196,10 @@ fn packages_are_those_that_the_image_lists() {
         entry("usr/bin/tool", "#!/bin/sh\\n"),
         entry("usr/lib/libtool.so.1", "x"),
         entry("etc/own", "of nobody\\n"),
-        entry("var/lib/dpkg/info/tool:amd64.list", "/.\\n/bin\\n/bin/tool\\n/usr/lib\\n/usr/lib/libtool.so.1\\n"),
+        entry(
+            "var/lib/dpkg/info/tool:amd64.list",
+            "/.\\n/bin\\n/bin/tool\\n/usr/lib\\n/usr/lib/libtool.so.1\\n",
+        ),
         entry("var/lib/dpkg/info/tool:amd64.postinst", "true\\n"),
         r#"{"path":"bin","type":"symlink","target":"usr/bin"}"#.to_owned(),
     ];

@@ -90,6 +90,9 @@ mod tests {
     #[test]
     fn changes_have_signs_and_parts_are_not_rounded_away() {
         assert_eq!([change(1, 1), change(0, 1200), change(1200, 200)], ["±0 B", "+1.20 kB", "−1.00 kB"]);
-        assert_eq!([percent(1, 3), percent(1, 250), percent(0, 7), percent(0, 0)], ["33 %", "0.4 %", "0 %", "0 %"]);
+        assert_eq!(
+            [percent(1, 3), percent(1, 250), percent(0, 7), percent(0, 0)],
+            ["33 %", "0.4 %", "0 %", "0 %"]
+        );
     }
 }

@@ -110,7 +110,12 @@ mod tests {
     use super::*;
 
     fn tree() -> Tree {
-        let files = [("usr/lib/a", 50, false), ("usr/lib/b", 70, false), ("usr/bin/c", 30, false), ("metadata", 9, true)];
+        let files = [
+            ("usr/lib/a", 50, false),
+            ("usr/lib/b", 70, false),
+            ("usr/bin/c", 30, false),
+            ("metadata", 9, true),
+        ];
         Tree::of(files.into_iter())
     }
 
@@ -118,8 +123,11 @@ mod tests {
     fn directories_have_what_is_in_them_and_the_largest_come_first() {
         let tree = tree();
         assert_eq!(tree.0[0].bytes, 159);
-        let names: Vec<(&str, u64)> =
-            tree.0[0].children.iter().map(|child| (tree.0[*child].name.as_str(), tree.0[*child].bytes)).collect();
+        let names: Vec<(&str, u64)> = tree.0[0]
+            .children
+            .iter()
+            .map(|child| (tree.0[*child].name.as_str(), tree.0[*child].bytes))
+            .collect();
         assert_eq!(names, [("usr", 150), ("metadata", 9)]);
         let b = tree.0.iter().position(|node| node.name == "b").unwrap();
         assert_eq!(tree.path(b), "/usr/lib/b");

@@ -123,7 +123,8 @@ mod tests {
         for length in 1..60 {
             let mut values: Vec<u64> = (0..length)
                 .map(|_| {
-                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    state =
+                        state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                     (state >> 40) >> (state & 15)
                 })
                 .collect();

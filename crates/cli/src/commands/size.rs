@@ -53,11 +53,7 @@ pub(crate) fn run(global: &Global, ui: &Ui, what: &OsStr, how: How<'_>) -> Resul
 }
 
 /// Returns the target that `what` names, with its project; nothing if it names an image.
-fn target<'a>(
-    global: &'a Global,
-    ui: &'a Ui,
-    what: &OsStr,
-) -> Result<Option<(Session<'a>, Name)>, Failure> {
+fn target<'a>(global: &'a Global, ui: &'a Ui, what: &OsStr) -> Result<Option<(Session<'a>, Name)>, Failure> {
     let looks_like_a_path = what.as_bytes().iter().any(|byte| matches!(byte, b'/' | b':' | b'.'));
     if looks_like_a_path {
         return Ok(None);
@@ -102,10 +98,14 @@ fn of_target(session: &Session<'_>, name: &Name) -> Result<(Image, Option<Image>
     let mut image = sizes::of_output(store, name.as_str(), &output, main)?.ok_or_else(gone)?;
     let (lowered, outcome) = (&prepared.lowered, &built.outcome);
     sizes::name_layers(&mut image, store, &session.stack, lowered, outcome, name);
-    let last = match session.state.earlier_output(name.as_str(), &output) {
+    let mut last = match session.state.earlier_output(name.as_str(), &output) {
         Some(earlier) => sizes::of_output(store, LAST, &earlier, main)?,
         None => None,
     };
+    // Of which layers it was made is not known any more.
+    if let Some(last) = &mut last {
+        last.adopt_packages(&image);
+    }
     session.remember_outputs(&prepared, &built)?;
     Ok((image, last))
 }

@@ -7,9 +7,9 @@ use serde_json::json;
 
 use crate::args::{Global, Reported};
 use crate::failure::{Blame, Failure};
-use crate::{build_report, goals};
 use crate::session::Session;
 use crate::ui::{Ui, seconds};
+use crate::{build_report, goals};
 
 /// Runs the tests. A test whose inputs did not change since it passed is not run again.
 pub(crate) fn run(global: &Global, ui: &Ui, arguments: &Reported) -> Result<(), Failure> {

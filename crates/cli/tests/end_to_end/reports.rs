@@ -85,7 +85,8 @@ fn the_file_that_grew_between_two_builds_is_named() {
     assert_eq!(told["growth"]["files"].as_array().unwrap().len(), 1);
     // What is used, and what is free, is the image.
     let rest: u64 = told["rest"].as_array().unwrap().iter().map(|rest| rest["bytes"].as_u64().unwrap()).sum();
-    let files: u64 = told["files"].as_array().unwrap().iter().map(|file| file["bytes"].as_u64().unwrap()).sum();
+    let files: u64 =
+        told["files"].as_array().unwrap().iter().map(|file| file["bytes"].as_u64().unwrap()).sum();
     let size = fs::metadata(project.path().join("out/root/root.squashfs")).unwrap().len();
     assert_eq!((rest + files, told["size"].as_u64()), (size, Some(size)));
 
@@ -94,18 +95,23 @@ fn the_file_that_grew_between_two_builds_is_named() {
     write(&project, "big", &noise(unique(), 100_000));
     project.succeed(&["build"]);
     let disk = "out/disk/disk.qcow2";
-    let against =
-        project.succeed(&["size", &format!("{disk}:ROOT"), "--against", "old.squashfs"]).stdout;
+    let against = project.succeed(&["size", &format!("{disk}:ROOT"), "--against", "old.squashfs"]).stdout;
     assert!(against.contains("−300 kB  /usr/lib/big.so (400 kB → 100 kB)"), "{against}");
     let whole = project.succeed(&["size", disk, "--depth", "3"]).stdout;
-    for text in ["a qcow2 disk, a disk, ", "  ROOT/\n", "    usr/\n", "      lib/\n", "[tables]", "  efi/\n"] {
+    for text in ["a qcow2 disk, a disk, ", "  ROOT/\n", "    usr/\n", "      lib/\n", "[tables]", "  efi/\n"]
+    {
         assert!(whole.contains(text), "`{text}` is not in\n{whole}");
     }
     let below = json(&project.succeed(&["size", &format!("{disk}:ROOT/usr/lib"), "--json"]).stdout);
     assert_eq!(below["files"].as_array().unwrap().len(), 2);
     // A target that is a disk knows the layers of what is on it.
     let target = json(&project.succeed(&["size", "disk", "--json"]).stdout);
-    let big = target["files"].as_array().unwrap().iter().find(|file| file["path"] == "ROOT/usr/lib/big.so").unwrap();
+    let big = target["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|file| file["path"] == "ROOT/usr/lib/big.so")
+        .unwrap();
     assert_eq!(big["package"], "layer files");
 }
 
@@ -135,7 +141,11 @@ fn budgets_are_kept_or_the_build_fails_and_says_what_grew() {
     let told = project.succeed(&["size", "root"]).stdout;
     assert!(told.contains("+100 kB  /usr/lib/big.so"), "{told}");
     write(&project, "big", &noise(unique(), 1_100_000));
-    project.fail(&["build", "root"], 1, &["it has 1.1 MiB, ", "more than its budget of 1.0 MiB", "what grew in `root`"]);
+    project.fail(
+        &["build", "root"],
+        1,
+        &["it has 1.1 MiB, ", "more than its budget of 1.0 MiB", "what grew in `root`"],
+    );
     write(&project, "big", &noise("none", 1000));
     project.succeed(&["build"]);
 }
@@ -143,7 +153,11 @@ fn budgets_are_kept_or_the_build_fails_and_says_what_grew() {
 #[test]
 fn budgets_that_cannot_be_are_told() {
     let project = project("budgets = { \"/usr/libs\" = \"1M\" }");
-    project.fail(&["build", "root"], 1, &["`root` has no `/usr/libs`, which has a budget", "there is `/usr/lib`"]);
+    project.fail(
+        &["build", "root"],
+        1,
+        &["`root` has no `/usr/libs`, which has a budget", "there is `/usr/lib`"],
+    );
     project.write("bootwright.toml", &recipe("budgets = { \"/usr/lib\" = \"2M\" }\nmax-size = \"1M\""));
     project.fail(&["build", "root"], 2, &["`/usr/lib` may take more than `root` as a whole"]);
     project.write("bootwright.toml", &recipe("budgets = { \"usr/lib\" = \"2M\" }"));
@@ -213,7 +227,11 @@ fn what_has_no_size_is_told() {
     project.fail(&["size", "dosk"], 2, &["the project has no target `dosk`", "did you mean `disk`?"]);
     project.fail(&["size", "no/such.img"], 2, &["could not open", "name an image"]);
     project.write("text.txt", "hello\n");
-    project.fail(&["size", "text.txt"], 2, &["no files that could be measured: it is text", "name a file system"]);
+    project.fail(
+        &["size", "text.txt"],
+        2,
+        &["no files that could be measured: it is text", "name a file system"],
+    );
     project.succeed(&["build", "root"]);
     let image = "out/root/root.squashfs";
     project.fail(&["size", &format!("{image}:etc/motd")], 2, &["it is text"]);
@@ -221,7 +239,11 @@ fn what_has_no_size_is_told() {
     write(&project, "short.squashfs", &whole[..whole.len() / 2]);
     project.fail(&["size", "short.squashfs"], 2, &["could not read"]);
     project.fail(&["size", image, "--against", "text.txt"], 2, &["it is text"]);
-    project.fail(&["size", image, "--html", "/proc/none/x.html"], 3, &["could not write `/proc/none/x.html`"]);
+    project.fail(
+        &["size", image, "--html", "/proc/none/x.html"],
+        3,
+        &["could not write `/proc/none/x.html`"],
+    );
 }
 
 #[test]
@@ -229,6 +251,8 @@ fn a_build_is_reported_with_reasons_logs_and_artifacts() {
     let project = project("");
     let page = project.path().join("one.html");
     let page = page.to_str().unwrap();
+    // What other tests made is remembered, and would not run here.
+    write(&project, "big", &noise(unique(), 305_000));
     project.succeed(&["build", "--report", page]);
     write(&project, "big", &noise(unique(), 310_000));
     project.succeed(&["build", "--report", page]);
@@ -239,14 +263,20 @@ fn a_build_is_reported_with_reasons_logs_and_artifacts() {
     assert!(fs::read_to_string(&again).unwrap() == first);
     let told = json(&project.succeed(&["report", "--json"]).stdout)["build"].take();
     let steps = told["steps"].as_array().unwrap();
-    let step = |label: &str| steps.iter().find(|step| step["label"] == label).unwrap_or_else(|| panic!("{label}"));
+    let step =
+        |label: &str| steps.iter().find(|step| step["label"] == label).unwrap_or_else(|| panic!("{label}"));
     assert_eq!(step("efi")["fate"], "remembered");
     assert_eq!(step("root")["fate"], "ran");
     let why = step("root")["why"].as_str().unwrap();
-    assert!(why.starts_with("it changed\n  changed build/in/layers/") && why.contains("(from `root/files`)"), "{why}");
+    assert!(
+        why.starts_with("it changed\n  changed build/in/layers/") && why.contains("(from `root/files`)"),
+        "{why}"
+    );
     let disk = told["artifacts"].as_array().unwrap().iter().find(|file| file["path"] == "disk.raw").unwrap();
     assert!(project.read("out/disk/SHA256SUMS").contains(disk["sha256"].as_str().unwrap()));
-    for text in ["Critical path", "on the critical path", "(from `root/files`)", disk["sha256"].as_str().unwrap()] {
+    for text in
+        ["Critical path", "on the critical path", "(from `root/files`)", disk["sha256"].as_str().unwrap()]
+    {
         assert!(first.contains(text), "{text}");
     }
 

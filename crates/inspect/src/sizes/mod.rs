@@ -92,7 +92,9 @@ impl Sizes {
         let directory = shown(directory);
         for part in &mut self.parts {
             part.files.retain(|file| {
-                file.path.strip_prefix(&directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                file.path
+                    .strip_prefix(&directory)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             });
             (part.metadata, part.free) = (0, 0);
             part.size = part.files.iter().map(|file| file.stored).sum();
@@ -143,7 +145,13 @@ fn said(error: &Error) -> String {
 fn usage_of(object: &Object) -> bool {
     matches!(
         object.described().format,
-        Format::Squashfs | Format::Erofs | Format::Ext4 | Format::Fat | Format::Iso | Format::Cpio | Format::Tar
+        Format::Squashfs
+            | Format::Erofs
+            | Format::Ext4
+            | Format::Fat
+            | Format::Iso
+            | Format::Cpio
+            | Format::Tar
     )
 }
 

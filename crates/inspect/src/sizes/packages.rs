@@ -21,10 +21,7 @@ pub(super) struct Owners {
 
 impl Owners {
     /// Reads the lists that are among `entries`.
-    pub(super) fn of(
-        container: &dyn Container,
-        entries: &BTreeMap<Vec<u8>, Entry>,
-    ) -> Result<Owners, Error> {
+    pub(super) fn of(container: &dyn Container, entries: &BTreeMap<Vec<u8>, Entry>) -> Result<Owners, Error> {
         let mut owners = Owners::default();
         let in_lists = entries.range(LISTS.to_vec()..).take_while(|(path, _)| path.starts_with(LISTS));
         for (path, entry) in in_lists.filter(|(_, entry)| entry.kind == EntryKind::File) {

@@ -112,7 +112,9 @@ impl<R: ReadAt> Reader<R> {
         for number in 0..index.n_entries {
             match index.entry()? {
                 // Nothing begins at the end of the file: it says where the last extent ends.
-                Entry::Begin { offset, .. } if number * BLOCK as u64 + u64::from(offset) >= inode.size => break,
+                Entry::Begin { offset, .. } if number * BLOCK as u64 + u64::from(offset) >= inode.size => {
+                    break;
+                }
                 Entry::Begin { is_plain, block, .. } => {
                     start.get_or_insert(block);
                     n_blocks += 1;

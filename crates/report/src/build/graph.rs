@@ -133,7 +133,8 @@ fn svg(nodes: &[Node], edges: &BTreeSet<(usize, usize)>) -> String {
         let (x, y) = (from.0 + WIDTH, from.1 + HEIGHT / 2);
         let (end_x, end_y) = (to.0, to.1 + HEIGHT / 2);
         let middle = x.midpoint(end_x);
-        let class = if nodes[*before].is_critical && nodes[*after].is_critical { " class=\"critical\"" } else { "" };
+        let class =
+            if nodes[*before].is_critical && nodes[*after].is_critical { " class=\"critical\"" } else { "" };
         // Writing to a string never fails.
         let _ = writeln!(text, "<path{class} d=\"M{x} {y}C{middle} {y} {middle} {end_y} {end_x} {end_y}\"/>");
     }

@@ -53,7 +53,8 @@ fn sum(page: &mut Page, build: &Build, critical: &[usize]) {
     let on_path: Duration = critical.iter().map(|at| build.steps[*at].wall()).sum();
     let cpu: Duration = build.steps.iter().map(|step| step.cpu).sum();
     let known = build.steps.len().max(build.needed as usize);
-    let n_remembered = known - count(build, Fate::Ran) - count(build, Fate::Failed) - count(build, Fate::Skipped);
+    let n_remembered =
+        known - count(build, Fate::Ran) - count(build, Fate::Failed) - count(build, Fate::Skipped);
     let facts = [
         ("Result", build.end.clone()),
         ("Time", seconds(build.wall)),
@@ -73,7 +74,9 @@ fn sum(page: &mut Page, build: &Build, critical: &[usize]) {
 
 fn timeline(page: &mut Page, build: &Build, critical: &[usize]) {
     page.section("timeline", "Timeline");
-    let runs = || build.steps.iter().enumerate().flat_map(|(at, step)| step.runs.iter().map(move |run| (at, step, run)));
+    let runs = || {
+        build.steps.iter().enumerate().flat_map(|(at, step)| step.runs.iter().map(move |run| (at, step, run)))
+    };
     let Some(end) = runs().map(|(_, _, run)| run.end).max() else {
         page.add(format_args!("<p>Nothing ran: all results were remembered.</p>\n"));
         return;
@@ -269,7 +272,15 @@ mod tests {
     fn a_page_has_every_step_and_escapes_logs() {
         let one = page(&build());
         assert_eq!(one, page(&build()));
-        for text in ["id=\"s0\"", "id=\"s1\"", "id=\"s2\"", "id=\"s3\"", "on the critical path", "3.00 kB before", &"ab".repeat(32)] {
+        for text in [
+            "id=\"s0\"",
+            "id=\"s1\"",
+            "id=\"s2\"",
+            "id=\"s3\"",
+            "on the critical path",
+            "3.00 kB before",
+            &"ab".repeat(32),
+        ] {
             assert!(one.contains(text), "{text}");
         }
         assert!(!one.contains("<script>alert") && one.contains("&lt;/pre&gt;&lt;script&gt;"));

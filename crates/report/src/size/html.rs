@@ -37,7 +37,15 @@ pub fn page(image: &Image, before: Option<&Image>) -> String {
     fact(&mut page, "File", &bytes(image.size));
     fact(&mut page, "Used in it", &bytes(used));
     fact(&mut page, "Files", &format!("{} of {}", image.files.len(), bytes(image.contents())));
-    fact(&mut page, "They take", &format!("{}, {} of what they have", bytes(image.stored()), percent(image.stored(), image.contents())));
+    fact(
+        &mut page,
+        "They take",
+        &format!(
+            "{}, {} of what they have",
+            bytes(image.stored()),
+            percent(image.stored(), image.contents())
+        ),
+    );
     if let Some(growth) = &growth {
         fact(&mut page, &format!("Since {}", growth.against), &change(growth.used_before, used));
     }
@@ -80,8 +88,11 @@ struct Places {
 impl Places {
     fn of(tree: &Tree) -> Places {
         let n_nodes = tree.0.len();
-        let mut places =
-            Places { boxes: vec![[0; 4]; n_nodes], inner: vec![[0; 4]; n_nodes], colors: vec![COLORS; n_nodes] };
+        let mut places = Places {
+            boxes: vec![[0; 4]; n_nodes],
+            inner: vec![[0; 4]; n_nodes],
+            colors: vec![COLORS; n_nodes],
+        };
         for (at, node) in tree.0.iter().enumerate() {
             let values = |of: usize| -> Vec<u64> {
                 tree.0[of].children.iter().map(|child| tree.0[*child].bytes).collect()
@@ -165,7 +176,11 @@ fn treemap(page: &mut Page, image: &Image, tree: &Tree, places: &Places) {
                 let [_, _, across, down] = places.inner[*child];
                 let is_named = across * width >= NAMED[0] * 10_000 && down * height >= NAMED[1] * 10_000;
                 let name = if is_named { &*tree.0[*child].name } else { "" };
-                page.add(format_args!("<div style=\"{}\">{}</div>", style(places.inner[*child]), Escaped(name)));
+                page.add(format_args!(
+                    "<div style=\"{}\">{}</div>",
+                    style(places.inner[*child]),
+                    Escaped(name)
+                ));
             }
             page.add(format_args!("</div>"));
         }

@@ -210,7 +210,10 @@ since the last build
     #[test]
     fn what_grew_in_a_directory() {
         let growth = Growth::of(&image(18_000), &image(8000));
-        assert_eq!(grown_below(&growth, "/usr/lib", 3), "   +10.0 kB  /usr/lib/big.so (8.00 kB → 18.0 kB, big)\n");
+        assert_eq!(
+            grown_below(&growth, "/usr/lib", 3),
+            "   +10.0 kB  /usr/lib/big.so (8.00 kB → 18.0 kB, big)\n"
+        );
         assert_eq!(grown_below(&growth, "/usr/li", 3), "");
         assert_eq!(grown_below(&growth, "/etc", 3), "");
         assert!(!grown_below(&growth, "", 3).is_empty());
