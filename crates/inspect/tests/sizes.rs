@@ -130,8 +130,10 @@ fn files_take_what_their_format_gives_them() {
     for kind in ["squashfs", "erofs"] {
         let part = part(kind);
         let once = [stored(&part, "noise"), stored(&part, "zagain")];
-        assert!(once.contains(&0), "{kind}: {once:?}");
-        let noise = once[0] + once[1];
+        // What does not fill a block is beside the inode in EROFS, and so is there for each.
+        let again = once[0].min(once[1]);
+        assert!(if kind == "erofs" { again < 4096 } else { again == 0 }, "{kind}: {once:?}");
+        let noise = once[0].max(once[1]);
         assert!((NOISE as u64..NOISE as u64 + 8192).contains(&noise), "{kind}: {noise}");
         assert!(stored(&part, "same") < 12_288, "{kind}: {}", stored(&part, "same"));
         assert!((5000..=8192).contains(&stored(&part, "short")), "{kind}: {}", stored(&part, "short"));
@@ -145,8 +147,9 @@ fn an_image_without_a_file_is_smaller_by_what_it_takes() {
     images.layer("with", &[("noise", "noise"), ("same", "same"), ("short", "short")]);
     images.layer("without", &[("same", "same"), ("short", "short")]);
     for (kind, more) in kinds() {
-        // The others have a size that leaves room.
-        if !matches!(kind, "squashfs" | "erofs" | "iso" | "initramfs") {
+        // The others have a size that leaves room; in what is compressed as a whole shares are all that can be said.
+        let is_told = matches!(kind, "squashfs" | "erofs" | "iso") || kind == "initramfs" && more.is_empty();
+        if !is_told {
             continue;
         }
         let (with, without) = (images.image(kind, &more, "with"), images.image(kind, &more, "without"));

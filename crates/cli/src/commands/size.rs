@@ -98,10 +98,14 @@ fn of_target(session: &Session<'_>, name: &Name) -> Result<(Image, Option<Image>
     let mut image = sizes::of_output(store, name.as_str(), &output, main)?.ok_or_else(gone)?;
     let (lowered, outcome) = (&prepared.lowered, &built.outcome);
     sizes::name_layers(&mut image, store, &session.stack, lowered, outcome, name);
-    let last = match session.state.earlier_output(name.as_str(), &output) {
+    let mut last = match session.state.earlier_output(name.as_str(), &output) {
         Some(earlier) => sizes::of_output(store, LAST, &earlier, main)?,
         None => None,
     };
+    // Of which layers it was made is not known any more.
+    if let Some(last) = &mut last {
+        last.adopt_packages(&image);
+    }
     session.remember_outputs(&prepared, &built)?;
     Ok((image, last))
 }

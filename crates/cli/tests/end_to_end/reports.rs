@@ -251,6 +251,8 @@ fn a_build_is_reported_with_reasons_logs_and_artifacts() {
     let project = project("");
     let page = project.path().join("one.html");
     let page = page.to_str().unwrap();
+    // What other tests made is remembered, and would not run here.
+    write(&project, "big", &noise(unique(), 305_000));
     project.succeed(&["build", "--report", page]);
     write(&project, "big", &noise(unique(), 310_000));
     project.succeed(&["build", "--report", page]);

@@ -57,6 +57,9 @@ impl Growth {
         for file in &image.files {
             let changed = files.entry(&file.path).or_insert_with(|| new(&file.path, &file.package));
             changed.after = Some(changed.after.unwrap_or(0).saturating_add(file.stored));
+            if file.package.is_some() {
+                changed.package.clone_from(&file.package);
+            }
         }
         let mut files: Vec<Changed> = files.into_values().filter(|changed| changed.by() != 0).collect();
         files.sort_by(|a, b| b.by().abs().cmp(&a.by().abs()).then_with(|| a.path.cmp(&b.path)));
@@ -91,5 +94,17 @@ mod tests {
         assert_eq!(found, [("new", 70), ("gone", -30), ("c", -4), ("a", 1)]);
         assert_eq!((growth.files[1].before, growth.files[1].after), (Some(30), None));
         assert_eq!(growth.used_before, 55);
+    }
+
+    #[test]
+    fn an_earlier_image_takes_over_what_brought_its_files() {
+        let mut after = image(&[("a", 10), ("b", 5)]);
+        after.files[0].package = Some("one".to_owned());
+        let mut before = image(&[("a", 4), ("c", 1)]);
+        assert_eq!(Growth::of(&after, &before).files[0].package.as_deref(), Some("one"));
+        before.adopt_packages(&after);
+        assert_eq!(before.files[0].package.as_deref(), Some("one"));
+        assert_eq!(before.files[1].package, None);
+        assert_eq!(crate::size::packages(&after, Some(&before))[0].before, Some(4));
     }
 }

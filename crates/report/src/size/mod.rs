@@ -6,6 +6,8 @@ mod json;
 mod sums;
 mod text;
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 pub use growth::{Changed, Growth};
@@ -107,6 +109,19 @@ impl Image {
     pub fn used(&self) -> u64 {
         let rest = self.rest.iter().filter(|rest| !rest.is_free);
         rest.fold(self.stored(), |sum, rest| sum.saturating_add(rest.bytes))
+    }
+
+    /// Takes over from `other` what brought the files of which this image does not know it: what is the same path was
+    /// brought by the same.
+    pub fn adopt_packages(&mut self, other: &Image) {
+        let known: BTreeMap<&str, &String> = other
+            .files
+            .iter()
+            .filter_map(|file| Some((file.path.as_str(), file.package.as_ref()?)))
+            .collect();
+        for file in self.files.iter_mut().filter(|file| file.package.is_none()) {
+            file.package = known.get(file.path.as_str()).map(|package| (*package).clone());
+        }
     }
 
     /// Returns files and the rest by their directories. What is free takes nothing.
