@@ -56,7 +56,12 @@ pub(crate) fn lend(
             let _stays = fs::remove_file(table);
             continue;
         };
-        mounts.push(Mount::read_only(table, format!("{PLACE}/{n_shown}/table")));
+        // Another run may remove the file before it is mounted. Under a name of our own it stays.
+        let own = run.join(format!("table-{n_shown}"));
+        if fs::hard_link(&table, &own).is_err() && fs::copy(&table, &own).is_err() {
+            continue;
+        }
+        mounts.push(Mount::read_only(own, format!("{PLACE}/{n_shown}/table")));
         mounts.push(Mount::read_only(image, format!("{PLACE}/{n_shown}/image")));
         n_shown += 1;
     }
