@@ -1,4 +1,4 @@
-//! How fast pages are measured: `cargo run --release -p launch --example speed [MIB]`.
+//! How fast pages are measured: `cargo run --release -p launch --example speed [MIB [PLATFORM]]`.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "an example")]
 
 use std::time::Instant;
@@ -49,7 +49,8 @@ fn main() {
     let began = Instant::now();
     let file = File::parse(&bytes).unwrap();
     println!("read: {:.1} ms", began.elapsed().as_secs_f64() * 1e3);
-    for kind in kinds {
+    let only = std::env::args().nth(2);
+    for kind in kinds.into_iter().filter(|kind| only.as_ref().is_none_or(|only| kind.name() == only)) {
         let best = (0..5)
             .map(|_| {
                 let began = Instant::now();

@@ -65,7 +65,7 @@ fn place(global: &Global, path: &Path) -> PathBuf {
     global.directory.as_deref().map_or_else(|| path.to_owned(), |directory| directory.join(path))
 }
 
-/// Reads a file, but no other that may be as large as a disk.
+/// Reads a file; of what is none of IGVM, which may be as large as a disk, only how it begins.
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let failed = |error: std::io::Error| {
         let is_missing = error.kind() == std::io::ErrorKind::NotFound;
@@ -74,10 +74,10 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     };
     let file = std::fs::File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
-    let mut start = file.take(4);
+    let mut start = file.take(32);
     start.read_to_end(&mut bytes).map_err(failed)?;
     let mut file = start.into_inner();
-    if bytes == b"IGVM" {
+    if bytes.starts_with(b"IGVM") {
         let length = file.metadata().map_err(failed)?.len();
         bytes.reserve(usize::try_from(length.min(u32::MAX.into())).unwrap_or_default());
         (&mut file).take(u32::MAX.into()).read_to_end(&mut bytes).map_err(failed)?;
