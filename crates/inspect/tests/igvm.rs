@@ -72,10 +72,10 @@ fn what_is_loaded_is_listed_by_its_address() {
     assert_eq!(
         regions,
         [
-            "0x1000+0x3000 normal, from 0x158 of the file on, 0x2000 bytes in 2 pieces",
+            "0x1000+0x3000 normal, from 0x160 of the file on, 0x2000 bytes in 2 pieces",
             "0x9000+0x1000 unmeasured (sev-snp), nothing in the file",
             "0xa000+0x1000 parameters, nothing in the file",
-            "0xfffffffff000+0x1000 vmsa (sev-snp), from 0x2158 of the file"
+            "0xfffffffff000+0x1000 vmsa (sev-snp), from 0x2160 of the file"
         ]
     );
     assert_eq!(described.mapped(), 0x1_0000_0000_0000);

@@ -120,7 +120,7 @@ fn facts(file: &File<'_>) -> Vec<Fact> {
     if !memory.is_empty() {
         facts.push(Fact::new("memory", Value::List(memory)));
     }
-    let mut gpas = file.directives.iter().filter_map(|directive| match directive {
+    let gpas = file.directives.iter().filter_map(|directive| match directive {
         Directive::Page(page) => Some(page.gpa),
         _ => None,
     });

@@ -102,7 +102,7 @@ pub(super) fn check(
         }
         n_moved += 1;
         let mut text = format!("{kind}: expected {}\n", before.digest);
-        text += &format!("{:width$}  measured {}\n", "", after.digest, width = kind.name().len() - 1);
+        text += &format!("{:width$}  measured {}\n", "", after.digest, width = kind.name().len());
         for moved in &moved {
             text += &format!("    {}\n", said(moved));
         }

@@ -191,12 +191,12 @@ fn print(
     } else if global.json {
         ui.print_json(&as_json(options, (file, zeros), measured, blocks));
     } else {
-        ui.print(&as_text(file, measured, blocks));
+        ui.print(&as_text(options, file, measured, blocks));
     }
     Ok(())
 }
 
-fn as_text(file: &File<'_>, measured: &[Measurement], blocks: &[Block<'_>]) -> String {
+fn as_text(options: &Measure, file: &File<'_>, measured: &[Measurement], blocks: &[Block<'_>]) -> String {
     let mut text = String::new();
     let name = |measured: &Measurement| measured.platform.measurement().unwrap_or_default();
     let width = |of: fn(&Measurement) -> usize| measured.iter().map(of).max().unwrap_or(0);
@@ -214,7 +214,7 @@ fn as_text(file: &File<'_>, measured: &[Measurement], blocks: &[Block<'_>]) -> S
     }
     let left: Vec<_> =
         file.platforms.iter().filter(|platform| platform.kind.measurement().is_none()).collect();
-    for Platform { kind, .. } in left {
+    for Platform { kind, .. } in left.into_iter().filter(|_| options.platform.is_empty()) {
         let _ = writeln!(text, "{:first$}  is not measured", kind.name());
     }
     for (block, problems) in blocks {
