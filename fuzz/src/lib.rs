@@ -43,6 +43,24 @@ pub fn with_gpt_checksums(bytes: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Returns `bytes` with the size of the file and the checksum of the headers of an IGVM file set right, as far as it looks
+/// like one.
+pub fn with_igvm_checksum(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let fixed = if bytes.get(4) == Some(&2) { 32 } else { 24 };
+    let number = |at: usize| bytes.get(at..at + 4)?.iter().rev().try_fold(0, |sum, byte| Some(sum << 8 | usize::from(*byte)));
+    let headers = number(8).zip(number(12)).and_then(|(start, size)| bytes.get(start..start.checked_add(size)?));
+    let Some((headers, length)) = headers.zip(u32::try_from(bytes.len()).ok()) else { return bytes };
+    let mut all = [bytes.get(..fixed).unwrap_or_default(), headers].concat();
+    let Some(said) = all.get_mut(16..24) else { return bytes };
+    said[..4].copy_from_slice(&length.to_le_bytes());
+    said[4..].fill(0);
+    let sum = crc32(&all);
+    bytes[16..20].copy_from_slice(&length.to_le_bytes());
+    bytes[20..24].copy_from_slice(&sum.to_le_bytes());
+    bytes
+}
+
 /// CRC-32, bit by bit.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |sum, byte| {

@@ -42,6 +42,8 @@ pub enum Format {
     Arm64Image,
     /// A kernel for RISC-V.
     RiscvImage,
+    /// What a confidential guest is launched from.
+    Igvm,
     /// A flattened device tree.
     DeviceTree,
     /// ELF: a program, a library, an object or a kernel.
@@ -128,6 +130,7 @@ impl Format {
             Format::BzImage => "a Linux kernel for x86",
             Format::Arm64Image => "a Linux kernel for arm64",
             Format::RiscvImage => "a Linux kernel for RISC-V",
+            Format::Igvm => "an IGVM file",
             Format::DeviceTree => "a device tree",
             Format::Elf => "ELF",
             Format::Directory => "a directory",
@@ -183,6 +186,7 @@ pub(crate) fn recognize(source: &dyn ReadAt) -> io::Result<Format> {
         () if has(56, b"RSC\x05") => Format::RiscvImage,
         () if has(0, b"MZ") => Format::Pe,
         () if has(0, b"\x7fELF") => Format::Elf,
+        () if has(0, b"IGVM") => Format::Igvm,
         () if has(0, &[0xd0, 0x0d, 0xfe, 0xed]) => Format::DeviceTree,
         () if has(0, verity::MAGIC) => Format::Verity,
         () if has(1024, &[0xe2, 0xe1, 0xf5, 0xe0]) => Format::Erofs,

@@ -24,8 +24,18 @@ pub struct Described {
     pub size: u64,
     /// What its headers say.
     pub facts: Vec<Fact>,
-    /// Where what lies, in order.
+    /// Where what lies, in order: of the bytes, or for an IGVM file of the guest's memory.
     pub regions: Vec<Region>,
+}
+
+impl Described {
+    /// Returns how many bytes the regions are of: those of the object itself, or of the memory up to the last of them.
+    pub fn mapped(&self) -> u64 {
+        match self.format {
+            Format::Igvm => self.regions.iter().map(|region| region.range.end).max().unwrap_or(0),
+            _ => self.size,
+        }
+    }
 }
 
 /// Something of which it is known what it is.

@@ -13,6 +13,7 @@ mod init;
 pub(crate) mod inspect;
 mod lock;
 mod log;
+mod measure;
 mod plan;
 mod report;
 mod run;
@@ -60,6 +61,7 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<(), Failure> {
         Command::Report { file } => report::run(global, ui, file.as_deref()),
         Command::Diff { a, b, ignore } => diff::run(global, ui, a, b, ignore),
         Command::Update(arguments) => update::run(global, ui, arguments),
+        Command::Measure(options) => measure::run(global, ui, options),
         Command::Init { list: true, .. } => init::list(global, ui),
         Command::Init { place, from, list: false } => init::run(global, ui, place.as_deref(), from),
         Command::Plan(targets) => plan::run(global, ui, targets),

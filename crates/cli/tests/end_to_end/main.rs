@@ -16,6 +16,7 @@ mod images;
 mod incremental;
 mod init;
 mod kernels;
+mod measure;
 mod mirrors;
 mod reports;
 mod reproducible;

@@ -7,6 +7,7 @@ mod erofs;
 mod ext4;
 mod fat;
 pub(crate) mod host;
+mod igvm;
 mod iso;
 mod kernel;
 mod parts;
@@ -105,6 +106,7 @@ pub(crate) fn open(name: &str, format: Format, source: &Source, limits: Limits) 
             kernel::open(name, format, source, limits)
         }
         Format::Elf => elf::open(name, source),
+        Format::Igvm => igvm::open(name, source),
         Format::DeviceTree => device_tree(name, source),
         Format::Verity => verity_tree(name, source),
         _ => Ok(Opened::leaf(format)),

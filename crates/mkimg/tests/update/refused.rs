@@ -88,11 +88,7 @@ fn what_is_no_such_disk() {
         fs::File::options().write(true).open(world.path("image")).unwrap().set_len(3 * MIB).unwrap()
     };
     check(cut, &["old"], &format!("{text}the GPT: its copy is not on the disk"));
-    check(
-        |world| world.poke("image", 520, b"x"),
-        &["old"],
-        &format!("{text}the GPT: its checksum is wrong"),
-    );
+    check(|world| world.poke("image", 520, b"x"), &["old"], &format!("{text}the GPT: its checksum is wrong"));
 }
 
 #[test]

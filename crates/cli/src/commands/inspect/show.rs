@@ -13,7 +13,7 @@ pub(super) fn object_text(object: &Object, entries: &[Entry], recursive: bool) -
     for described in object.wrappers().iter().chain([object.described()]) {
         describe(&mut text, described);
     }
-    map(&mut text, &object.described().regions, object.described().size);
+    map(&mut text, &object.described().regions, object.described().mapped());
     if let Some(source) = object.text() {
         text.push('\n');
         text.push_str(source);

@@ -1,0 +1,142 @@
+//! `measure --check` and `--update`: digests that are expected, in a file that is kept beside a recipe.
+
+use std::path::{Path, PathBuf};
+
+use launch::lock::{Expected, Lock, LockError, Moved, expected, moved};
+use launch::{File, Measurement, ZeroPages};
+
+use super::{place, write};
+use crate::args::{Global, Measure};
+use crate::failure::{Blame, Failure, io};
+use crate::ui::Ui;
+
+/// Where digests are if nothing else is said.
+const LOCK: &str = "measurements.lock";
+
+#[derive(Debug, thiserror::Error)]
+#[error("could not read `{path}`")]
+struct LockNotRead {
+    path: PathBuf,
+    source: LockError,
+}
+
+/// Returns the lock and where it is; none if there is none.
+fn load(global: &Global, options: &Measure) -> Result<(PathBuf, Option<Lock>), Failure> {
+    let path = options.lock.as_deref().unwrap_or(Path::new(LOCK));
+    let text = match std::fs::read_to_string(place(global, path)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((path.to_owned(), None)),
+        text => text.map_err(io(format!("read `{}`", path.display())))?,
+    };
+    let lock = Lock::parse(&text)
+        .map_err(|source| Failure::project(LockNotRead { path: path.to_owned(), source }))?;
+    Ok((path.to_owned(), Some(lock)))
+}
+
+/// Returns by which name an image is known.
+fn name(options: &Measure) -> String {
+    let name = options.file.file_name().unwrap_or(options.file.as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
+fn found(file: &File<'_>, measured: &Measurement, zeros: ZeroPages) -> Result<Expected, Failure> {
+    expected(file, measured.platform, zeros).map_err(|error| Failure::new(Blame::Build, error))
+}
+
+/// Accepts what was measured.
+pub(super) fn update(
+    global: &Global,
+    ui: &Ui,
+    options: &Measure,
+    file: &File<'_>,
+    measured: &[Measurement],
+    zeros: ZeroPages,
+) -> Result<(), Failure> {
+    let (path, lock) = load(global, options)?;
+    let before = lock.unwrap_or_default();
+    let mut lock = before.clone();
+    let platforms = lock.images.entry(name(options)).or_default();
+    // Without a choice, what the file is no longer for is no longer expected.
+    if options.platform.is_empty() {
+        platforms.retain(|kind, _| measured.iter().any(|measured| measured.platform == *kind));
+    }
+    for measured in measured {
+        platforms.insert(measured.platform, found(file, measured, zeros)?);
+    }
+    if lock == before {
+        ui.note(&format!("`{}` says so already", path.display()));
+        return Ok(());
+    }
+    write(&place(global, &path), lock.to_text().as_bytes())?;
+    ui.note(&format!("wrote `{}`", path.display()));
+    Ok(())
+}
+
+/// Fails if something else was measured than is expected.
+pub(super) fn check(
+    global: &Global,
+    ui: &Ui,
+    options: &Measure,
+    file: &File<'_>,
+    measured: &[Measurement],
+    zeros: ZeroPages,
+) -> Result<(), Failure> {
+    let (path, lock) = load(global, options)?;
+    let name = name(options);
+    let accept = format!("`bootwright measure --update {}` accepts it", options.file.display());
+    let Some(platforms) = lock.as_ref().and_then(|lock| lock.images.get(&name)) else {
+        return Err(Failure::new(Blame::Build, format!("`{}` expects nothing of `{name}`", path.display()))
+            .help(accept));
+    };
+    let mut n_moved = 0;
+    for measured in measured {
+        let kind = measured.platform;
+        let Some(before) = platforms.get(&kind) else {
+            ui.note(&format!("{kind}: nothing is expected"));
+            n_moved += 1;
+            continue;
+        };
+        let after = found(file, measured, zeros)?;
+        let moved = moved(before, &after);
+        if moved.is_empty() {
+            continue;
+        }
+        n_moved += 1;
+        let mut text = format!("{kind}: expected {}\n", before.digest);
+        text += &format!("{:width$}  measured {}\n", "", after.digest, width = kind.name().len());
+        for moved in &moved {
+            text += &format!("    {}\n", said(moved));
+        }
+        ui.report(&text);
+    }
+    if options.platform.is_empty() {
+        for kind in
+            platforms.keys().filter(|kind| !measured.iter().any(|measured| measured.platform == **kind))
+        {
+            ui.note(&format!("{kind}: expected, and the file is not for it"));
+            n_moved += 1;
+        }
+    }
+    match n_moved {
+        0 => Ok(()),
+        _ => Err(Failure::new(
+            Blame::Build,
+            format!("`{name}` does not measure what `{}` expects", path.display()),
+        )
+        .help(accept)),
+    }
+}
+
+fn said(moved: &Moved) -> String {
+    match moved {
+        Moved::Removed(part) => format!("gone     {}", part.shown()),
+        Moved::Added(part) => format!("new      {}", part.shown()),
+        Moved::Changed(before, after) if before.pages != after.pages => {
+            format!("changed  {} (was {} pages)", after.shown(), before.pages)
+        }
+        Moved::Changed(_, after) => format!("changed  {}", after.shown()),
+        Moved::NativeZero => {
+            "pages of zeros count otherwise: `--native-zero` is missing, or too much".to_owned()
+        }
+        Moved::Order => "the same pages, loaded in another order".to_owned(),
+    }
+}
