@@ -312,6 +312,7 @@ packages = ["qemu-guest-agent"]
 
 [target.rootfs.files]
 "/etc/greeting" = { file = "greeting" }
+"/opt/new/tool" = "#!/bin/sh\necho a tool says $(cat /etc/greeting)\n"
 "/usr/sbin/init-here" = '''
 #!/bin/sh
 mkdir -p /run/lock

@@ -47,13 +47,14 @@ const ZEROS: [u8; PAGE as usize] = [0; PAGE as usize];
 /// Contents that are hashed, each once: makers of files keep equal pages once.
 #[derive(Default)]
 struct Pages<'a> {
-    known: HashMap<u32, usize>,
+    /// By where they are in memory, which parts of one file share.
+    known: HashMap<*const u8, usize>,
     contents: Vec<&'a [u8]>,
 }
 
 impl<'a> Pages<'a> {
     fn number(&mut self, data: Data<'a>) -> usize {
-        *self.known.entry(data.offset).or_insert_with(|| {
+        *self.known.entry(data.bytes.as_ptr()).or_insert_with(|| {
             self.contents.push(data.bytes);
             self.contents.len() - 1
         })

@@ -3,12 +3,14 @@
 /// Divides `whole` among parts in proportion to their weights. The shares come to `whole`, unless nothing has a weight.
 pub(crate) fn share(whole: u64, weights: &[u64]) -> Vec<u64> {
     let total: u128 = weights.iter().map(|weight| u128::from(*weight)).sum();
+    // What an image says of itself may be too much to multiply: then the lowest bits do not matter.
+    let shift = (u128::BITS - total.leading_zeros()).saturating_sub(u64::BITS);
     let mut before = 0_u128;
     let mut given = 0;
     let shares = weights.iter().map(|weight| {
         before += u128::from(*weight);
         // Up to here, rounded down: what is lost by that comes to the next one.
-        let until = (u128::from(whole) * before).checked_div(total).unwrap_or(0) as u64;
+        let until = (u128::from(whole) * (before >> shift)).checked_div(total >> shift).unwrap_or(0) as u64;
         let share = until - given;
         given = until;
         share
