@@ -105,7 +105,8 @@ fn every_kind_of_change_is_told() {
     let fixture = Fixture::new(DIRECTORIES);
     let (_watches, _server) = fixture.watched();
     let path = |name: &str| fixture.path(name);
-    let changes: Vec<(&str, Box<dyn Fn()>)> = vec![
+    type Change<'a> = (&'a str, Box<dyn Fn() + 'a>);
+    let changes: Vec<Change<'_>> = vec![
         ("an edit", Box::new(|| fs::write(path("1/1/7"), "edited").unwrap())),
         // Within the same tick of the clock, of the same size: only who hears of it can tell.
         ("another one", Box::new(|| fs::write(path("1/1/7"), "detide").unwrap())),

@@ -1,5 +1,10 @@
 //! How fast pages are measured: `cargo run --release -p launch --example speed [MIB [PLATFORM]]`.
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "an example")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "an example that measures time"
+)]
 
 use std::time::Instant;
 

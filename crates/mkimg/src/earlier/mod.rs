@@ -204,17 +204,17 @@ impl Scope {
 
     /// Notes what contents a range has.
     pub(crate) fn note_range(&self, range: Key, contents: Key) {
-        self.new(|new| new.ranges.push((range, contents)));
+        self.change(|new| new.ranges.push((range, contents)));
     }
 
     /// Notes what is stored for contents: `bytes` at `offset` of the new image, and a note.
     pub(crate) fn note(&self, contents: Key, kind: u8, (offset, bytes): (u64, &[u8]), note: &[u8]) {
         let Ok(length) = u32::try_from(bytes.len()) else { return };
         let checksum = checksum(bytes);
-        self.new(|new| new.note(contents, table::Entry { kind, offset, length, checksum }, note));
+        self.change(|new| new.note(contents, table::Entry { kind, offset, length, checksum }, note));
     }
 
-    fn new(&self, change: impl FnOnce(&mut New)) {
+    fn change(&self, change: impl FnOnce(&mut New)) {
         change(&mut self.earlier.0.new.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }

@@ -84,7 +84,7 @@ impl Table {
 
     /// Returns all that is in it.
     #[cfg(test)]
-    pub(super) fn all(&self) -> (Vec<(Key, Entry, &[u8])>, Vec<(Key, Key)>) {
+    pub(super) fn all(&self) -> All<'_> {
         let entries = self.bytes[HEAD_LEN..].chunks(ENTRY_LEN).take(self.n_entries);
         let entries = entries.filter_map(|found| {
             let (entry, note) = self.read_entry(found)?;
@@ -150,3 +150,7 @@ fn search<'r, const LEN: usize>(records: &'r [u8], key: &Key) -> Option<&'r [u8]
     }
     None
 }
+
+/// The entries with their notes, and the contents of ranges.
+#[cfg(test)]
+pub(super) type All<'t> = (Vec<(Key, Entry, &'t [u8])>, Vec<(Key, Key)>);

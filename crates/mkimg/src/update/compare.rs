@@ -223,7 +223,8 @@ impl Patch<'_> {
         self.new.read(start, new)?;
         let end = start + old.len() as u64;
         let owned = within(&self.layout.owned, start, end);
-        let mut wanted = if owned[..] == [0..old.len()] { std::mem::take(new) } else { old.clone() };
+        let mut wanted =
+            if owned.first() == Some(&(0..old.len())) { std::mem::take(new) } else { old.clone() };
         if !new.is_empty() {
             owned.iter().for_each(|range| wanted[range.clone()].copy_from_slice(&new[range.clone()]));
         }

@@ -156,7 +156,7 @@ impl Layout {
         tables.extend(found.table_ranges());
         if has_own_table {
             left.push("the table of partitions".to_owned());
-            excluded.extend(tables.drain(..));
+            excluded.append(&mut tables);
         }
         let owned = without(0..new_size, excluded);
         Ok(Layout { size: old_size.max(new_size), owned, tables, partitions: theirs, left })
@@ -227,7 +227,7 @@ mod tests {
     fn ranges_are_taken_out() {
         let ranges = vec![50..60, 0..10, 55..70, 95..200];
         assert_eq!(without(0..100, ranges), [10..50, 70..95]);
-        assert_eq!(without(0..100, vec![]), [0..100]);
+        assert_eq!(without(0..100, vec![]).as_slice(), std::slice::from_ref(&(0..100)));
         assert_eq!(without(0..100, std::iter::once(0..100).collect()), []);
     }
 }
