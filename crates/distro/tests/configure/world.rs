@@ -128,7 +128,9 @@ impl World {
         });
         fs::write(world.path().join("in/configure.json"), spec.to_string()).unwrap();
         check_out(&Tree::open(&world.layers()).unwrap(), &world.path().join("in/root"));
-        fs::copy(env!("CARGO_BIN_EXE_pkgroot"), world.path().join("pkgroot")).unwrap();
+        // A copy could not be executed while a child of another test has it open for writing, as all have between fork and
+        // exec.
+        fs::hard_link(env!("CARGO_BIN_EXE_pkgroot"), world.path().join("pkgroot")).unwrap();
         world
     }
 
