@@ -9,6 +9,7 @@
 
 mod container;
 mod diff;
+mod dpkg;
 mod entry;
 mod error;
 mod extract;

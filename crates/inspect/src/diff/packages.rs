@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Aspect, Change, join};
 use crate::container::Container;
+use crate::dpkg::{self, INFO};
 use crate::entry::EntryKind;
 use crate::source::{Source, some};
 
@@ -26,7 +27,6 @@ pub struct PackageChange {
 /// A database has at most so many bytes.
 const MOST: usize = 64 << 20;
 const STATUS: &str = "var/lib/dpkg/status";
-const INFO: &str = "var/lib/dpkg/info";
 const APK: &str = "lib/apk/db/installed";
 
 /// What is known of a package.
@@ -77,7 +77,7 @@ pub(super) fn changed(
                     owners.entry(join(path, file.as_bytes())).or_insert(idx);
                 }
                 for list in &package.lists {
-                    owners.entry(join(path, format!("{INFO}/{list}").as_bytes())).or_insert(idx);
+                    owners.entry(join(path, format!("{INFO}{list}").as_bytes())).or_insert(idx);
                 }
             }
         }
@@ -89,7 +89,7 @@ pub(super) fn changed(
     let databases = [STATUS, APK].map(|database| join(path, database.as_bytes()));
     for change in changes {
         let owner = owner(&owners, &change.path, path).or_else(|| {
-            let of_one = change.path.strip_prefix(&join(path, INFO.as_bytes()))?.strip_prefix('/')?;
+            let of_one = change.path.strip_prefix(&join(path, INFO.as_bytes()))?;
             found.iter().position(|package| is_info(&package.name, of_one))
         });
         match owner {
@@ -129,8 +129,7 @@ fn is_its(change: &Change) -> bool {
 /// Returns whether a file of dpkg's is of that package: `NAME.postinst`, `NAME:ARCH.md5sums`.
 fn is_info(name: &str, file: &str) -> bool {
     let bare = name.split_once(':').map_or(name, |(bare, _)| bare);
-    let Some((package, _)) = file.rsplit_once('.') else { return false };
-    package == name || package == bare || package.split_once(':').is_some_and(|(package, _)| package == bare)
+    dpkg::package(file) == Some(bare)
 }
 
 /// Returns the packages of a root file system, if it says what it has.
@@ -189,11 +188,11 @@ fn add_apk(installed: &str, packages: &mut Packages) {
 
 /// Returns the files of a package: no directories, which others may have too, as far as the container knows.
 fn files(container: &dyn Container, package: &Package) -> Vec<String> {
-    let lists = package.lists.iter().filter_map(|list| text(container, &format!("{INFO}/{list}")));
+    let lists = package.lists.iter().filter_map(|list| text(container, &format!("{INFO}{list}")));
     let listed: Vec<String> = lists
         .flat_map(|list| list.lines().map(|line| line.trim_start_matches('/').to_owned()).collect::<Vec<_>>())
         .filter(|path| !path.is_empty() && path != ".")
-        .map(|path| merged(container, path))
+        .map(|path| merged(container, &path))
         .filter(|path| {
             !matches!(container.lookup(path.as_bytes()), Ok(Some(entry)) if entry.kind == EntryKind::Directory)
         })
@@ -201,16 +200,9 @@ fn files(container: &dyn Container, package: &Package) -> Vec<String> {
     listed.into_iter().chain(package.files.iter().cloned()).collect()
 }
 
-/// Returns where a file is whose package has it in `/bin` or another of the directories that are links since `/usr` has
-/// everything.
-fn merged(container: &dyn Container, path: String) -> String {
-    let top = path.split('/').next().unwrap_or_default();
-    if matches!(top, "bin" | "sbin" | "lib" | "lib32" | "lib64" | "libx32")
-        && matches!(container.lookup(top.as_bytes()), Ok(Some(entry)) if matches!(entry.kind, EntryKind::Symlink(_)))
-    {
-        return format!("usr/{path}");
-    }
-    path
+fn merged(container: &dyn Container, path: &str) -> String {
+    let kind = |path: &[u8]| Some(container.lookup(path).ok()??.kind);
+    String::from_utf8_lossy(&dpkg::merged(path.as_bytes(), kind)).into_owned()
 }
 
 /// Returns a text of a container, if it has one there.
