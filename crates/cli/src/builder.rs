@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use cas::Store as _;
-use engine::{Event, ExecutorError, Graph, Outcome, Run, RunError, StepId, StepOutcome, TreeError, World};
+use engine::{Event, Executor, ExecutorError, Graph, Outcome, Run, RunError, StepId, StepOutcome, TreeError, World};
 
 use local::LocalActionCache;
 
@@ -37,6 +37,8 @@ pub(crate) struct Builder<'a> {
     pub(crate) cancel: &'a AtomicBool,
     /// Whether this is what people call the last build: its events are kept instead of those of the one before.
     pub(crate) is_told_later: bool,
+    /// Where the logs of failed steps are written to, if `log` cannot show them.
+    pub(crate) logs: Option<&'a Path>,
 }
 
 impl Builder<'_> {
@@ -50,12 +52,22 @@ impl Builder<'_> {
         wanted: &[StepId],
         cache: &LocalActionCache<'_>,
     ) -> Result<(Outcome, Duration), Failure> {
+        let executor = self.caches.executor(self.jobs(), Some(self.state))?;
+        self.run_by(&executor, graph, wanted, cache)
+    }
+
+    /// Does the same with another executor than that of sandboxes.
+    pub(crate) fn run_by(
+        &self,
+        executor: &dyn Executor,
+        graph: &Graph,
+        wanted: &[StepId],
+        cache: &LocalActionCache<'_>,
+    ) -> Result<(Outcome, Duration), Failure> {
         let clock = Clock::start();
         let history = self.state.history()?;
-        let executor = self.caches.executor(self.jobs(), Some(self.state))?;
         let now = || clock.elapsed();
-        let world =
-            World { store: &self.caches.store, cache, executor: &executor, history: &history, clock: &now };
+        let world = World { store: &self.caches.store, cache, executor, history: &history, clock: &now };
         let options = engine::Options {
             jobs: self.jobs().get(),
             memory: environment::memory(),
@@ -98,7 +110,16 @@ impl Builder<'_> {
                 for line in &lines[lines.len().saturating_sub(LAST_LINES)..] {
                     text.push_str(&format!("  | {line}\n"));
                 }
-                text.push_str(&format!("  the whole log: bootwright log '{label}'\n"));
+                match self.logs {
+                    None => text.push_str(&format!("  the whole log: bootwright log '{label}'\n")),
+                    Some(logs) => {
+                        let path = logs.join(format!("{}.log", label.replace('/', "-")));
+                        fs::create_dir_all(logs)
+                            .and_then(|()| fs::write(&path, &log))
+                            .map_err(io(format!("write `{}`", path.display())))?;
+                        text.push_str(&format!("  the whole log: {}\n", path.display()));
+                    }
+                }
                 if kept.is_some() {
                     text.push_str("  its sandbox: bootwright shell --failed\n");
                 }

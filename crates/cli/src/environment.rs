@@ -35,6 +35,11 @@ pub(crate) fn variables() -> BTreeMap<String, String> {
     std::env::vars_os().filter_map(text).collect()
 }
 
+/// Returns all environment variables, for programs of this machine.
+pub(crate) fn all() -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+    std::env::vars_os().collect()
+}
+
 /// Returns the proxies that this machine's programs are told to use.
 pub(crate) fn proxies() -> Proxies {
     let text = |names: [&str; 2]| {

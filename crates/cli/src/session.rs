@@ -207,6 +207,7 @@ impl<'a> Session<'a> {
             state: &self.state,
             cancel: &self.cancel,
             is_told_later: true,
+            logs: None,
         }
     }
 

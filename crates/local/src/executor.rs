@@ -91,19 +91,15 @@ impl<'s> LocalExecutor<'s> {
         })
     }
 
-    /// Makes the directory of a run. Whoever drops it removes it.
+    /// Makes the directory of a run in a sandbox. Whoever drops it removes it.
     pub(crate) fn new_run(&self) -> Result<Run, ExecutorError> {
-        // A step may leave a program in it that is setuid to us, and which others must not find.
-        let mut closed = tempfile::Builder::new();
-        closed.prefix("run-").permissions(fs::Permissions::from_mode(0o700));
-        let made = closed.tempdir_in(self.store.scratch()).and_then(|directory| {
-            let run = Run { path: Some(directory.keep()) };
-            make_directory(&run.path().join("out"), 0o755)?;
-            // The step's own user is another one to the directory that it did not make.
-            make_directory(&run.path().join("tmp"), 0o1777)?;
-            Ok(run)
-        });
-        made.map_err(|error| disk(format!("make a directory in `{}`", self.store.scratch().display()), error))
+        let run = Run::new(self.store.scratch())?;
+        // The step's own user is another one to the directory that it did not make.
+        for (name, mode) in [("out", 0o755), ("tmp", 0o1777)] {
+            let path = run.path().join(name);
+            make_directory(&path, mode).map_err(|error| disk(format!("make `{}`", path.display()), error))?;
+        }
+        Ok(run)
     }
 
     /// Describes the sandbox of a run whose inputs are staged, and makes what it needs to be mounted.
@@ -366,6 +362,16 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// Makes a directory in `scratch`.
+    pub(crate) fn new(scratch: &Path) -> Result<Run, ExecutorError> {
+        // A step may leave a program in it that is setuid to us, and which others must not find.
+        let mut closed = tempfile::Builder::new();
+        closed.prefix("run-").permissions(fs::Permissions::from_mode(0o700));
+        let made = closed.tempdir_in(scratch);
+        let made = made.map_err(|error| disk(format!("make a directory in `{}`", scratch.display()), error))?;
+        Ok(Run { path: Some(made.keep()) })
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.path.as_deref().unwrap_or(Path::new(""))
     }

@@ -99,6 +99,16 @@ impl Jobserver {
         vec![(READ_END, self.read.as_fd()), (WRITE_END, self.write.as_fd())]
     }
 
+    /// Has every process that is started from now on inherit the pipe, and returns the value of `MAKEFLAGS` that tells it
+    /// so.
+    pub(crate) fn hand_down(&self) -> io::Result<String> {
+        for end in [&self.read, &self.write] {
+            rustix::io::fcntl_setfd(end, rustix::io::FdFlags::empty())?;
+        }
+        let (read, write) = (self.read.as_raw_fd(), self.write.as_raw_fd());
+        Ok(format!(" -j{} --jobserver-auth={read},{write}", self.n_tokens))
+    }
+
     /// Makes the pipe hold every token again; no step runs.
     fn refill(&self) -> io::Result<()> {
         let mut buffer = [0; 512];

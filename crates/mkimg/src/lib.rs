@@ -31,6 +31,7 @@ mod lz4;
 mod modules;
 mod output;
 mod overlay;
+mod packit;
 pub mod pe;
 mod pipeline;
 mod run;

@@ -13,7 +13,7 @@ use crate::files::{Directory, Output};
 use crate::spec::{Compression, InitramfsSpec, ModulesSpec, Spec};
 use crate::{
     budget, cpio, device_tree, disk, efi_variables, erofs, extract, fat, filesystem, grub, iso, lz4, modules,
-    overlay, sign, squashfs, uki, unpack, vdisk, verity,
+    overlay, packit, sign, squashfs, uki, unpack, vdisk, verity,
 };
 
 /// Reads the specification in the file `path`.
@@ -54,6 +54,7 @@ pub fn run(spec: &Spec, directory: &Path) -> Result<Vec<String>, Error> {
         Spec::Blank(spec) => vdisk::blank(spec, &directory),
         Spec::Over(spec) => vdisk::over(spec, &directory),
         Spec::Budget(spec) => budget::check(spec, &directory),
+        Spec::PackIt(spec) => packit::write(spec, &directory),
     }?;
     Ok(Vec::new())
 }

@@ -10,6 +10,7 @@ mod ext4;
 mod formats;
 mod images;
 mod iso;
+mod packit;
 mod squashfs;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ pub use iso::{
     IsoBootSpec, IsoHybridSpec, IsoImageSpec, IsoPatchSpec, IsoPlatformSpec, IsoSpec, IsoTableSpec,
 };
 pub use layer::EntryPath;
+pub use packit::{PackItFile, PackItSpec};
 use serde::{Deserialize, Serialize};
 pub use squashfs::{SquashfsCompression, SquashfsFragments, SquashfsSpec};
 
@@ -82,6 +84,8 @@ pub enum Spec {
     DeviceTreeSources(DeviceTreeSourcesSpec),
     /// Checks that an image is no larger than it may be.
     Budget(BudgetSpec),
+    /// Writes a PackIt archive.
+    PackIt(PackItSpec),
 }
 
 impl Spec {

@@ -14,6 +14,7 @@ mod firmware;
 mod formats;
 mod git;
 mod iso;
+mod json;
 mod kernel;
 mod knobs;
 mod lock;
@@ -33,6 +34,7 @@ mod stack;
 pub mod suggest;
 mod target;
 mod value;
+pub mod xbuild;
 
 pub use boot::{EfiVariables, Grub, GrubFirmware, HexBytes, Signed, Uki, Verity, VerityHash};
 pub use budget::Budgets;

@@ -263,7 +263,7 @@ fn unpack(context: &Context, scratch: &Path) -> Result<(), String> {
         "[stack]\nname = \"source\"\n\n[source.linux]\ndebian-source = \"{SOURCE}\"\n\n\
          [env.tar]\ndistro = \"debian:bookworm\"\npackages = [\"tar\"]\n\n\
          [target.tar]\nkind = \"command\"\nenv = \"tar\"\nsources = [\"linux\"]\n\
-         run = \"tar -C src -cf $OUT/linux.tar linux\"\n"
+         run = \"tar -C src --hard-dereference -cf $OUT/linux.tar linux\"\n"
     );
     write(&project.join("bootwright.toml"), &recipe)?;
     let mut build = Command::new(context.program("bootwright"));

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use super::measure::{Case, Task, in_turns};
+use super::measure::{Case, Task, in_turns_without_warm_up};
 use super::report::{Goal, Report, Row};
 use super::{Context, command, make_directory, missing, remove, write};
 
@@ -17,70 +17,99 @@ const FROM: [&str; 4] = ["/usr/bin", "/usr/sbin", "/usr/lib", "/usr/share"];
 /// The memory that our writer may take, in bytes.
 const MEMORY_GOAL: u64 = 256 << 20;
 
-/// A compressor, what `mksquashfs` calls it, and how much of its time we may take.
-const COMPRESSORS: [(&str, &[&str], f64); 5] = [
-    ("gzip", &["gzip"], 0.4),
-    ("lz4", &["lz4"], 1.0),
-    ("lz4hc", &["lz4", "-Xhc"], 1.0),
-    ("zstd", &["zstd"], 1.0),
-    ("xz", &["xz"], 1.0),
-];
+/// A compressor.
+struct Compressor {
+    /// What both call the benchmark.
+    benchmark: &'static str,
+    /// What we call it.
+    name: &'static str,
+    /// What `mksquashfs` calls it.
+    words: &'static [&'static str],
+    /// How much of its time we may take.
+    goal: f64,
+}
 
-/// Measures `mkimg` writing squashfs with each compressor, and `mksquashfs`.
-pub(crate) fn squashfs(context: &Context, n_runs: usize) -> Result<Report, String> {
+/// Measures `mkimg` writing squashfs with gzip, and `mksquashfs`.
+pub(crate) fn gzip(context: &Context, n_runs: usize) -> Result<Report, String> {
+    let gzip = Compressor { benchmark: "squashfs-gzip", name: "gzip", words: &["gzip"], goal: 0.4 };
+    squashfs(context, n_runs, &gzip)
+}
+
+/// Does the same with LZ4.
+pub(crate) fn lz4(context: &Context, n_runs: usize) -> Result<Report, String> {
+    squashfs(context, n_runs, &Compressor { benchmark: "squashfs-lz4", name: "lz4", words: &["lz4"], goal: 1.0 })
+}
+
+/// Does the same with LZ4 that tries hard.
+pub(crate) fn lz4hc(context: &Context, n_runs: usize) -> Result<Report, String> {
+    let lz4hc = Compressor { benchmark: "squashfs-lz4hc", name: "lz4hc", words: &["lz4", "-Xhc"], goal: 1.0 };
+    squashfs(context, n_runs, &lz4hc)
+}
+
+/// Does the same with Zstandard.
+pub(crate) fn zstd(context: &Context, n_runs: usize) -> Result<Report, String> {
+    let zstd = Compressor { benchmark: "squashfs-zstd", name: "zstd", words: &["zstd"], goal: 1.0 };
+    squashfs(context, n_runs, &zstd)
+}
+
+/// Does the same with xz.
+pub(crate) fn xz(context: &Context, n_runs: usize) -> Result<Report, String> {
+    squashfs(context, n_runs, &Compressor { benchmark: "squashfs-xz", name: "xz", words: &["xz"], goal: 1.0 })
+}
+
+fn squashfs(context: &Context, n_runs: usize, compressor: &Compressor) -> Result<Report, String> {
+    let Compressor { benchmark, name, words, goal } = compressor;
     let scratch = context.scratch("squashfs")?;
     let (n_files, n_bytes) = make_root(context, &scratch)?;
     let missing = missing("mksquashfs", "squashfs-tools");
     let out = scratch.join("out");
     let (mut rows, mut notes) = (Vec::new(), Vec::new());
-    for (name, words, goal) in COMPRESSORS {
-        let spec = json!({
-            "kind": "squashfs", "output": "out/ours", "epoch": 0, "layers": ["layer.tar"], "compression": name,
-        });
-        write(&scratch.join("squashfs.json"), &spec.to_string())?;
-        let ours = Task::new(context.program("mkimg"), &scratch).args(["squashfs.json"]);
-        let afresh = |path: &'static str| {
-            let out = &out;
-            move |_| {
-                make_directory(out)?;
-                remove(&out.join(path))
-            }
-        };
-        let mut cases = vec![Case::new("mkimg", ours).prepare(afresh("ours"))];
-        if missing.is_none() {
-            let mut theirs = Task::new("mksquashfs", &scratch).args([
-                "tree",
-                "out/theirs",
-                "-noappend",
-                "-quiet",
-                "-no-progress",
-                "-all-root",
-                "-comp",
-            ]);
-            for word in words {
-                theirs = theirs.arg(*word);
-            }
-            cases.push(Case::new("mksquashfs", theirs).prepare(afresh("theirs")));
+    let spec = json!({
+        "kind": "squashfs", "output": "out/ours", "epoch": 0, "layers": ["layer.tar"], "compression": name,
+    });
+    write(&scratch.join("squashfs.json"), &spec.to_string())?;
+    let ours = Task::new(context.program("mkimg"), &scratch).args(["squashfs.json"]);
+    let afresh = |path: &'static str| {
+        let out = &out;
+        move |_| {
+            make_directory(out)?;
+            remove(&out.join(path))
         }
-        let samples = in_turns(&scratch, &mut cases, n_runs)?;
-        let ours =
-            Row::of(&format!("mkimg, {name}"), &samples[0]).goal(Goal::Ratio(goal)).memory(MEMORY_GOAL);
-        match samples.get(1) {
-            Some(samples) => {
-                let peer = Row::of(&format!("mksquashfs, {name}"), samples);
-                let [our_size, peer_size] = [size(&out.join("ours"))?, size(&out.join("theirs"))?];
-                let (megabytes, ratio) = (our_size as f64 / 1e6, our_size as f64 / peer_size as f64);
-                notes.push(format!("{name}: {megabytes:.1} MB, {ratio:.3} of the peer's size"));
-                rows.extend([ours.against(&peer), peer]);
-            }
-            None => rows.push(ours),
+    };
+    let mut cases = vec![Case::new("mkimg", ours).prepare(afresh("ours"))];
+    if missing.is_none() {
+        let mut theirs = Task::new("mksquashfs", &scratch).args([
+            "tree",
+            "out/theirs",
+            "-noappend",
+            "-quiet",
+            "-no-progress",
+            "-all-root",
+            "-comp",
+        ]);
+        for word in *words {
+            theirs = theirs.arg(*word);
         }
+        cases.push(Case::new("mksquashfs", theirs).prepare(afresh("theirs")));
+    }
+    // Some take minutes, of which what is read for the first time is no large part.
+    let samples = in_turns_without_warm_up(&scratch, &mut cases, n_runs)?;
+    let ours = Row::of(&format!("mkimg, {name}"), &samples[0]).goal(Goal::Ratio(*goal)).memory(MEMORY_GOAL);
+    match samples.get(1) {
+        Some(samples) => {
+            let peer = Row::of(&format!("mksquashfs, {name}"), samples);
+            let [our_size, peer_size] = [size(&out.join("ours"))?, size(&out.join("theirs"))?];
+            let (megabytes, ratio) = (our_size as f64 / 1e6, our_size as f64 / peer_size as f64);
+            notes.push(format!("{name}: {megabytes:.1} MB, {ratio:.3} of the peer's size"));
+            rows.extend([ours.against(&peer), peer]);
+        }
+        None => rows.push(ours),
     }
     remove(&out)?;
     notes.extend(missing);
     let n_megabytes = n_bytes / 1_000_000;
     Ok(Report {
-        name: "squashfs",
+        name: benchmark,
         title: format!("{n_megabytes} MB of this machine's programs in {n_files} files, {n_runs} runs"),
         rows,
         notes,

@@ -23,6 +23,7 @@ mod test;
 mod update;
 mod verify;
 mod watch;
+mod xbuild;
 
 use clap::CommandFactory as _;
 
@@ -62,6 +63,7 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<(), Failure> {
         Command::Diff { a, b, ignore } => diff::run(global, ui, a, b, ignore),
         Command::Update(arguments) => update::run(global, ui, arguments),
         Command::Measure(options) => measure::run(global, ui, options),
+        Command::Xbuild(options) => healing(global, ui, || xbuild::run(global, ui, options)),
         Command::Init { list: true, .. } => init::list(global, ui),
         Command::Init { place, from, list: false } => init::run(global, ui, place.as_deref(), from),
         Command::Plan(targets) => plan::run(global, ui, targets),

@@ -27,3 +27,4 @@ mod updates;
 mod verify;
 mod watch;
 mod wrong_input;
+mod xbuild;

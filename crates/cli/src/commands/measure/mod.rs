@@ -20,14 +20,10 @@ use crate::ui::Ui;
 /// Measures a file, and does with the digests what was asked for.
 pub(crate) fn run(global: &Global, ui: &Ui, options: &Measure) -> Result<(), Failure> {
     let bytes = read(&place(global, &options.file))?;
-    let file = File::parse(&bytes)
-        .map_err(|error| Failure::new(Blame::Build, NotRead { path: options.file.clone(), source: error }))?;
-    let zeros = if options.native_zero { ZeroPages::Native } else { ZeroPages::Normal };
+    let file = parse(&bytes, options)?;
+    let zeros = zeros(options);
     let kinds = kinds(&file, options)?;
-    let measured = all(&file, &kinds, zeros).map_err(|(kind, error)| match error {
-        MeasureError::NoPlatform { .. } => Failure::project(error),
-        error => Failure::new(Blame::Build, error).help(format!("`--platform` measures others than {kind}")),
-    })?;
+    let measured = all_of(&file, &kinds, zeros)?;
     if options.check_kvm {
         kvm(ui, &file, &kinds)?;
     }
@@ -51,6 +47,35 @@ pub(crate) fn run(global: &Global, ui: &Ui, options: &Measure) -> Result<(), Fai
     } else {
         Ok(())
     }
+}
+
+/// Fails if a file measures something else than the lock expects, and prints nothing if not.
+pub(super) fn check_only(global: &Global, ui: &Ui, options: &Measure) -> Result<(), Failure> {
+    let bytes = read(&place(global, &options.file))?;
+    let file = parse(&bytes, options)?;
+    let zeros = zeros(options);
+    let measured = all_of(&file, &kinds(&file, options)?, zeros)?;
+    locked::check(global, ui, options, &file, &measured, zeros)
+}
+
+fn parse<'b>(bytes: &'b [u8], options: &Measure) -> Result<File<'b>, Failure> {
+    File::parse(bytes)
+        .map_err(|error| Failure::new(Blame::Build, NotRead { path: options.file.clone(), source: error }))
+}
+
+fn zeros(options: &Measure) -> ZeroPages {
+    if options.native_zero { ZeroPages::Native } else { ZeroPages::Normal }
+}
+
+fn all_of(
+    file: &File<'_>,
+    kinds: &[PlatformKind],
+    zeros: ZeroPages,
+) -> Result<Vec<Measurement>, Failure> {
+    all(file, kinds, zeros).map_err(|(kind, error)| match error {
+        MeasureError::NoPlatform { .. } => Failure::project(error),
+        error => Failure::new(Blame::Build, error).help(format!("`--platform` measures others than {kind}")),
+    })
 }
 
 /// A file that is not what it should be.

@@ -1,0 +1,382 @@
+//! `xbuild`: builds what recipes of COCONUT-SVSM say, in its tree.
+
+mod host;
+mod leave;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cas::{Ignore, ImportMode, LocalStore, Node, Store as _, Watcher};
+use engine::{End, Graph, MergeId, Outcome, StepId, StepOutcome};
+use local::{HostExecutor, HostOptions};
+use recipe::xbuild::{self, Firmwares, Here, Lowered, Options, Plan, Product, Recipe, Strictness};
+use recipe::{Goal, Problem, SourceFile, suggest};
+use serde_json::json;
+
+use super::measure;
+use crate::args::{Global, Measure, Xbuild};
+use crate::builder::Builder;
+use crate::environment::{self, Clock};
+use crate::failure::{Blame, Failure, io};
+use crate::project_state::ProjectState;
+use crate::session::Session;
+use crate::ui::{Ui, bytes, seconds};
+use crate::workspace::{Caches, tell};
+use crate::{signals, tools};
+
+/// What of a tree is no source.
+const IGNORED: [&str; 4] = [".git/", "/target/", "/bin/", "/out/"];
+/// Where the logs of what failed are, in the tree.
+const LOGS: &str = "target/bootwright";
+/// The directory of the module that says of which commit a kernel is.
+const RELEASE: &str = "release/src";
+/// The lock of measurements beside the recipes.
+const LOCK: &str = "measurements.lock";
+
+/// Builds everything that the recipes need, then measures their images.
+pub(crate) fn run(global: &Global, ui: &Ui, arguments: &Xbuild) -> Result<(), Failure> {
+    let clock = Clock::start();
+    let root = root(global)?;
+    let recipes = read(ui, &root, arguments)?;
+    if arguments.print_config {
+        for recipe in &recipes {
+            ui.print(&format!("{}: {recipe:#?}\n", recipe.name));
+        }
+    }
+    let options = Options {
+        release: arguments.release,
+        all_features: arguments.all_features,
+        features: arguments.features.clone(),
+        offline: arguments.is_offline || global.offline,
+        verbose: arguments.verbose,
+    };
+    let firmwares = firmwares(ui, &root, &recipes)?;
+    let plan = xbuild::plan(&recipes, &options, &firmwares);
+    unused(ui, &plan, arguments.compat)?;
+    note_commit(&root)?;
+
+    let made = match &arguments.env {
+        None => on_host(global, ui, &root, &plan, &firmwares, &bundle(&root, arguments))?,
+        Some(name) => in_environment(global, ui, &root, &plan, &firmwares, name)?,
+    };
+    let Made { lowered, outcome, wall } = &made;
+    let counts = outcome.counts();
+    let mut measured = Ok(());
+    for image in &lowered.images {
+        if outcome.result(image.step).is_some() {
+            // All are told, and the first that is not as it should be is what this ends with.
+            let this = measure(global, ui, &root, image);
+            measured = measured.and(this);
+        }
+    }
+    if global.json {
+        ui.print_json(&json!({
+            "version": 1,
+            "files": lowered.files.keys().collect::<Vec<_>>(),
+            "steps": { "ran": counts.ran, "remembered": counts.hits, "failed": counts.failed, "skipped": counts.skipped },
+            "seconds": wall.as_secs_f64(),
+        }));
+    }
+    ui.note(&match (counts.failed, counts.ran) {
+        (0, 0) => {
+            format!("nothing to do: all {} steps are remembered, {}", counts.hits, seconds(clock.elapsed()))
+        }
+        (0, _) => format!("{} ran, {} remembered, {}", counts.ran, counts.hits, seconds(*wall)),
+        _ => format!("{} failed, {} skipped, {} ran, {} remembered", counts.failed, counts.skipped, counts.ran, counts.hits),
+    });
+    if counts.failed > 0 { Err(Failure::told(Blame::Build)) } else { measured }
+}
+
+/// Returns the root of the tree.
+fn root(global: &Global) -> Result<PathBuf, Failure> {
+    let given = global.directory.as_deref().unwrap_or(Path::new("."));
+    let root = given.canonicalize().map_err(|source| Failure {
+        blame: Blame::Project,
+        ..io(format!("find the tree `{}`", given.display()))(source)
+    })?;
+    if root.join("Cargo.toml").is_file() {
+        return Ok(root);
+    }
+    Err(Failure::project(format!("`{}` is no tree of COCONUT-SVSM: there is no `Cargo.toml`", root.display()))
+        .help("run this at the root of its repository, or name that with -C DIR"))
+}
+
+/// Reads the recipes, and tells all that is wrong with any of them.
+fn read(ui: &Ui, root: &Path, arguments: &Xbuild) -> Result<Vec<Recipe>, Failure> {
+    let strictness = if arguments.compat { Strictness::Upstream } else { Strictness::Strict };
+    let (mut recipes, mut problems) = (Vec::new(), Vec::new());
+    for path in &arguments.recipes {
+        let full = root.join(path);
+        let bytes = fs::read(&full).map_err(|source| Failure {
+            blame: Blame::Project,
+            ..io(format!("read the recipe `{}`", full.display()))(source)
+        })?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let parsed = xbuild::parse(&Arc::new(SourceFile { name: path.display().to_string(), text }), strictness);
+        for warning in &parsed.warnings {
+            let place = warning.place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
+            ui.note(&format!("{place}{}", warning.message));
+        }
+        problems.extend(parsed.problems);
+        recipes.extend(parsed.recipe);
+    }
+    if !problems.is_empty() {
+        ui.problems(&problems);
+        return Err(Failure::project(match problems.len() {
+            1 => "the recipes have 1 problem".to_owned(),
+            n_problems => format!("the recipes have {n_problems} problems"),
+        }));
+    }
+    Ok(recipes)
+}
+
+/// Reports features of components that no recipe has.
+fn unused(ui: &Ui, plan: &Plan, is_lenient: bool) -> Result<(), Failure> {
+    for feature in &plan.unused {
+        let text = format!("the feature `{}` is for `{}`, which no recipe has", feature.feature, feature.component);
+        if !is_lenient {
+            let components = plan.parts.iter().map(|part| part.name.as_str());
+            return Err(Failure::project(text).help(suggest::help(&feature.component, "components", components)));
+        }
+        ui.note(&text);
+    }
+    Ok(())
+}
+
+/// Runs what builds firmware, each command once, and returns the firmware of each recipe.
+fn firmwares(ui: &Ui, root: &Path, recipes: &[Recipe]) -> Result<Firmwares, Failure> {
+    let mut ran: Vec<&Vec<String>> = Vec::new();
+    let variables = environment::variables();
+    let mut firmwares = Firmwares::new();
+    for (idx, recipe) in recipes.iter().enumerate() {
+        let firmware = &recipe.firmware;
+        if let Some(command) = &firmware.command
+            && !ran.contains(&command)
+        {
+            run_command(ui, root, command)?;
+            ran.push(command);
+        }
+        // A file counts more than a variable.
+        let (path, named, place) = match (&firmware.file, &firmware.env) {
+            (Some(file), _) => (file.value.clone(), String::new(), &file.place),
+            (None, Some(env)) => match variables.get(env.as_str()) {
+                Some(path) => (path.clone(), format!(" that `{}` names", env.as_str()), &env.place),
+                None => continue,
+            },
+            (None, None) => continue,
+        };
+        let full = root.join(&path);
+        if !full.is_file() {
+            let problem = Problem::at(place, format!("there is no firmware `{path}`{named}"));
+            return Err(tell(&[problem.help("build it first, or name another file")], ui));
+        }
+        firmwares.insert(idx, full);
+    }
+    Ok(firmwares)
+}
+
+fn run_command(ui: &Ui, root: &Path, command: &[String]) -> Result<(), Failure> {
+    let [program, arguments @ ..] = command else { return Ok(()) };
+    let shown = command.join(" ");
+    ui.note(&format!("firmware: {shown}"));
+    ui.clear();
+    let status = Command::new(program).args(arguments).current_dir(root).status();
+    let status = status.map_err(|source| Failure {
+        blame: Blame::Build,
+        ..io(format!("run `{shown}`, which makes the firmware"))(source)
+    })?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Failure::new(Blame::Build, format!("`{shown}`, which makes the firmware, ended with {status}")))
+}
+
+/// Writes of which commit the tree is, for the kernel to tell; only if that is another one than before.
+fn note_commit(root: &Path) -> Result<(), Failure> {
+    let directory = root.join(RELEASE);
+    if !directory.is_dir() {
+        return Ok(());
+    }
+    let describe = ["describe", "--always", "--dirty=+"];
+    let described = Command::new("git").args(describe).current_dir(root).output().ok();
+    let described = described.filter(|output| output.status.success()).map(|output| output.stdout);
+    let text = String::from_utf8(described.unwrap_or_default()).unwrap_or_default();
+    let line = text.lines().next().unwrap_or_default().trim();
+    let version = line.strip_prefix('v').unwrap_or(line);
+    let text = format!(
+        "// Written by `bootwright xbuild`, which overwrites any change.\n\npub const GIT_VERSION: &str = {version:?};\n"
+    );
+    let path = directory.join("git_version.rs");
+    if fs::read(&path).is_ok_and(|found| states(&found, version)) {
+        return Ok(());
+    }
+    fs::write(&path, text).map_err(io(format!("write `{}`", path.display())))
+}
+
+/// Says whether the text of a module says `version`, whoever wrote it.
+fn states(text: &[u8], version: &str) -> bool {
+    let line = format!("pub const GIT_VERSION: &str = {version:?};");
+    text.split(|byte| *byte == b'\n').any(|found| found == line.as_bytes())
+}
+
+/// Returns what of the tree no part is built from: what is built there.
+fn ignored(plan: &Plan) -> Ignore {
+    let products = plan.parts.iter().filter_map(|part| match &part.product {
+        Product::File(path) => Some(format!("/{path}")),
+        Product::Test(_) => None,
+    });
+    let products: Vec<String> = products.collect();
+    Ignore::new(IGNORED.into_iter().chain(products.iter().map(String::as_str)))
+}
+
+/// What came of a build.
+struct Made {
+    lowered: Lowered,
+    outcome: Outcome,
+    wall: Duration,
+}
+
+/// Returns the name of what a build asked for, to find it at once the next time.
+fn bundle(root: &Path, arguments: &Xbuild) -> String {
+    format!("xbuild {} {arguments:?}", root.display()).replace('\n', " ")
+}
+
+/// Builds with the tools of this machine, in the tree itself.
+fn on_host(
+    global: &Global,
+    ui: &Ui,
+    root: &Path,
+    plan: &Plan,
+    firmwares: &Firmwares,
+    bundle: &str,
+) -> Result<Made, Failure> {
+    let caches = Caches::open(global)?;
+    let state = ProjectState::open(&caches.root, root)?;
+    caches.store.open_bundle(bundle).map_err(Failure::machine)?;
+    let environment = BTreeMap::from([("BOOTWRIGHT_HOST".to_owned(), host::identity(root))]);
+    let mut graph = Graph::default();
+    let lowered = lower(root, &caches.store, &state, plan, firmwares, (None, environment), &mut graph)?;
+    let cancel = signals::cancel_flag()?;
+    let logs = root.join(LOGS);
+    let builder = Builder {
+        global,
+        ui,
+        caches: &caches,
+        state: &state,
+        cancel: &cancel,
+        is_told_later: true,
+        logs: Some(&logs),
+    };
+    let host = HostOptions {
+        places: BTreeMap::from([(xbuild::TREE.to_owned(), root.to_owned())]),
+        environment: environment::all(),
+        n_jobs: builder.jobs(),
+    };
+    let executor = HostExecutor::new(&caches.store, host).map_err(Failure::machine)?;
+    let cache = caches.action_cache();
+    let (outcome, wall) = builder.run_by(&executor, &graph, &wanted(&lowered), &cache)?;
+    leave::files(&caches.store, root, &graph, &lowered, &outcome, &mut state.exported_stats())?;
+    if outcome.end == End::Done {
+        let actions = outcome.steps().filter_map(|(_, outcome)| match outcome {
+            StepOutcome::Hit { action, .. } | StepOutcome::Ran { action, .. } => Some(*action),
+            _ => None,
+        });
+        cache.save_bundle(bundle, actions).map_err(Failure::machine)?;
+    }
+    Ok(Made { lowered, outcome, wall })
+}
+
+/// Builds in an environment of the project that the tree is, each part in a sandbox of its own.
+fn in_environment(
+    global: &Global,
+    ui: &Ui,
+    root: &Path,
+    plan: &Plan,
+    firmwares: &Firmwares,
+    name: &str,
+) -> Result<Made, Failure> {
+    let session = Session::open(global, ui)?;
+    let known = session.stack.environments.keys();
+    let Some(name) = known.clone().find(|known| known.as_str() == name) else {
+        let help = suggest::help(name, "environments", known.map(|known| known.as_str()));
+        return Err(Failure::project(format!("the project has no environment `{name}`")).help(help));
+    };
+    let mut prepared = session.prepare(&[Goal::Environment(name.clone())])?;
+    let environment = prepared.lowered.environments.get(name).copied();
+    let mut graph = std::mem::take(&mut prepared.lowered.graph);
+    let (store, state) = (&session.caches.store, &session.state);
+    let run_in = (environment, BTreeMap::new());
+    let lowered = lower(root, store, state, plan, firmwares, run_in, &mut graph)?;
+    prepared.lowered.graph = graph;
+    let built = session.build(&prepared, &wanted(&lowered))?;
+    leave::files(store, root, &prepared.lowered.graph, &lowered, &built.outcome, &mut state.exported_stats())?;
+    session.keep(&prepared, &built)?;
+    Ok(Made { lowered, wall: built.wall, outcome: built.outcome })
+}
+
+fn wanted(lowered: &Lowered) -> Vec<StepId> {
+    lowered.files.values().map(|(step, _)| *step).collect()
+}
+
+/// Puts the tree into the store and adds the actions to the graph.
+fn lower(
+    root: &Path,
+    store: &LocalStore,
+    state: &ProjectState,
+    plan: &Plan,
+    firmwares: &Firmwares,
+    (run_in, environment): (Option<MergeId>, BTreeMap<String, String>),
+    graph: &mut Graph,
+) -> Result<Lowered, Failure> {
+    let mut stats = state.stats();
+    let tree = store.import_source(root, &ignored(plan), &mut stats, &Watcher::nobody());
+    let tree = tree.map_err(Failure::store)?.digest;
+    stats.save().map_err(Failure::machine)?;
+    let mut found = BTreeMap::new();
+    for (idx, path) in firmwares {
+        let node = store.put_file(path, ImportMode::Copy).map_err(Failure::store)?;
+        if let Node::File { digest, .. } = node {
+            found.insert(*idx, digest);
+        }
+    }
+    let tools = tools::provide(&store.noted()).map_err(Failure::machine)?;
+    let here = Here { tree, firmwares: found, mkimg: tools["mkimg"], root: run_in, environment };
+    let lowered = xbuild::lower(plan, &here, graph);
+    for blob in &lowered.blobs {
+        let digest = store.write(blob).map_err(Failure::machine)?;
+        store.noted().contains(&digest).map_err(Failure::machine)?;
+    }
+    Ok(lowered)
+}
+
+/// Measures an image, and tells it as upstream does: for SEV-SNP, if it is for that.
+fn measure(global: &Global, ui: &Ui, root: &Path, image: &xbuild::LoweredImage) -> Result<(), Failure> {
+    let size = fs::metadata(root.join(&image.path)).map_or(0, |metadata| metadata.len());
+    if !global.json {
+        ui.print(&format!("{}  {}\n", image.path, bytes(size)));
+    }
+    let is_snp = |platform: xbuild::ImagePlatform| platform == xbuild::ImagePlatform::Snp;
+    let is_snp = image.image.platforms.iter().any(|platform| is_snp(platform.value));
+    let measures = image.image.platforms.iter().any(|platform| platform.value != xbuild::ImagePlatform::Native);
+    if !measures {
+        ui.note(&format!("`{}` is for no platform that measures what it loads", image.path));
+        return Ok(());
+    }
+    let options = Measure {
+        file: PathBuf::from(&image.path),
+        check_kvm: image.image.check_kvm,
+        native_zero: image.image.measure_native_zeroes,
+        igvmmeasure: is_snp && !global.json,
+        ..Measure::default()
+    };
+    measure::run(global, ui, &options)?;
+    if global.locked && root.join(LOCK).is_file() {
+        let quiet = Measure { igvmmeasure: false, check_kvm: false, check: true, ..options };
+        measure::check_only(global, ui, &quiet)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! A plan as actions.
+//!
+//! A command that builds something sees the whole tree at `src/tree`, at whose root it starts. What reads what others
+//! left does so at `in/…`. So it is the same action wherever it runs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cas::Digest;
+use engine::{Graph, Input, MergeId, Placement, Requirements, Step, StepId};
+use mkimg::spec::{PackItFile, PackItSpec, Spec};
+
+use super::plan::{Copy, Part, Places, Plan, Planned, Product};
+use super::{Image, KERNEL_PARTS};
+
+/// Where commands find the tree, relative to the input root.
+pub const TREE: &str = "build/src/tree";
+
+/// What is there already.
+#[derive(Clone, Debug)]
+pub struct Here {
+    /// The tree.
+    pub tree: Digest,
+    /// The firmware of each recipe's guest, if it has one.
+    pub firmwares: BTreeMap<usize, Digest>,
+    /// The tool `mkimg`.
+    pub mkimg: Digest,
+    /// The root of the environment in which commands run, a part of the graph; without it they run on the machine itself.
+    pub root: Option<MergeId>,
+    /// The variables of every command that is not one of our tools.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// What a plan comes to.
+#[derive(Clone, Debug, Default)]
+pub struct Lowered {
+    /// What has to be in the store before anything runs.
+    pub blobs: Vec<Vec<u8>>,
+    /// What recipes leave, by its path in the tree. Of what several leave, the last one's is there.
+    pub files: BTreeMap<String, (StepId, String)>,
+    /// The images, in the order of the recipes.
+    pub images: Vec<LoweredImage>,
+}
+
+/// An image.
+#[derive(Clone, Debug)]
+pub struct LoweredImage {
+    /// Its path in the tree.
+    pub path: String,
+    /// The step that makes it.
+    pub step: StepId,
+    /// The name of the file that the step leaves.
+    pub file: String,
+    /// What the recipe says of it.
+    pub image: Image,
+}
+
+/// Builds something at the root of the tree, and copies what comes of it.
+const BUILD: &str = r#"tree=$1 product=$2; shift 2
+out=$PWD/out
+cd "$tree"
+"$@"
+[ -f "$product" ] || { echo "error: it left no \`$product\`" >&2; exit 1; }
+cp -- "$product" "$out/"
+"#;
+
+/// The same for a test program: cargo tells of everything that it built, a line each.
+const TEST: &str = r#"tree=$1 package=$2; shift 2
+out=$PWD/out
+cd "$tree"
+"$@" > "$out/messages"
+name=$(printf %s "$package" | tr - _)
+product=$(grep -F '"reason":"compiler-artifact"' "$out/messages" | grep '"kind":\[[^]]*"lib"' |
+  grep -F "\"name\":\"$name\"" | grep -F '"test":true' | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
+rm "$out/messages"
+[ -n "$product" ] || { echo "error: cargo built no test program of \`$package\`" >&2; exit 1; }
+cp -- "$product" "$out/$package"
+"#;
+
+/// Adds the actions for `plan` to `graph`.
+pub fn lower(plan: &Plan, here: &Here, graph: &mut Graph) -> Lowered {
+    let mut lowering = Lowering {
+        here,
+        graph,
+        environment: Arc::new(here.environment.clone()),
+        lowered: Lowered::default(),
+        copies: BTreeMap::new(),
+        labels: BTreeMap::new(),
+    };
+    let parts: Vec<(StepId, String)> = plan.parts.iter().map(|part| lowering.part(part)).collect();
+    for (idx, recipe) in plan.recipes.iter().enumerate() {
+        let firmware = here.firmwares.get(&idx).copied();
+        lowering.recipe(recipe, &parts, firmware);
+    }
+    lowering.lowered
+}
+
+struct Lowering<'a> {
+    here: &'a Here,
+    graph: &'a mut Graph,
+    environment: Arc<BTreeMap<String, String>>,
+    lowered: Lowered,
+    /// What was copied already, by part, format and name.
+    copies: BTreeMap<(usize, String, String), StepId>,
+    /// How often a label was wanted.
+    labels: BTreeMap<String, usize>,
+}
+
+impl Lowering<'_> {
+    /// Returns the step that builds a part, and the name of the file that it leaves.
+    fn part(&mut self, part: &Part) -> (StepId, String) {
+        let (script, product, file) = match &part.product {
+            Product::File(path) => {
+                (BUILD, path, path.rsplit('/').next().unwrap_or(path).to_owned())
+            }
+            Product::Test(package) => (TEST, package, package.clone()),
+        };
+        let head = ["sh", "-euc", script, "sh", "src/tree", product];
+        let arguments = head.map(str::to_owned).into_iter().chain(part.command.iter().cloned()).collect();
+        let mut environment = self.environment.clone();
+        if !part.environment.is_empty() {
+            Arc::make_mut(&mut environment).extend(part.environment.clone());
+        }
+        let mut inputs = self.root();
+        inputs.push(Placement { path: TREE.to_owned(), input: Input::Tree(self.here.tree) });
+        (self.step(part.label.clone(), arguments, environment, inputs), file)
+    }
+
+    fn recipe(&mut self, recipe: &Planned, parts: &[(StepId, String)], firmware: Option<Digest>) {
+        let mut inputs = self.root();
+        let mut places = Places::default();
+        for copy in &recipe.kernel {
+            let (step, name) = (self.copy(copy, parts), &copy.name);
+            self.leave(&format!("bin/{name}"), step, name);
+            if KERNEL_PARTS.contains(&name.as_str()) {
+                places.kernel.insert(name.clone(), format!("in/{name}"));
+                inputs.push(input(name, step, name));
+            }
+        }
+        if let Some(step) = self.file_system(recipe, parts) {
+            self.leave("bin/svsm-fs.bin", step, "svsm-fs.bin");
+            places.filesystem = Some("in/svsm-fs.bin".to_owned());
+            inputs.push(input("svsm-fs.bin", step, "svsm-fs.bin"));
+        }
+        if let Some(digest) = firmware {
+            places.firmware = Some("in/firmware".to_owned());
+            let input = Input::File { digest, executable: false };
+            inputs.push(Placement { path: "build/in/firmware".to_owned(), input });
+        }
+        let (builder, builder_file) = &parts[recipe.builder];
+        inputs.push(input("builder", *builder, builder_file));
+        for image in &recipe.images {
+            let file = image.output.rsplit('/').next().unwrap_or(&image.output).to_owned();
+            let mut arguments = vec!["in/builder".to_owned()];
+            arguments.extend(recipe.builder_arguments(image, &format!("out/{file}"), &places));
+            let label = image.output.clone();
+            let step = self.step(label, arguments, self.environment.clone(), inputs.clone());
+            let path = format!("bin/{}", image.output);
+            self.leave(&path, step, &file);
+            self.lowered.images.push(LoweredImage { path, step, file, image: image.clone() });
+        }
+    }
+
+    /// Returns the step that packs the modules, if there are any.
+    fn file_system(&mut self, recipe: &Planned, parts: &[(StepId, String)]) -> Option<StepId> {
+        if recipe.modules.is_empty() {
+            return None;
+        }
+        let (mut inputs, mut files) = (Vec::new(), Vec::new());
+        for (idx, module) in recipe.modules.iter().enumerate() {
+            let step = self.copy(&module.copy, parts);
+            self.leave(&format!("bin/fs/{}", module.path), step, &module.copy.name);
+            inputs.push(input(&format!("files/{idx}"), step, &module.copy.name));
+            files.push(PackItFile { name: module.path.clone(), source: format!("in/files/{idx}") });
+        }
+        let spec = Spec::PackIt(PackItSpec { output: "out/svsm-fs.bin".to_owned(), files });
+        let mut text = serde_json::to_vec_pretty(&spec).expect("specifications have no maps with odd keys");
+        text.push(b'\n');
+        let digest = Digest::of(&text);
+        self.lowered.blobs.push(text);
+        let spec = Input::File { digest, executable: false };
+        inputs.push(Placement { path: "build/in/spec.json".to_owned(), input: spec });
+        let tool = Input::File { digest: self.here.mkimg, executable: true };
+        inputs.push(Placement { path: "build/tools/mkimg".to_owned(), input: tool });
+        let arguments = vec!["tools/mkimg".to_owned(), "in/spec.json".to_owned()];
+        Some(self.step("svsm-fs.bin".to_owned(), arguments, Arc::default(), inputs))
+    }
+
+    fn copy(&mut self, copy: &Copy, parts: &[(StepId, String)]) -> StepId {
+        let key = (copy.part, copy.format.clone(), copy.name.clone());
+        if let Some(step) = self.copies.get(&key) {
+            return *step;
+        }
+        let (part, file) = &parts[copy.part];
+        let [from, to] = ["in", "out"].map(|directory| format!("{directory}/{}", copy.name));
+        let arguments = ["objcopy", "-O", &copy.format, copy.strip, &from, &to].map(str::to_owned);
+        let mut inputs = self.root();
+        inputs.push(input(&copy.name, *part, file));
+        let label = format!("objcopy {}", self.graph.step(*part).label);
+        let step = self.step(label, arguments.into(), self.environment.clone(), inputs);
+        self.copies.insert(key, step);
+        step
+    }
+
+    /// Returns what a command that is not one of our tools runs in.
+    fn root(&self) -> Vec<Placement> {
+        let root = self.here.root.map(|root| Placement { path: String::new(), input: Input::Merged(root) });
+        root.into_iter().collect()
+    }
+
+    fn leave(&mut self, path: &str, step: StepId, file: &str) {
+        self.lowered.files.insert(path.to_owned(), (step, file.to_owned()));
+    }
+
+    /// Adds a step; a label that another one has is told apart by a number.
+    fn step(
+        &mut self,
+        label: String,
+        arguments: Vec<String>,
+        environment: Arc<BTreeMap<String, String>>,
+        inputs: Vec<Placement>,
+    ) -> StepId {
+        let number = self.labels.entry(label.clone()).or_default();
+        *number += 1;
+        let label = if *number == 1 { label } else { format!("{label} #{number}") };
+        let requirements = Requirements::default();
+        self.graph.add_step(Step { label, arguments, environment, inputs, requirements })
+    }
+}
+
+fn input(name: &str, step: StepId, path: &str) -> Placement {
+    Placement { path: format!("build/in/{name}"), input: Input::Output { step, path: path.to_owned() } }
+}
