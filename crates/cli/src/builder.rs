@@ -9,7 +9,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use cas::Store as _;
-use engine::{Event, Executor, ExecutorError, Graph, Outcome, Run, RunError, StepId, StepOutcome, TreeError, World};
+use engine::{
+    Event, Executor, ExecutorError, Graph, Outcome, Run, RunError, StepId, StepOutcome, TreeError, World,
+};
 
 use local::LocalActionCache;
 

@@ -368,7 +368,8 @@ impl Run {
         let mut closed = tempfile::Builder::new();
         closed.prefix("run-").permissions(fs::Permissions::from_mode(0o700));
         let made = closed.tempdir_in(scratch);
-        let made = made.map_err(|error| disk(format!("make a directory in `{}`", scratch.display()), error))?;
+        let made =
+            made.map_err(|error| disk(format!("make a directory in `{}`", scratch.display()), error))?;
         Ok(Run { path: Some(made.keep()) })
     }
 

@@ -68,7 +68,9 @@ impl<'s> HostExecutor<'s> {
             made.map_err(|source| StoreError::Io { doing: format!("make `{}`", at.display()), source })?;
             match (self.options.places.get(&placed.path), &placed.node) {
                 (Some(place), _) => link(place, &at)?,
-                (None, Node::File { digest, executable }) => self.store.checkout_file(digest, *executable, &at)?,
+                (None, Node::File { digest, executable }) => {
+                    self.store.checkout_file(digest, *executable, &at)?
+                }
                 (None, Node::Directory { digest }) => self.store.checkout(digest, &at)?,
                 (None, Node::Symlink { target }) => link(Path::new(target), &at)?,
             }
@@ -184,11 +186,14 @@ fn code(status: ExitStatus) -> i32 {
 /// Returns the command line as people would type it; of one that a script runs, that one.
 fn shown(arguments: &[String]) -> String {
     let words = match arguments {
-        [shell, flag, _, _, _, _, command @ ..] if shell == "sh" && flag == "-euc" && !command.is_empty() => command,
+        [shell, flag, _, _, _, _, command @ ..] if shell == "sh" && flag == "-euc" && !command.is_empty() => {
+            command
+        }
         all => all,
     };
     let plain = |word: &&String| {
-        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_=+./:,@%".contains(&byte))
+        !word.is_empty()
+            && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_=+./:,@%".contains(&byte))
     };
     let quoted = words.iter().map(|word| match Some(word).filter(plain) {
         Some(word) => word.clone(),

@@ -30,7 +30,8 @@ pub(crate) fn write(spec: &PackItSpec, directory: &Directory<'_>) -> Result<(), 
             let mut content = File::open(&path).map_err(read)?;
             let size = content.metadata().map_err(read)?.len();
             let name = file.name.as_bytes();
-            let too_long = || read(io::Error::new(io::ErrorKind::InvalidInput, "its name is longer than 65535 bytes"));
+            let too_long =
+                || read(io::Error::new(io::ErrorKind::InvalidInput, "its name is longer than 65535 bytes"));
             let length = u16::try_from(name.len()).map_err(|_| too_long())?;
             put(&FILE.to_le_bytes())?;
             put(&length.to_le_bytes())?;

@@ -42,7 +42,8 @@ impl<'a> Reading<'a> {
         let at = before.map(str::len).sum::<usize>() + error.column().saturating_sub(1);
         let text = error.to_string();
         let message = text.split(" at line ").next().unwrap_or(&text);
-        self.problems.push(Problem::at(&Place::new(self.file, at..at + 1), format!("not valid JSON: {message}")));
+        self.problems
+            .push(Problem::at(&Place::new(self.file, at..at + 1), format!("not valid JSON: {message}")));
     }
 
     /// Returns the value that `raw` is, which is a slice of the text without blanks around it.
@@ -144,14 +145,19 @@ mod tests {
         let file = Arc::new(SourceFile { name: "x.json".to_owned(), text: text.to_owned() });
         let (value, problems) = parse(&file);
         let told = problems.iter().map(|problem| {
-            format!("{}: {}", problem.place.as_ref().map(ToString::to_string).unwrap_or_default(), problem.message)
+            format!(
+                "{}: {}",
+                problem.place.as_ref().map(ToString::to_string).unwrap_or_default(),
+                problem.message
+            )
         });
         (value, told.collect())
     }
 
     #[test]
     fn values_have_places() {
-        let (value, problems) = read("{ \"a\" : [1, \"x\\\"y\"],\n  \"b\\\"c\": {\"d\": null, \"e\": true} }\n");
+        let (value, problems) =
+            read("{ \"a\" : [1, \"x\\\"y\"],\n  \"b\\\"c\": {\"d\": null, \"e\": true} }\n");
         assert_eq!(problems, [""; 0]);
         let value = value.unwrap();
         let table = value.as_table().unwrap();

@@ -55,6 +55,12 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
         Case::new("unchanged, watched", bench.watched(&["test", "--incremental"]))
             .prepare(|_| bench.watch())
             .says("nothing to do"),
+        Case::new("edited and booted, watched", bench.watched(&["test", "--incremental"]))
+            .prepare(|run| {
+                bench.watch()?;
+                bench.edit(&format!("watched {run}"))
+            })
+            .says("kernel"),
         Case::new("with ccache", bench.ours(&["build", "kernel", "--incremental"])).prepare(|run| {
             bench.forget_objects()?;
             bench.edit(&format!("ccache {run}"))
@@ -87,16 +93,20 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
     let (whole, mut peers) = (row(0), Vec::new());
     let mut rows = vec![row(0), row(1)];
     if has_peers {
-        peers = vec![row(6), row(7)];
+        peers = vec![row(7), row(8)];
         rows = vec![row(0).against(&peers[0]), row(1).against(&peers[1])];
     }
     let mut rows: Vec<Row> =
         rows.into_iter().zip([WHOLE, EDITED]).map(|(row, goal)| row.goal(Goal::Ratio(goal))).collect();
     rows.push(row(2).goal(Goal::Seconds(UNCHANGED)));
     rows.push(row(3).goal(Goal::Seconds(UNCHANGED)));
-    rows.push(row(4).against(&whole).goal(Goal::Ratio(CCACHE)));
-    let work = work(&samples[5]);
-    rows.push(row(5).against(&work).goal(Goal::Ratio(TOGETHER)));
+    rows.push(match peers.get(1) {
+        Some(peer) => row(4).against(peer).goal(Goal::Ratio(EDITED)),
+        None => row(4),
+    });
+    rows.push(row(5).against(&whole).goal(Goal::Ratio(CCACHE)));
+    let work = work(&samples[6]);
+    rows.push(row(6).against(&work).goal(Goal::Ratio(TOGETHER)));
     rows.push(work);
     rows.extend(peers);
     Ok(Report { name: "kernel", title: format!("{STACK}, Linux from {SOURCE}, {n_runs} runs"), rows, notes })

@@ -77,7 +77,7 @@ pub(crate) fn diff(context: &Context, n_runs: usize) -> Result<Report, String> {
         Task::new("sh", &scratch).args(["-euc", &script])
     };
     let ours = context.program("bootwright").display().to_string() + " diff";
-    let reading = Task::new("sh", &scratch).args(["-euc", "cat a.squashfs b.squashfs >/dev/null"]);
+    let reading = Task::new("sh", &scratch).args(["-euc", "cat a.squashfs b.squashfs | wc -c"]);
     let mut cases =
         vec![Case::new("diff", differs(&ours)).says("usr/bin/changed"), Case::new("cat", reading)];
     let samples = in_turns(&scratch, &mut cases, n_runs)?;
@@ -141,7 +141,7 @@ fn make_many(context: &Context, scratch: &Path) -> Result<(), String> {
         "hash_seed": UUID, "inodes": N_FILES + 2000,
     });
     let disk = json!({
-        "kind": "disk", "output": "disk.raw", "size": 2_u64 << 30, "table": { "kind": "gpt", "guid": UUID },
+        "kind": "disk", "output": "disk.raw", "size": 2_u64 << 30, "table": { "kind": "gpt", "guid": "6c1c1a6e-6f0a-4b0c-9d57-0a3f3d6a1b09" },
         "partitions": [
             { "name": "root", "type": "0fc63daf-8483-4772-8e79-3d69d8477de4", "guid": UUID, "size": "min",
               "file": "many.squashfs" },

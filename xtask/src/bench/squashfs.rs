@@ -37,7 +37,11 @@ pub(crate) fn gzip(context: &Context, n_runs: usize) -> Result<Report, String> {
 
 /// Does the same with LZ4.
 pub(crate) fn lz4(context: &Context, n_runs: usize) -> Result<Report, String> {
-    squashfs(context, n_runs, &Compressor { benchmark: "squashfs-lz4", name: "lz4", words: &["lz4"], goal: 1.0 })
+    squashfs(
+        context,
+        n_runs,
+        &Compressor { benchmark: "squashfs-lz4", name: "lz4", words: &["lz4"], goal: 1.0 },
+    )
 }
 
 /// Does the same with LZ4 that tries hard.

@@ -60,8 +60,16 @@ fn recipe_is_built_with_the_tools_of_this_machine() {
     let packed = of("bin/svsm-fs.bin");
     let module = of("bin/fs/init");
     let size = (module.len() as u64).to_le_bytes();
-    let expected =
-        [b"PKIT\x08\0\0\0\x01\0\x04\0", &size[..], b"init", &module[..], b"\x01\0\x0a\0", &size[..], b"test/again", &module[..]];
+    let expected = [
+        b"PKIT\x08\0\0\0\x01\0\x04\0",
+        &size[..],
+        b"init",
+        &module[..],
+        b"\x01\0\x0a\0",
+        &size[..],
+        b"test/again",
+        &module[..],
+    ];
     assert_eq!(packed, expected.concat());
     let image = of("bin/made-qemu.igvm");
     assert!(String::from_utf8_lossy(&image).contains("firmware\n"));
@@ -101,7 +109,11 @@ fn recipe_is_built_with_the_tools_of_this_machine() {
     assert!(last["files"].as_array().unwrap().iter().any(|path| path == "bin/fs/test/again"));
 
     let release = succeed(&project, &["-r", "-f", "extra", "configs/made.json"]);
-    assert!(String::from_utf8_lossy(&of("bin/svsm")).contains("vtpm,attest,extra release 1"), "{}", release.stderr);
+    assert!(
+        String::from_utf8_lossy(&of("bin/svsm")).contains("vtpm,attest,extra release 1"),
+        "{}",
+        release.stderr
+    );
 }
 
 #[test]
@@ -133,7 +145,12 @@ fn what_fails_is_told_with_its_command() {
     check_failure(
         &failed,
         1,
-        &["error: `svsm (vtpm,attest)` failed with exit code 2", "$ make made/svsm", "this cannot be built", "the whole log: "],
+        &[
+            "error: `svsm (vtpm,attest)` failed with exit code 2",
+            "$ make made/svsm",
+            "this cannot be built",
+            "the whole log: ",
+        ],
     );
     let log = failed.stderr.lines().find_map(|line| line.strip_prefix("  the whole log: ")).unwrap();
     assert!(fs::read_to_string(log).unwrap().contains("this cannot be built"));
@@ -144,7 +161,8 @@ fn what_fails_is_told_with_its_command() {
 fn what_is_wrong_with_recipes_is_told() {
     let project = Project::copy_of(TREE);
     let recipe = project.read("configs/made.json");
-    project.write("wrong.json", &recipe.replace("check-kvm", "check_kvm").replace("\"native\"]", "\"nativ\"]"));
+    project
+        .write("wrong.json", &recipe.replace("check-kvm", "check_kvm").replace("\"native\"]", "\"nativ\"]"));
     let wrong = xbuild(&project, &["wrong.json", "configs/nowhere.json"]);
     check_failure(&wrong, 2, &["could not read the recipe"]);
     let wrong = xbuild(&project, &["wrong.json"]);
@@ -160,7 +178,11 @@ fn what_is_wrong_with_recipes_is_told() {
         ],
     );
     project.write("wrong.json", "{ \"kernel\": {} ");
-    check_failure(&xbuild(&project, &["wrong.json"]), 2, &["not valid JSON: EOF while parsing an object", "wrong.json:1:15"]);
+    check_failure(
+        &xbuild(&project, &["wrong.json"]),
+        2,
+        &["not valid JSON: EOF while parsing an object", "wrong.json:1:15"],
+    );
     check_failure(
         &xbuild(&project, &["-f", "svms:x", "configs/made.json"]),
         2,
@@ -173,7 +195,11 @@ fn what_is_wrong_with_recipes_is_told() {
         &["the project has no environment `rusty`", "did you mean `rust`?"],
     );
     let absent = run(project.command(&["xbuild", "configs/made.json"]).env("FW_FILE", "nowhere.fd"));
-    check_failure(&absent, 2, &["there is no firmware `nowhere.fd` that `FW_FILE` names", "configs/made.json:"]);
+    check_failure(
+        &absent,
+        2,
+        &["there is no firmware `nowhere.fd` that `FW_FILE` names", "configs/made.json:"],
+    );
     let elsewhere = Project::new("");
     check_failure(&xbuild(&elsewhere, &["x.json"]), 2, &["is no tree of COCONUT-SVSM", "-C DIR"]);
 }

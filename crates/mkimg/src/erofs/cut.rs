@@ -86,19 +86,11 @@ fn read_length(packed: &[u8], at: &mut usize, short: usize) -> Option<usize> {
     Some(length)
 }
 
-/// Returns how many bytes a sequence of so many literals takes.
-fn literals_len(n_literals: usize) -> usize {
-    let more = if n_literals < LONG { 0 } else { 1 + (n_literals - LONG) / 255 };
-    1 + more + n_literals
-}
-
 /// Returns how many literals a sequence of `room` bytes can have.
 fn literals_within(room: usize) -> usize {
-    let mut n_literals = room.saturating_sub(1);
-    while n_literals > 0 && literals_len(n_literals) > room {
-        n_literals -= 1;
-    }
-    n_literals
+    let Some(room_beyond) = room.checked_sub(LONG + 2) else { return room.saturating_sub(1).min(LONG - 1) };
+    // Of every 256 bytes one says that there are 255 more, and there is one that ends these.
+    LONG + room_beyond - room_beyond / 256 - usize::from(room_beyond % 256 == 255)
 }
 
 fn put_literals(packed: &mut Vec<u8>, literals: &[u8]) {
@@ -166,6 +158,12 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Returns how many bytes a sequence of so many literals takes.
+    fn literals_len(n_literals: usize) -> usize {
+        let more = if n_literals < LONG { 0 } else { 1 + (n_literals - LONG) / 255 };
+        1 + more + n_literals
     }
 
     #[test]

@@ -129,11 +129,13 @@ impl Reading<'_> {
     ) -> Option<How> {
         let word = how.map_or("cargo", |how| how.as_str());
         if let (Some(toolchain), "cargo" | "make") = (&toolchain, word) {
-            let problem = Problem::at(&toolchain.place, "`toolchain` is for components of the type `test` only");
+            let problem =
+                Problem::at(&toolchain.place, "`toolchain` is for components of the type `test` only");
             self.reader.problems.push(problem.help("the toolchain of all others is that of the tree"));
         }
         if let (Some(file), "cargo" | "test") = (output_file, word) {
-            let problem = Problem::at(&file.place, "`output_file` is what `make` leaves, and this is built by cargo");
+            let problem =
+                Problem::at(&file.place, "`output_file` is what `make` leaves, and this is built by cargo");
             self.lenient.push(problem.help("the type is missing: `\"type\": \"make\"`"));
         }
         match (word, output_file) {
@@ -149,7 +151,9 @@ impl Reading<'_> {
             (word, _) => {
                 let place = how.map_or(&name.place, |how| &how.place);
                 let problem = format!("unknown type `{}`", word.escape_debug());
-                self.reader.problems.push(Problem::at(place, problem).help(suggest::help(word, "types", TYPES)));
+                self.reader
+                    .problems
+                    .push(Problem::at(place, problem).help(suggest::help(word, "types", TYPES)));
                 None
             }
         }
@@ -161,7 +165,9 @@ impl Reading<'_> {
         let relative = value.trim_start_matches('/');
         if relative.is_empty() || !relative.split('/').all(is_file_name) {
             let problem = format!("`{}` is no path of a file in a file system", value.escape_debug());
-            self.reader.problems.push(Problem::at(&place, problem).help("write it as in `/init`, without `..`"));
+            self.reader
+                .problems
+                .push(Problem::at(&place, problem).help("write it as in `/init`, without `..`"));
             return None;
         }
         if relative.len() > usize::from(u16::MAX) {

@@ -52,16 +52,8 @@ words! {
     }
 }
 
-const ATTRIBUTES: [&str; 8] = [
-    "output",
-    "policy",
-    "comport",
-    "platforms",
-    "measure",
-    "measure-native-zeroes",
-    "check-kvm",
-    "no-vtom",
-];
+const ATTRIBUTES: [&str; 8] =
+    ["output", "policy", "comport", "platforms", "measure", "measure-native-zeroes", "check-kvm", "no-vtom"];
 /// What upstream takes for an image that does not say otherwise.
 const OUTPUT: &str = "default.json";
 const POLICY: &str = "0x30000";
@@ -155,7 +147,11 @@ impl Reading<'_> {
     }
 
     /// Returns the policy of guests of SEV-SNP: nobody else has one, and `igvmbuilder` refuses it then.
-    fn policy(&mut self, policy: Option<Spanned<String>>, platforms: &[Spanned<ImagePlatform>]) -> Option<String> {
+    fn policy(
+        &mut self,
+        policy: Option<Spanned<String>>,
+        platforms: &[Spanned<ImagePlatform>],
+    ) -> Option<String> {
         let is_snp = platforms.iter().any(|platform| platform.value == ImagePlatform::Snp);
         let Some(policy) = policy else { return is_snp.then(|| POLICY.to_owned()) };
         if number(&policy).is_none() {
@@ -163,7 +159,8 @@ impl Reading<'_> {
             self.reader.problems.push(problem.help("write a number of 64 bits, as in \"0x30000\""));
         }
         if !is_snp {
-            let problem = Problem::at(&policy.place, "`policy` is one of SEV-SNP, and `platforms` has no `snp`");
+            let problem =
+                Problem::at(&policy.place, "`policy` is one of SEV-SNP, and `platforms` has no `snp`");
             self.lenient.push(problem.help("take it out, or add the platform"));
             return None;
         }

@@ -110,9 +110,7 @@ impl Lowering<'_> {
     /// Returns the step that builds a part, and the name of the file that it leaves.
     fn part(&mut self, part: &Part) -> (StepId, String) {
         let (script, product, file) = match &part.product {
-            Product::File(path) => {
-                (BUILD, path, path.rsplit('/').next().unwrap_or(path).to_owned())
-            }
+            Product::File(path) => (BUILD, path, path.rsplit('/').next().unwrap_or(path).to_owned()),
             Product::Test(package) => (TEST, package, package.clone()),
         };
         let head = ["sh", "-euc", script, "sh", "src/tree", product];

@@ -183,7 +183,8 @@ impl Reading<'_> {
         for part in kernel {
             let name = part.name.as_str();
             if !KERNEL_PARTS.contains(&name) {
-                let problem = format!("unknown part `{}` of the kernel, which goes into no image", name.escape_debug());
+                let problem =
+                    format!("unknown part `{}` of the kernel, which goes into no image", name.escape_debug());
                 let help = suggest::help(name, "parts", KERNEL_PARTS);
                 self.lenient.push(Problem::at(&part.name.place, problem).help(help));
             }

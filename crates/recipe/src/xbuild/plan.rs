@@ -132,7 +132,8 @@ const BUILDER: &str = "igvmbuilder";
 pub fn plan(recipes: &[Recipe], options: &Options, firmwares: &Firmwares) -> Plan {
     let mut planning = Planning { options, parts: Vec::new(), components: BTreeSet::new() };
     let recipes = recipes.iter().enumerate();
-    let recipes = recipes.map(|(idx, recipe)| planning.recipe(recipe, firmwares.get(&idx).cloned())).collect();
+    let recipes =
+        recipes.map(|(idx, recipe)| planning.recipe(recipe, firmwares.get(&idx).cloned())).collect();
     let unused = options.features.iter().filter(|feature| !planning.components.contains(&feature.component));
     let unused = unused.cloned().collect();
     Plan { recipes, unused, parts: planning.parts }

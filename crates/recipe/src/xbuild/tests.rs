@@ -1,3 +1,5 @@
+//! What recipes come to, and what is told of wrong ones.
+
 use std::sync::Arc;
 
 use cas::Digest;
@@ -47,15 +49,20 @@ fn commands_are_those_of_upstream() {
         ]
     );
     let features = ["attest", "userinit:x", "igvmbuilder:y", "nobody:z"].map(|text| text.parse().unwrap());
-    let options =
-        Options { release: true, offline: true, features: features.to_vec(), ..Options::default() };
+    let options = Options { release: true, offline: true, features: features.to_vec(), ..Options::default() };
     let tail = "--release --offline --locked";
     assert_eq!(
         commands(std::slice::from_ref(&recipe), &options),
         [
-            format!("cargo build --package svsm --target x86_64-unknown-none --features vtpm,uefivars,attest {tail}"),
-            format!("cargo build --bin bldr --target x86_64-unknown-none --manifest-path boot/bldr/Cargo.toml {tail}"),
-            format!("cargo build --bin tdx-stage1 --target x86_64-unknown-none --manifest-path stage1/Cargo.toml {tail}"),
+            format!(
+                "cargo build --package svsm --target x86_64-unknown-none --features vtpm,uefivars,attest {tail}"
+            ),
+            format!(
+                "cargo build --bin bldr --target x86_64-unknown-none --manifest-path boot/bldr/Cargo.toml {tail}"
+            ),
+            format!(
+                "cargo build --bin tdx-stage1 --target x86_64-unknown-none --manifest-path stage1/Cargo.toml {tail}"
+            ),
             format!("cargo build --package userinit --target x86_64-unknown-none --features x {tail}"),
             format!("cargo build --package igvmbuilder --features y {tail}"),
         ]
@@ -133,7 +140,11 @@ fn mistakes_are_told_with_what_to_do() {
         let found: Vec<(&str, &str)> = found.iter().map(|(message, help)| (&**message, &**help)).collect();
         assert_eq!(found, expected);
     }
-    check("check-kvm", "check_kvm", &[("unknown attribute `check_kvm` in `qemu`", "did you mean `check-kvm`?")]);
+    check(
+        "check-kvm",
+        "check_kvm",
+        &[("unknown attribute `check_kvm` in `qemu`", "did you mean `check-kvm`?")],
+    );
     check("\"qemu\": {", "\"quemu\": {", &[("unknown target `quemu`", "did you mean `qemu`?")]);
     check("\"tdp\"", "\"tdx\"", &[("unknown platform `tdx`", "it is called `tdp` here")]);
     check("\"tdp\"", "\"snp\"", &[("the platform `snp` is there twice", "")]);
@@ -142,24 +153,25 @@ fn mistakes_are_told_with_what_to_do() {
         "196608",
         &[("`policy` must be a string, not an integer", "write it in quotes: \"196608\"")],
     );
-    check("\"0x30000\"", "\"0xg\"", &[("`0xg` is no policy", "write a number of 64 bits, as in \"0x30000\"")]);
+    check(
+        "\"0x30000\"",
+        "\"0xg\"",
+        &[("`0xg` is no policy", "write a number of 64 bits, as in \"0x30000\"")],
+    );
     check(
         "[\"snp\", \"tdp\", \"native\"]",
         "[\"native\"]",
-        &[(
-            "`policy` is one of SEV-SNP, and `platforms` has no `snp`",
-            "take it out, or add the platform",
-        )],
+        &[("`policy` is one of SEV-SNP, and `platforms` has no `snp`", "take it out, or add the platform")],
     );
     check(
         "[\"snp\", \"tdp\", \"native\"]",
         "[]",
         &[
-            ("`platforms` is empty, and an image is for one at least", "known platforms: `native`, `snp`, `tdp`, `vsm`"),
             (
-                "`policy` is one of SEV-SNP, and `platforms` has no `snp`",
-                "take it out, or add the platform",
+                "`platforms` is empty, and an image is for one at least",
+                "known platforms: `native`, `snp`, `tdp`, `vsm`",
             ),
+            ("`policy` is one of SEV-SNP, and `platforms` has no `snp`", "take it out, or add the platform"),
         ],
     );
     check(
@@ -179,7 +191,10 @@ fn mistakes_are_told_with_what_to_do() {
     check(
         "\"binary\": false",
         "\"type\": \"make\"",
-        &[("`svsm` is built by `make`, and has no `output_file`", "name what `make` is asked for and leaves")],
+        &[(
+            "`svsm` is built by `make`, and has no `output_file`",
+            "name what `make` is asked for and leaves",
+        )],
     );
     check("\"binary\": false", "\"type\": \"cmake\"", &[("unknown type `cmake`", "did you mean `make`?")]);
     check(
@@ -201,14 +216,22 @@ fn mistakes_are_told_with_what_to_do() {
         "\"../x.igvm\"",
         &[("`../x.igvm` leads out of the tree", "write a path from the root of the tree")],
     );
-    check("\"fs\": {", "\"filesystem\": {", &[
-        ("the recipe has no `fs`", ""),
-        ("unknown attribute `filesystem` in the recipe", "known attributes: `kernel`, `igvm`, `fs`, `firmware`"),
-    ]);
-    check("\"env\": \"FW_FILE\"", "\"command\": []", &[(
-        "`command` is empty",
-        "write a program and its arguments, each a string",
-    )]);
+    check(
+        "\"fs\": {",
+        "\"filesystem\": {",
+        &[
+            ("the recipe has no `fs`", ""),
+            (
+                "unknown attribute `filesystem` in the recipe",
+                "known attributes: `kernel`, `igvm`, `fs`, `firmware`",
+            ),
+        ],
+    );
+    check(
+        "\"env\": \"FW_FILE\"",
+        "\"command\": []",
+        &[("`command` is empty", "write a program and its arguments, each a string")],
+    );
 }
 
 #[test]

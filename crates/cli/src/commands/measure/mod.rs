@@ -67,11 +67,7 @@ fn zeros(options: &Measure) -> ZeroPages {
     if options.native_zero { ZeroPages::Native } else { ZeroPages::Normal }
 }
 
-fn all_of(
-    file: &File<'_>,
-    kinds: &[PlatformKind],
-    zeros: ZeroPages,
-) -> Result<Vec<Measurement>, Failure> {
+fn all_of(file: &File<'_>, kinds: &[PlatformKind], zeros: ZeroPages) -> Result<Vec<Measurement>, Failure> {
     all(file, kinds, zeros).map_err(|(kind, error)| match error {
         MeasureError::NoPlatform { .. } => Failure::project(error),
         error => Failure::new(Blame::Build, error).help(format!("`--platform` measures others than {kind}")),

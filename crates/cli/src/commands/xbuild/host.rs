@@ -48,7 +48,9 @@ pub(super) fn identity(root: &Path) -> String {
     }
     // Which compiler there is behind the name depends on the tree, where rustup is in use.
     let compiler = Command::new("rustc").arg("-vV").current_dir(root).output();
-    text.push_str(&compiler.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default());
+    text.push_str(
+        &compiler.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default(),
+    );
     for (name, value) in &variables {
         let is_heeded = VARIABLES.iter().any(|start| name.starts_with(start))
             && !OF_CARGO.iter().any(|start| name.starts_with(start));

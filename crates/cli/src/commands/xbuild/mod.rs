@@ -86,7 +86,10 @@ pub(crate) fn run(global: &Global, ui: &Ui, arguments: &Xbuild) -> Result<(), Fa
             format!("nothing to do: all {} steps are remembered, {}", counts.hits, seconds(clock.elapsed()))
         }
         (0, _) => format!("{} ran, {} remembered, {}", counts.ran, counts.hits, seconds(*wall)),
-        _ => format!("{} failed, {} skipped, {} ran, {} remembered", counts.failed, counts.skipped, counts.ran, counts.hits),
+        _ => format!(
+            "{} failed, {} skipped, {} ran, {} remembered",
+            counts.failed, counts.skipped, counts.ran, counts.hits
+        ),
     });
     if counts.failed > 0 { Err(Failure::told(Blame::Build)) } else { measured }
 }
@@ -101,8 +104,11 @@ fn root(global: &Global) -> Result<PathBuf, Failure> {
     if root.join("Cargo.toml").is_file() {
         return Ok(root);
     }
-    Err(Failure::project(format!("`{}` is no tree of COCONUT-SVSM: there is no `Cargo.toml`", root.display()))
-        .help("run this at the root of its repository, or name that with -C DIR"))
+    Err(Failure::project(format!(
+        "`{}` is no tree of COCONUT-SVSM: there is no `Cargo.toml`",
+        root.display()
+    ))
+    .help("run this at the root of its repository, or name that with -C DIR"))
 }
 
 /// Reads the recipes, and tells all that is wrong with any of them.
@@ -116,7 +122,8 @@ fn read(ui: &Ui, root: &Path, arguments: &Xbuild) -> Result<Vec<Recipe>, Failure
             ..io(format!("read the recipe `{}`", full.display()))(source)
         })?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        let parsed = xbuild::parse(&Arc::new(SourceFile { name: path.display().to_string(), text }), strictness);
+        let parsed =
+            xbuild::parse(&Arc::new(SourceFile { name: path.display().to_string(), text }), strictness);
         for warning in &parsed.warnings {
             let place = warning.place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
             ui.note(&format!("{place}{}", warning.message));
@@ -137,10 +144,15 @@ fn read(ui: &Ui, root: &Path, arguments: &Xbuild) -> Result<Vec<Recipe>, Failure
 /// Reports features of components that no recipe has.
 fn unused(ui: &Ui, plan: &Plan, is_lenient: bool) -> Result<(), Failure> {
     for feature in &plan.unused {
-        let text = format!("the feature `{}` is for `{}`, which no recipe has", feature.feature, feature.component);
+        let text =
+            format!("the feature `{}` is for `{}`, which no recipe has", feature.feature, feature.component);
         if !is_lenient {
             let components = plan.parts.iter().map(|part| part.name.as_str());
-            return Err(Failure::project(text).help(suggest::help(&feature.component, "components", components)));
+            return Err(Failure::project(text).help(suggest::help(
+                &feature.component,
+                "components",
+                components,
+            )));
         }
         ui.note(&text);
     }
@@ -313,7 +325,14 @@ fn in_environment(
     let lowered = lower(root, store, state, plan, firmwares, run_in, &mut graph)?;
     prepared.lowered.graph = graph;
     let built = session.build(&prepared, &wanted(&lowered))?;
-    leave::files(store, root, &prepared.lowered.graph, &lowered, &built.outcome, &mut state.exported_stats())?;
+    leave::files(
+        store,
+        root,
+        &prepared.lowered.graph,
+        &lowered,
+        &built.outcome,
+        &mut state.exported_stats(),
+    )?;
     session.keep(&prepared, &built)?;
     Ok(Made { lowered, wall: built.wall, outcome: built.outcome })
 }
@@ -361,7 +380,8 @@ fn measure(global: &Global, ui: &Ui, root: &Path, image: &xbuild::LoweredImage) 
     }
     let is_snp = |platform: xbuild::ImagePlatform| platform == xbuild::ImagePlatform::Snp;
     let is_snp = image.image.platforms.iter().any(|platform| is_snp(platform.value));
-    let measures = image.image.platforms.iter().any(|platform| platform.value != xbuild::ImagePlatform::Native);
+    let measures =
+        image.image.platforms.iter().any(|platform| platform.value != xbuild::ImagePlatform::Native);
     if !measures {
         ui.note(&format!("`{}` is for no platform that measures what it loads", image.path));
         return Ok(());
