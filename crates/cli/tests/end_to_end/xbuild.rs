@@ -104,7 +104,9 @@ fn recipe_is_built_with_the_tools_of_this_machine() {
     assert_eq!(of("bin/made-qemu.igvm"), image);
     let lines: Vec<serde_json::Value> =
         clean.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let last = lines.last().unwrap();
+    let [last] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!(last["images"][0]["measurements"][0]["digest"], launch.to_lowercase());
+    assert_eq!(last["images"][2]["measurements"], serde_json::json!([]));
     assert_eq!(last["steps"]["failed"], 0);
     assert!(last["files"].as_array().unwrap().iter().any(|path| path == "bin/fs/test/again"));
 

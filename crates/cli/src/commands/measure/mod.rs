@@ -49,6 +49,19 @@ pub(crate) fn run(global: &Global, ui: &Ui, options: &Measure) -> Result<(), Fai
     }
 }
 
+/// Returns what programs are told of a file.
+pub(super) fn value(global: &Global, ui: &Ui, options: &Measure) -> Result<Value, Failure> {
+    let bytes = read(&place(global, &options.file))?;
+    let file = parse(&bytes, options)?;
+    let zeros = zeros(options);
+    let kinds = kinds(&file, options)?;
+    let measured = all_of(&file, &kinds, zeros)?;
+    if options.check_kvm {
+        kvm(ui, &file, &kinds)?;
+    }
+    Ok(as_json(options, (&file, zeros), &measured, &blocks(&file, &measured)))
+}
+
 /// Fails if a file measures something else than the lock expects, and prints nothing if not.
 pub(super) fn check_only(global: &Global, ui: &Ui, options: &Measure) -> Result<(), Failure> {
     let bytes = read(&place(global, &options.file))?;

@@ -13,9 +13,11 @@ use std::time::Duration;
 use cas::{Ignore, ImportMode, LocalStore, Node, Store as _, Watcher};
 use engine::{End, Graph, MergeId, Outcome, StepId, StepOutcome};
 use local::{HostExecutor, HostOptions};
-use recipe::xbuild::{self, Firmwares, Here, Lowered, Options, Plan, Product, Recipe, Strictness};
+use recipe::xbuild::{
+    self, Firmwares, Here, ImagePlatform, Lowered, LoweredImage, Options, Plan, Product, Recipe, Strictness,
+};
 use recipe::{Goal, Problem, SourceFile, suggest};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::measure;
 use crate::args::{Global, Measure, Xbuild};
@@ -65,18 +67,21 @@ pub(crate) fn run(global: &Global, ui: &Ui, arguments: &Xbuild) -> Result<(), Fa
     };
     let Made { lowered, outcome, wall } = &made;
     let counts = outcome.counts();
-    let mut measured = Ok(());
+    let (mut values, mut measured) = (Vec::new(), Ok(()));
     for image in &lowered.images {
         if outcome.result(image.step).is_some() {
             // All are told, and the first that is not as it should be is what this ends with.
-            let this = measure(global, ui, &root, image);
-            measured = measured.and(this);
+            match measure(global, ui, &root, image) {
+                Ok(value) => values.push(value),
+                Err(failure) => measured = measured.and(Err(failure)),
+            }
         }
     }
     if global.json {
         ui.print_json(&json!({
             "version": 1,
             "files": lowered.files.keys().collect::<Vec<_>>(),
+            "images": values,
             "steps": { "ran": counts.ran, "remembered": counts.hits, "failed": counts.failed, "skipped": counts.skipped },
             "seconds": wall.as_secs_f64(),
         }));
@@ -269,7 +274,9 @@ fn on_host(
     let caches = Caches::open(global)?;
     let state = ProjectState::open(&caches.root, root)?;
     caches.store.open_bundle(bundle).map_err(Failure::machine)?;
-    let environment = BTreeMap::from([("BOOTWRIGHT_HOST".to_owned(), host::identity(root))]);
+    // Recipes take for granted that cargo leaves things there.
+    let target = ("CARGO_TARGET_DIR".to_owned(), "target".to_owned());
+    let environment = BTreeMap::from([("BOOTWRIGHT_HOST".to_owned(), host::identity(root)), target]);
     let mut graph = Graph::default();
     let lowered = lower(root, &caches.store, &state, plan, firmwares, (None, environment), &mut graph)?;
     let cancel = signals::cancel_flag()?;
@@ -372,31 +379,33 @@ fn lower(
     Ok(lowered)
 }
 
-/// Measures an image, and tells it as upstream does: for SEV-SNP, if it is for that.
-fn measure(global: &Global, ui: &Ui, root: &Path, image: &xbuild::LoweredImage) -> Result<(), Failure> {
+/// Measures an image, and tells it as upstream does: for SEV-SNP, if it is for that. Returns what programs are told of it.
+fn measure(global: &Global, ui: &Ui, root: &Path, image: &LoweredImage) -> Result<Value, Failure> {
     let size = fs::metadata(root.join(&image.path)).map_or(0, |metadata| metadata.len());
     if !global.json {
         ui.print(&format!("{}  {}\n", image.path, bytes(size)));
     }
-    let is_snp = |platform: xbuild::ImagePlatform| platform == xbuild::ImagePlatform::Snp;
-    let is_snp = image.image.platforms.iter().any(|platform| is_snp(platform.value));
-    let measures =
-        image.image.platforms.iter().any(|platform| platform.value != xbuild::ImagePlatform::Native);
-    if !measures {
+    let platforms = || image.image.platforms.iter().map(|platform| platform.value);
+    if platforms().all(|platform| platform == ImagePlatform::Native) {
         ui.note(&format!("`{}` is for no platform that measures what it loads", image.path));
-        return Ok(());
+        return Ok(json!({ "file": image.path, "measurements": [] }));
     }
     let options = Measure {
         file: PathBuf::from(&image.path),
         check_kvm: image.image.check_kvm,
         native_zero: image.image.measure_native_zeroes,
-        igvmmeasure: is_snp && !global.json,
+        igvmmeasure: !global.json && platforms().any(|platform| platform == ImagePlatform::Snp),
         ..Measure::default()
     };
-    measure::run(global, ui, &options)?;
+    let mut value = Value::Null;
+    if global.json {
+        value = measure::value(global, ui, &options)?;
+    } else {
+        measure::run(global, ui, &options)?;
+    }
     if global.locked && root.join(LOCK).is_file() {
         let quiet = Measure { igvmmeasure: false, check_kvm: false, check: true, ..options };
         measure::check_only(global, ui, &quiet)?;
     }
-    Ok(())
+    Ok(value)
 }
