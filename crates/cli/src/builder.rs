@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use cas::Store as _;
+use cas::{Digest, Store as _};
 use engine::{
     Event, Executor, ExecutorError, Graph, Outcome, Run, RunError, StepId, StepOutcome, TreeError, World,
 };
@@ -144,6 +144,14 @@ fn ended(exit_code: i32, wall: Duration) -> String {
         code if code > 128 => format!("was killed by signal {} after {}", code - 128, seconds(wall)),
         code => format!("failed with exit code {code} after {}", seconds(wall)),
     }
+}
+
+/// Returns the actions whose results a build used or made.
+pub(crate) fn actions(outcome: &Outcome) -> impl Iterator<Item = Digest> {
+    outcome.steps().filter_map(|(_, outcome)| match outcome {
+        StepOutcome::Hit { action, .. } | StepOutcome::Ran { action, .. } => Some(*action),
+        _ => None,
+    })
 }
 
 /// Turns what stopped a build into a failure with its help.

@@ -16,7 +16,7 @@ use local::{Console, Interactive, LocalActionCache, LocalExecutor};
 use recipe::{Goal, Lowered, Resolved, Reuse, Stack};
 
 use crate::args::Global;
-use crate::builder::{Builder, executor_failure, machine_failure};
+use crate::builder::{Builder, actions, executor_failure, machine_failure};
 use crate::environment::{self, Clock};
 use crate::failure::{Blame, Failure};
 use crate::fetch::Fetched;
@@ -342,12 +342,8 @@ impl<'a> Session<'a> {
         if built.outcome.end != engine::End::Done && self.caches.store.has_bundle() {
             return Ok(());
         }
-        let actions = built.outcome.steps().filter_map(|(_, outcome)| match outcome {
-            StepOutcome::Hit { action, .. } | StepOutcome::Ran { action, .. } => Some(*action),
-            _ => None,
-        });
         let name = self.bundle_name(&prepared.goals);
-        built.cache.save_bundle(&name, actions).map_err(Failure::machine)
+        built.cache.save_bundle(&name, actions(&built.outcome)).map_err(Failure::machine)
     }
 
     /// Remembers what targets came to, to compare later images with it.

@@ -22,11 +22,7 @@ pub(crate) fn run(global: &Global, ui: &Ui, options: &Measure) -> Result<(), Fai
     let bytes = read(&place(global, &options.file))?;
     let file = parse(&bytes, options)?;
     let zeros = zeros(options);
-    let kinds = kinds(&file, options)?;
-    let measured = all_of(&file, &kinds, zeros)?;
-    if options.check_kvm {
-        kvm(ui, &file, &kinds)?;
-    }
+    let measured = measured(ui, &file, options)?;
     if let Some(key) = &options.sign {
         return sign::run(global, ui, options, (&bytes, zeros), key);
     }
@@ -54,11 +50,7 @@ pub(super) fn value(global: &Global, ui: &Ui, options: &Measure) -> Result<Value
     let bytes = read(&place(global, &options.file))?;
     let file = parse(&bytes, options)?;
     let zeros = zeros(options);
-    let kinds = kinds(&file, options)?;
-    let measured = all_of(&file, &kinds, zeros)?;
-    if options.check_kvm {
-        kvm(ui, &file, &kinds)?;
-    }
+    let measured = measured(ui, &file, options)?;
     Ok(as_json(options, (&file, zeros), &measured, &blocks(&file, &measured)))
 }
 
@@ -67,7 +59,7 @@ pub(super) fn check_only(global: &Global, ui: &Ui, options: &Measure) -> Result<
     let bytes = read(&place(global, &options.file))?;
     let file = parse(&bytes, options)?;
     let zeros = zeros(options);
-    let measured = all_of(&file, &kinds(&file, options)?, zeros)?;
+    let measured = measured(ui, &file, options)?;
     locked::check(global, ui, options, &file, &measured, zeros)
 }
 
@@ -80,11 +72,17 @@ fn zeros(options: &Measure) -> ZeroPages {
     if options.native_zero { ZeroPages::Native } else { ZeroPages::Normal }
 }
 
-fn all_of(file: &File<'_>, kinds: &[PlatformKind], zeros: ZeroPages) -> Result<Vec<Measurement>, Failure> {
-    all(file, kinds, zeros).map_err(|(kind, error)| match error {
+/// Measures a file for the platforms that are asked for, and checks what QEMU with KVM makes of it if that is.
+fn measured(ui: &Ui, file: &File<'_>, options: &Measure) -> Result<Vec<Measurement>, Failure> {
+    let kinds = kinds(file, options)?;
+    let measured = all(file, &kinds, zeros(options)).map_err(|(kind, error)| match error {
         MeasureError::NoPlatform { .. } => Failure::project(error),
         error => Failure::new(Blame::Build, error).help(format!("`--platform` measures others than {kind}")),
-    })
+    })?;
+    if options.check_kvm {
+        kvm(ui, file, &kinds)?;
+    }
+    Ok(measured)
 }
 
 /// A file that is not what it should be.

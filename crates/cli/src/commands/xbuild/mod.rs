@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cas::{Ignore, ImportMode, LocalStore, Node, Store as _, Watcher};
-use engine::{End, Graph, MergeId, Outcome, StepId, StepOutcome};
+use engine::{End, Graph, MergeId, Outcome, StepId};
 use local::{HostExecutor, HostOptions};
 use recipe::xbuild::{
     self, Firmwares, Here, ImagePlatform, Lowered, LoweredImage, Options, Plan, Product, Recipe, Strictness,
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use super::measure;
 use crate::args::{Global, Measure, Xbuild};
-use crate::builder::Builder;
+use crate::builder::{Builder, actions};
 use crate::environment::{self, Clock};
 use crate::failure::{Blame, Failure, io};
 use crate::project_state::ProjectState;
@@ -300,11 +300,7 @@ fn on_host(
     let (outcome, wall) = builder.run_by(&executor, &graph, &wanted(&lowered), &cache)?;
     leave::files(&caches.store, root, &graph, &lowered, &outcome, &mut state.exported_stats())?;
     if outcome.end == End::Done {
-        let actions = outcome.steps().filter_map(|(_, outcome)| match outcome {
-            StepOutcome::Hit { action, .. } | StepOutcome::Ran { action, .. } => Some(*action),
-            _ => None,
-        });
-        cache.save_bundle(bundle, actions).map_err(Failure::machine)?;
+        cache.save_bundle(bundle, actions(&outcome)).map_err(Failure::machine)?;
     }
     Ok(Made { lowered, outcome, wall })
 }
