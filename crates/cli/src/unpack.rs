@@ -76,13 +76,24 @@ pub(crate) fn archive(
         return Ok(Unpacked { tree, date });
     }
     get()?;
+    let unpacked = unremembered(store, digest, suffix, name)?;
+    let payload = unpacked.date.map(|date| date.to_string().into_bytes()).unwrap_or_default();
+    let record = Record { references: vec![Reference::Tree(unpacked.tree)], payload };
+    store.sync().map_err(Failure::store)?;
+    store.put_record(RECORDS, digest, &record).map_err(Failure::store)?;
+    Ok(unpacked)
+}
+
+/// Does the same with an archive that is in the store, without remembering it.
+pub(crate) fn unremembered(
+    store: &LocalStore,
+    digest: &Digest,
+    suffix: &str,
+    name: &str,
+) -> Result<Unpacked, Failure> {
     let (tree, date) =
         read_archive(store, digest, suffix, limit(digest.size())).map_err(|error| error.of(name))?;
     let tree = tree.without_single_top().write(store).map_err(Failure::store)?;
-    let payload = date.map(|date| date.to_string().into_bytes()).unwrap_or_default();
-    let record = Record { references: vec![Reference::Tree(tree)], payload };
-    store.sync().map_err(Failure::store)?;
-    store.put_record(RECORDS, digest, &record).map_err(Failure::store)?;
     Ok(Unpacked { tree, date })
 }
 

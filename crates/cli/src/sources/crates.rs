@@ -155,15 +155,18 @@ impl Fetching<'_> {
             wanted.push(Pinned { name: one.directory(), sha256: checksum, url });
         }
         let digests = downloader.pinned(self.of, &wanted)?;
+        let mut made = Vec::new();
         for ((one, _, checksum), digest) in missing.iter().zip(digests) {
-            let unpacked = unpack::archive(self.store(), &digest, ".gz", &one.directory(), || Ok(()))?;
+            let unpacked = unpack::unremembered(self.store(), &digest, ".gz", &one.directory())?;
             let tree = self.with_checksum(&unpacked.tree, one)?;
-            let record = Record { references: vec![Reference::Tree(tree)], payload: Vec::new() };
-            self.store().sync().map_err(Failure::machine)?;
-            self.store()
-                .put_record(CRATE_RECORDS, &record_key(checksum), &record)
-                .map_err(Failure::machine)?;
             ready.insert(one.directory(), tree);
+            made.push((record_key(checksum), tree));
+        }
+        // Once for all of them: it takes as long as unpacking dozens.
+        self.store().sync().map_err(Failure::machine)?;
+        for (key, tree) in made {
+            let record = Record { references: vec![Reference::Tree(tree)], payload: Vec::new() };
+            self.store().put_record(CRATE_RECORDS, &key, &record).map_err(Failure::machine)?;
         }
         Ok(ready)
     }

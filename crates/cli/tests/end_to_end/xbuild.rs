@@ -235,6 +235,18 @@ fn recipe_is_built_in_an_environment() {
     assert!(is_same, "{}", built.stderr);
     let again = elsewhere.succeed(&["build", "qemu"]);
     assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
+
+    // What it is expected to measure is looked at each time, and nobody accepts another digest by the way.
+    elsewhere.succeed(&["measure", "--update", "out/qemu/qemu.igvm"]);
+    let expected = elsewhere.succeed(&["build", "qemu", "--locked"]);
+    assert!(expected.stderr.contains("nothing to do"), "{}", expected.stderr);
+    let digest = digest(&elsewhere, "out/qemu/qemu.igvm", ZeroPages::Normal).to_lowercase();
+    let lock = elsewhere.read("measurements.lock");
+    assert!(lock.contains(&digest), "{lock}");
+    elsewhere.write("measurements.lock", &lock.replace(&digest, &"0".repeat(96)));
+    let told = elsewhere.succeed(&["build", "qemu"]);
+    assert!(told.stderr.contains("`qemu.igvm` does not measure what"), "{}", told.stderr);
+    elsewhere.fail(&["build", "qemu", "--locked"], 1, &["sev-snp: expected 000", "measure --update"]);
 }
 
 #[test]
