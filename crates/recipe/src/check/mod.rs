@@ -7,6 +7,7 @@ mod device_trees;
 mod disks;
 mod erofs;
 mod formats;
+mod igvm;
 mod iso;
 mod layout;
 mod machines;
@@ -103,6 +104,7 @@ pub(crate) fn leaves<'a>(name: &Name, target: &'a Target) -> Leaves<'a> {
         }
         Target::Dtb(_) => Leaves::Files(vec![format!("{name}.dtb"), format!("{name}.dts")]),
         Target::Uki(_) => Leaves::Files(vec![format!("{name}.efi"), format!("{name}.txt")]),
+        Target::Igvm(_) => Leaves::Files(vec![format!("{name}.igvm"), format!("{name}.txt")]),
         Target::Signed(_) => Leaves::Files(vec![format!("{name}.efi")]),
         Target::EfiVariables(_) => Leaves::Files(vec![format!("{name}.fd")]),
         Target::Verity(verity) => Leaves::Files(verity.leaves(name).into()),
@@ -307,6 +309,7 @@ impl Checker<'_> {
             Target::KernelPackage(_) => {}
             Target::Dtb(dtb) => self.device_tree(target, dtb),
             Target::Uki(uki) => self.uki(uki),
+            Target::Igvm(igvm) => self.igvm(target, igvm),
             Target::Signed(signed) => {
                 signed.files().for_each(|file| self.file(file, "what is signed, and what with,"));
             }
@@ -571,6 +574,7 @@ fn kind_of(target: &Target) -> &'static str {
         Target::KernelPackage(_) => "kernel-package",
         Target::Dtb(_) => "dtb",
         Target::Uki(_) => "uki",
+        Target::Igvm(_) => "igvm",
         Target::Signed(_) => "signed",
         Target::EfiVariables(_) => "efi-variables",
         Target::Verity(_) => "verity",

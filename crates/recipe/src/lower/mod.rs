@@ -5,6 +5,7 @@ mod budgets;
 mod device_tree;
 mod erofs;
 mod formats;
+mod igvm;
 mod images;
 mod iso;
 mod kernel;
