@@ -11,7 +11,8 @@ use layer::{BuildError, EntryPath, PlainError, ReadError, ResolveError, TreeErro
 use crate::budget::BudgetError;
 use crate::grub::GrubError;
 use crate::{
-    accounts, cpio, disk, efi_variables, erofs, ext4, fat, igvm, iso, modules, sign, squashfs, uki, vdisk, verity,
+    accounts, cpio, disk, efi_variables, erofs, ext4, fat, igvm, iso, modules, sign, squashfs, uki, vdisk,
+    verity,
 };
 
 /// A specification could not be carried out.

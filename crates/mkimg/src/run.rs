@@ -12,8 +12,8 @@ use crate::error::Error;
 use crate::files::{Directory, Output};
 use crate::spec::{Compression, InitramfsSpec, ModulesSpec, Spec};
 use crate::{
-    budget, cpio, device_tree, disk, efi_variables, erofs, extract, fat, filesystem, grub, igvm, iso, lz4, modules,
-    overlay, packit, sign, squashfs, uki, unpack, vdisk, verity,
+    budget, cpio, device_tree, disk, efi_variables, erofs, extract, fat, filesystem, grub, igvm, iso, lz4,
+    modules, overlay, packit, sign, squashfs, uki, unpack, vdisk, verity,
 };
 
 /// Reads the specification in the file `path`.

@@ -26,7 +26,8 @@ pub use formats::{
     VmdkVariant,
 };
 pub use igvm::{
-    IgvmDirectSpec, IgvmFirmwareSpec, IgvmFlatSpec, IgvmHashedSpec, IgvmSnpSpec, IgvmSpec, IgvmStart, IgvmTdxSpec,
+    IgvmDirectSpec, IgvmFirmwareSpec, IgvmFlatSpec, IgvmHashedSpec, IgvmSnpSpec, IgvmSpec, IgvmStart,
+    IgvmTdxSpec,
 };
 pub use images::{
     BlobSpec, BootCodeSpec, DiskSpec, FatSpec, HybridSpec, PartitionSizeSpec, PartitionSpec, ProtectiveSpec,

@@ -118,7 +118,8 @@ impl GuestPolicy {
 impl FromText for GuestPolicy {
     fn from_text(text: &str) -> Result<GuestPolicy, Wrong> {
         const ALWAYS_SET: u64 = 1 << 17;
-        let digits = text.strip_prefix("0x").filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let digits =
+            text.strip_prefix("0x").filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
         let Some(bits) = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()) else {
             let message = format!("`{}` is not a policy", text.escape_debug());
             return Err(Wrong::new(message, "write its bits as in `0x30000`"));

@@ -12,6 +12,7 @@ mod formats;
 mod git;
 mod guests;
 mod harness;
+mod igvm;
 mod images;
 mod incremental;
 mod init;

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use launch::{
-    ContextFormat, Data, Directive, File, Import, Initialization, Measurement, Page, PageKind, Platform,
-    PlatformKind, Revision, VpContext, ZeroPages, measure,
+    Architecture, ContextFormat, Data, Directive, File, Import, Initialization, Measurement, Page, PageKind,
+    Platform, PlatformKind, Revision, VpContext, ZeroPages, measure,
 };
 
 use super::direct::{self, Direct};
@@ -117,8 +117,10 @@ pub fn build(guest: &Guest<'_>) -> Result<Built, BuildError> {
         highest_vtl: 0,
         shared_gpa_boundary: 0,
     };
+    // States of processors without isolation came with the second version; loaders of SEV-SNP and TDX know the first one.
+    let has_native = kinds.iter().any(|(kind, _)| *kind == PlatformKind::Native);
     let file = File {
-        revision: Revision::V1,
+        revision: if has_native { Revision::V2(Architecture::X64) } else { Revision::V1 },
         platforms: kinds.iter().map(platform).collect(),
         initializations: policy
             .map(|policy| Initialization::GuestPolicy { policy, mask: SNP })

@@ -56,7 +56,12 @@ pub(super) fn load<'a>(direct: &Direct<'a>) -> Result<(Pages<'a>, Vec<u8>), Buil
     memory.put_own("the command line", CMDLINE, &[direct.cmdline.as_bytes(), &[0]].concat())?;
     memory.take("the table of what the kernel is told", BOOT_PARAMS, PAGE)?;
     for segment in &kernel.segments {
-        memory.take("the kernel", segment.address, segment.needs)?;
+        memory.take("the kernel", segment.address, segment.needs).map_err(|error| match error {
+            BuildError::Overlap { other: "the kernel", at, .. } => {
+                BuildError::Elf(format!("two of its segments have {at:#x}"))
+            }
+            error => error,
+        })?;
         memory.put(segment.address, segment.bytes, segment.size);
     }
 
@@ -133,7 +138,11 @@ fn page_tables() -> Vec<u8> {
     let mut tables = vec![0; 6 * page];
     put_u64(&mut tables, 0, (PAGE_TABLES + PAGE) | PRESENT_WRITABLE);
     for number in 0..4 {
-        put_u64(&mut tables, page + number * 8, (PAGE_TABLES + (2 + number as u64) * PAGE) | PRESENT_WRITABLE);
+        put_u64(
+            &mut tables,
+            page + number * 8,
+            (PAGE_TABLES + (2 + number as u64) * PAGE) | PRESENT_WRITABLE,
+        );
     }
     for number in 0..4 * 512 {
         put_u64(&mut tables, 2 * page + number * 8, (number as u64) << 21 | PRESENT_WRITABLE | LARGE);

@@ -12,7 +12,9 @@ pub enum BuildError {
         size: usize,
     },
     /// Firmware without the table in which OVMF says what it needs.
-    #[error("the firmware has no table of GUIDs at its end, so it says of no platform what that has to give it")]
+    #[error(
+        "the firmware has no table of GUIDs at its end, so it says of no platform what that has to give it"
+    )]
     NoTable,
     /// A table that is not one.
     #[error("the firmware's table of GUIDs is damaged: {0}")]
@@ -46,7 +48,9 @@ pub enum BuildError {
     #[error("the kernel is one of Linux that cannot be started: {0}")]
     Linux(String),
     /// A kernel of which nobody knows where it lies.
-    #[error("the kernel is neither an ELF file nor one of Linux for x86-64, so it does not say where it lies")]
+    #[error(
+        "the kernel is neither an ELF file nor one of Linux for x86-64, so it does not say where it lies"
+    )]
     NoAddress,
     /// A kernel that says itself where it lies.
     #[error("the kernel is {0}, which says itself where it lies")]
@@ -72,7 +76,9 @@ pub enum BuildError {
         at: u64,
     },
     /// Something that is where no memory is.
-    #[error("{what} would lie from {start:#x} to {end:#x}, where a guest with {memory:#x} bytes has no memory")]
+    #[error(
+        "{what} would lie from {start:#x} to {end:#x}, where a guest with {memory:#x} bytes has no memory"
+    )]
     NoMemory {
         /// What.
         what: &'static str,
@@ -84,7 +90,9 @@ pub enum BuildError {
         memory: u64,
     },
     /// An initramfs for which there is no room.
-    #[error("the initramfs has {size} bytes, and the kernel leaves {free} of the memory that it could lie in")]
+    #[error(
+        "the initramfs has {size} bytes, and the kernel leaves {free} of the memory that it could lie in"
+    )]
     NoRoom {
         /// How many.
         size: u64,
@@ -124,7 +132,9 @@ impl BuildError {
             BuildError::NoHashes => {
                 "OVMF for SEV with a kernel is built from `OvmfPkg/AmdSev`: `OVMF.amdsev.fd` in Debian's `ovmf-amdsev`"
             }
-            BuildError::NoAddress => "say where with `load-address`, and where in it it is entered with `entry`",
+            BuildError::NoAddress => {
+                "say where with `load-address`, and where in it it is entered with `entry`"
+            }
             BuildError::HasAddress(_) => "leave `load-address` and `entry` out",
             BuildError::NoMemory { .. } | BuildError::NoRoom { .. } => "give the guest more `memory`",
             BuildError::Elf(problem) if problem.contains("relocated") => {

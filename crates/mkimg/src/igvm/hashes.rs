@@ -39,11 +39,9 @@ pub(super) fn table(hashed: &Hashed<'_>) -> Vec<u8> {
     head(&mut bytes, &TABLE, LENGTH);
     // The zero that ends it is hashed, too.
     let cmdline = [hashed.cmdline.as_bytes(), &[0]].concat();
-    for (name, blob) in [
-        (&CMDLINE, &cmdline[..]),
-        (&INITRD, hashed.initrd.unwrap_or_default()),
-        (&KERNEL, hashed.kernel),
-    ] {
+    for (name, blob) in
+        [(&CMDLINE, &cmdline[..]), (&INITRD, hashed.initrd.unwrap_or_default()), (&KERNEL, hashed.kernel)]
+    {
         head(&mut bytes, name, ENTRY);
         bytes.extend_from_slice(&Sha256::digest(blob));
     }

@@ -72,8 +72,11 @@ fn with_firmware(
         hashed,
     });
     let confidential = Confidential { snp, tdx: firmware.tdx.as_ref().map(|tdx| tdx.memory) };
-    let firmware =
-        Guest::Firmware { firmware: Firmware::parse(&image).map_err(wrong)?, native: firmware.native, confidential };
+    let firmware = Guest::Firmware {
+        firmware: Firmware::parse(&image).map_err(wrong)?,
+        native: firmware.native,
+        confidential,
+    };
     build(&firmware).map_err(wrong)
 }
 
@@ -109,7 +112,8 @@ fn describe(built: &Built) -> String {
             let pages = if n_pages == 1 { "page" } else { "pages" };
             let contents = range.contents.map(|contents| format!(", {contents}")).unwrap_or_default();
             let kind = range.kind.name();
-            let _ = writeln!(text, "{:#014x}-{end:#014x}  {n_pages:>6} {pages:<5}  {kind}{contents}", range.gpa);
+            let _ =
+                writeln!(text, "{:#014x}-{end:#014x}  {n_pages:>6} {pages:<5}  {kind}{contents}", range.gpa);
         }
     }
     text

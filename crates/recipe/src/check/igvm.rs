@@ -92,14 +92,20 @@ impl Checker<'_> {
         let tdx = igvm.platform(IgvmPlatform::Tdx);
         if let (Some(kernel), None) = (&igvm.kernel, igvm.platform(IgvmPlatform::Snp)) {
             self.report(
-                Problem::at(&kernel.place, "of a kernel behind firmware only SEV-SNP is told anything: its hashes")
-                    .help("list `snp` in `platforms`, or leave the `kernel` out"),
+                Problem::at(
+                    &kernel.place,
+                    "of a kernel behind firmware only SEV-SNP is told anything: its hashes",
+                )
+                .help("list `snp` in `platforms`, or leave the `kernel` out"),
             );
         }
         match (tdx, &igvm.memory) {
             (Some(tdx), None) => self.report(
-                Problem::at(&tdx.place, "firmware of a guest of `tdx` has to be told how much memory there is")
-                    .help("say it, as in `memory = \"2G\"`, and start the guest with as much"),
+                Problem::at(
+                    &tdx.place,
+                    "firmware of a guest of `tdx` has to be told how much memory there is",
+                )
+                .help("say it, as in `memory = \"2G\"`, and start the guest with as much"),
             ),
             (None, Some(memory)) => self.report(
                 Problem::at(&memory.place, "nobody is told of this: the firmware finds the memory itself")
