@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::Spanned;
-use crate::reader::{FromText, Wrong, table, words};
+use crate::reader::{FromText, Read, Reader, Wrong, table, words};
 use crate::region::Address;
 use crate::scalar::Size;
 use crate::target::ArchiveFile;
+use crate::value::{Kind, Value};
+use crate::{Problem, Spanned};
 
 table! {
     /// An IGVM file: all that a loader puts into a guest before it starts, so that what a confidential guest's platform
@@ -18,7 +19,7 @@ table! {
     /// A guest starts from `firmware`, or without it from a `kernel`. Files are targets, or `{ file = "…" }` of the project.
     pub struct Igvm {
         /// What it can be loaded on: `["native", "snp", "tdx"]`. Without firmware there is `native` only.
-        platforms: Vec<Spanned<IgvmPlatform>>,
+        platforms: IgvmPlatforms,
         /// Firmware that ends at 4 GiB: OVMF, which says in its metadata what SEV-SNP and TDX have to give it.
         firmware: Option<Spanned<ArchiveFile>>,
         /// A kernel. Without firmware it is loaded: an ELF file, Linux as `vmlinuz` is, or bytes at `load-address`. With
@@ -43,6 +44,45 @@ table! {
         /// The processor that QEMU shows to a guest of SEV-SNP, whose number is in the states that are measured. Without it,
         /// `EPYC`.
         cpu: Option<Spanned<SnpCpu>>,
+    }
+}
+
+/// What a guest is loaded on: something.
+#[derive(Clone, Debug)]
+pub struct IgvmPlatforms(Vec<Spanned<IgvmPlatform>>);
+
+impl IgvmPlatforms {
+    /// Returns the platforms, each with where it is listed.
+    pub fn as_slice(&self) -> &[Spanned<IgvmPlatform>] {
+        &self.0
+    }
+}
+
+impl Read for IgvmPlatforms {
+    fn read(value: &Value, reader: &mut Reader) -> Option<IgvmPlatforms> {
+        if let Kind::Array(platforms) = &value.kind
+            && platforms.is_empty()
+        {
+            let problem = Problem::at(&value.place, "this file is for no platform");
+            reader.problems.push(problem.help("list what it can be loaded on: `[\"snp\", \"native\"]`"));
+            return None;
+        }
+        Vec::read(value, reader).map(IgvmPlatforms)
+    }
+}
+
+impl JsonSchema for IgvmPlatforms {
+    fn schema_name() -> Cow<'static, str> {
+        "IgvmPlatforms".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "array",
+            "items": generator.subschema_for::<IgvmPlatform>(),
+            "minItems": 1,
+            "description": "What a guest is loaded on.",
+        })
     }
 }
 
@@ -97,7 +137,7 @@ impl Igvm {
 
     /// Returns where it is said that it is for a platform.
     pub(crate) fn platform(&self, wanted: IgvmPlatform) -> Option<&Spanned<IgvmPlatform>> {
-        self.platforms.iter().find(|platform| platform.value == wanted)
+        self.platforms.0.iter().find(|platform| platform.value == wanted)
     }
 }
 

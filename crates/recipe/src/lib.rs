@@ -57,7 +57,7 @@ pub use formats::{
     VmdkAdapter, VmdkVariant,
 };
 pub use git::{GitAddress, GitRev};
-pub use igvm::{GuestPolicy, Igvm, IgvmPlatform, SnpCpu};
+pub use igvm::{GuestPolicy, Igvm, IgvmPlatform, IgvmPlatforms, SnpCpu};
 pub use iso::{Iso, IsoBios, IsoEfi, IsoHybrid, IsoLoader, IsoTable, IsoUuid};
 pub use kernel::{ConfigPart, Kernel, Symbol, SymbolValue, Toolchain};
 pub use knobs::Settings;

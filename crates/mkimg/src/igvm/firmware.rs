@@ -167,7 +167,8 @@ impl<'a> Firmware<'a> {
         let n_sections = get_u32(metadata, 12) as usize;
         let size = n_sections.checked_mul(12).and_then(|size| size.checked_add(16));
         let sections = size.and_then(|size| metadata.get(16..size)).ok_or_else(damaged)?;
-        let sections = sections.chunks_exact(12).map(|section| {
+        // What a build of OVMF has no use for has no bytes in its metadata.
+        let sections = sections.chunks_exact(12).filter(|section| get_u32(section, 4) != 0).map(|section| {
             let (gpa, size) = (u64::from(get_u32(section, 0)), u64::from(get_u32(section, 4)));
             let what = match get_u32(section, 8) {
                 1 => SevSection::Zeros,

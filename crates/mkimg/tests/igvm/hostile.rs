@@ -74,10 +74,13 @@ fn firmware_that_a_platform_cannot_start() {
     }
 }
 
+fn direct(kernel: &[u8], flat: Option<Flat>) -> Direct<'_> {
+    Direct { kernel, flat, initrd: None, cmdline: "", memory: 64 << 20 }
+}
+
 #[test]
 fn kernels_that_cannot_be_loaded() {
-    let direct = |kernel, flat| Direct { kernel, flat, initrd: None, cmdline: "", memory: 64 << 20 };
-    let check = |kernel: &[u8], flat, expected| refused(&Guest::Direct(direct(kernel, flat)), expected);
+    let check = |kernel: &[u8], flat, expected: &str| refused(&Guest::Direct(direct(kernel, flat)), expected);
     let at = |address| Some(Flat { address, entry: address });
     check(
         b"flat",
@@ -87,7 +90,7 @@ fn kernels_that_cannot_be_loaded() {
     check(b"", at(0x20_0000), "the kernel lies from 0x200000 to 0x200000, and 0x200000 is not in it");
     let linux = linux(&[0; 0x300]);
     check(&linux, at(0x20_0000), "the kernel is one of Linux, which says itself where it lies");
-    check(b"flat", at(0x9ffe), "the kernel and the table of what the kernel is told overlap at 0x9ffe");
+    check(b"flat", at(0x9ff0), "the kernel and the table of what the kernel is told overlap at 0x9ff0");
     check(b"flat", at(0xb_0000), "the kernel and the devices of a PC overlap at 0xb0000");
     check(
         b"flat",
@@ -153,7 +156,7 @@ fn damaged_files_crash_nothing() {
         .chain(SIZE - 0x2000..SIZE - 0x2000 + 160)
         .chain(SIZE - 200..SIZE - 32);
     for at in tables {
-        for value in [0, 1, 0x7f, 0x80, 0xff] {
+        for value in [0, 0x7f, 0xff] {
             let mut damaged = image.clone();
             damaged[at] = value;
             if let Ok(firmware) = Firmware::parse(&damaged) {
@@ -172,7 +175,7 @@ fn damaged_files_crash_nothing() {
     let program = elf(2, 0x20_0000, &[(0x20_0000, 0x20_0000, &code, 0x400)]);
     for kernel in [program, linux(&code)] {
         for at in 0..0x290.min(kernel.len()) {
-            for value in [0, 1, 0x7f, 0x80, 0xff] {
+            for value in [0, 0x7f, 0xff] {
                 let mut damaged = kernel.clone();
                 damaged[at] = value;
                 let memory = 64 << 20;

@@ -13,14 +13,9 @@ impl Checker<'_> {
         if let Some(cmdline) = igvm.cmdline.as_ref().filter(|text| text.contains(['\0', '\n'])) {
             self.report(Problem::at(&cmdline.place, "this is one line"));
         }
-        if igvm.platforms.is_empty() {
-            self.report(
-                Problem::at(&target.place, "this file is for no platform")
-                    .help("list what it can be loaded on: `platforms = [\"snp\", \"native\"]`"),
-            );
-        }
-        for (number, platform) in igvm.platforms.iter().enumerate() {
-            let before = &igvm.platforms[..number];
+        let platforms = igvm.platforms.as_slice();
+        for (number, platform) in platforms.iter().enumerate() {
+            let before = &platforms[..number];
             if let Some(first) = before.iter().find(|first| first.value == platform.value) {
                 let message = format!("`{}` is listed twice", platform.as_str());
                 self.report(Problem::at(&platform.place, message).related(&first.place, "first here"));
@@ -73,7 +68,9 @@ impl Checker<'_> {
     }
 
     fn without_firmware(&mut self, target: &Spanned<Target>, igvm: &Igvm) {
-        for platform in igvm.platforms.iter().filter(|platform| platform.value != IgvmPlatform::Native) {
+        for platform in
+            igvm.platforms.as_slice().iter().filter(|platform| platform.value != IgvmPlatform::Native)
+        {
             let message = format!("a guest of `{}` does not start without firmware", platform.as_str());
             self.report(
                 Problem::at(&platform.place, message)
