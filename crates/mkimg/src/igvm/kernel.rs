@@ -155,7 +155,7 @@ fn linux(file: &[u8]) -> Result<Kernel<'_>, BuildError> {
         return Err(wrong("it ends in front of what runs in protected mode"));
     };
     let (address, size) = (get_u64(file, 0x258), bytes.len() as u64);
-    if address < 1 << 20 || address >= FOUR_GIB {
+    if !(1 << 20..FOUR_GIB).contains(&address) {
         return Err(BuildError::Linux(format!("it would lie at {address:#x}")));
     }
     let needs = u64::from(get_u32(file, 0x260)).max(size);
