@@ -51,6 +51,10 @@ fn firmware_that_a_platform_cannot_start() {
         &of(&overlapping, true, false),
         "what a platform measures of the file cannot be computed: page 0x800000 is loaded twice on sev-snp",
     );
+    // A section without bytes is none.
+    let mut unused = ovmf();
+    unused[SIZE - 0x3000 + 16 + 5 * 12..SIZE - 0x3000 + 16 + 5 * 12 + 8].fill(0);
+    build(&of(&unused, true, false)).unwrap();
     let mut single = ovmf();
     let at = single.windows(16).position(|name| name == RESET).unwrap();
     single[at] ^= 1;
@@ -100,7 +104,8 @@ fn kernels_that_cannot_be_loaded() {
     check(
         b"flat",
         at(u64::MAX - 1),
-        "the kernel lies from 0xfffffffffffffffe to 0xffffffffffffffff, and 0xfffffffffffffffe is not in it",
+        "the kernel would lie from 0xfffffffffffffffe to 0xffffffffffffffff, \
+         where a guest with 0x4000000 bytes has no memory",
     );
     let elf_error = |problem: &str| format!("the kernel is an ELF file that cannot be loaded: {problem}");
     let code = [0xf4; 16];
