@@ -26,6 +26,16 @@ pub(crate) struct Download {
     pub(crate) urls: Vec<String>,
 }
 
+/// A file to download whose checksum is known, and not how large it is.
+pub(crate) struct Pinned<'a> {
+    /// Its name, for people.
+    pub(crate) name: String,
+    /// Its SHA-256, in hexadecimal digits.
+    pub(crate) sha256: &'a str,
+    /// Where it is.
+    pub(crate) url: String,
+}
+
 /// Downloads for one session.
 pub(crate) struct Downloader<'a> {
     session: &'a Session<'a>,
@@ -80,6 +90,46 @@ impl<'a> Downloader<'a> {
         if failures.is_empty() { Ok(()) } else { Err(self.failure(failures)) }
     }
 
+    /// Downloads all of them into the store, and returns the digest of each. Together they are called `what`.
+    pub(crate) fn pinned(&self, what: &str, wanted: &[Pinned<'_>]) -> Result<Vec<Digest>, Failure> {
+        let mut downloads = Vec::new();
+        for pinned in wanted {
+            let digest = Digest::from_hex(pinned.sha256, 0).ok_or_else(|| {
+                Failure::project(format!("`{}` is not the SHA-256 of {}", pinned.sha256, pinned.name))
+            })?;
+            let urls = vec![pinned.url.clone()];
+            downloads.push(fetch::Download { urls, sha256: *digest.hash(), size: None });
+        }
+        let received: Mutex<BTreeMap<String, u64>> = Mutex::default();
+        let show = |received: &BTreeMap<String, u64>, files_done| {
+            self.ui().downloads(&Downloads {
+                files_done,
+                files: wanted.len(),
+                bytes_done: received.values().sum(),
+                bytes: None,
+                current: format!("crates of {what}"),
+            });
+        };
+        let results = self.fetcher.fetch_all(&downloads, &self.session.caches.store, &|progress| {
+            let mut received = received.lock().unwrap_or_else(PoisonError::into_inner);
+            received.insert(progress.url.to_owned(), progress.n_received);
+            // Who has begun one has finished those before it, but for a few.
+            show(&received, received.len().saturating_sub(1));
+        });
+        let received = received.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if !received.is_empty() {
+            show(&received, wanted.len());
+        }
+        let (mut digests, mut failures) = (Vec::new(), Vec::new());
+        for (pinned, result) in wanted.iter().zip(results) {
+            match result {
+                Ok(digest) => digests.push(digest),
+                Err(error) => failures.push((pinned.name.as_str(), error)),
+            }
+        }
+        if failures.is_empty() { Ok(digests) } else { Err(self.failure_with(failures, help_of_crate)) }
+    }
+
     /// Downloads each of `fetches` from the first of its URLs that has it, side by side.
     pub(crate) fn texts<'f>(
         &self,
@@ -128,8 +178,16 @@ impl<'a> Downloader<'a> {
         self.fetcher.fetch(&download, store, &|_| ()).map_err(|error| self.failure(vec![(name, error)]))
     }
 
-    /// Shows all but the first failure and returns that one.
     fn failure(&self, failures: Vec<(&str, FetchError)>) -> Failure {
+        self.failure_with(failures, help)
+    }
+
+    /// Shows all but the first failure and returns that one.
+    fn failure_with(
+        &self,
+        failures: Vec<(&str, FetchError)>,
+        help: fn(&FetchError) -> &'static str,
+    ) -> Failure {
         if self.session.cancel.load(Ordering::Relaxed) {
             return Failure::new(Blame::Build, "interrupted")
                 .help("what was downloaded is kept; run it again to go on");
@@ -177,6 +235,20 @@ fn help(error: &FetchError) -> &'static str {
              that has it with --mirror or --snapshots, or take what there is now with `bootwright lock --update`"
         }
         _ => "check the network and the proxy, or name another mirror with --mirror; what arrived is kept",
+    }
+}
+
+fn help_of_crate(error: &FetchError) -> &'static str {
+    match error.main() {
+        FetchError::NotFound { .. } => {
+            "the registry has no such crate: write `Cargo.lock` anew, or name another registry in cargo's configuration"
+        }
+        FetchError::Mismatch { .. } | FetchError::WrongSize { .. } => {
+            "the registry has another file than `Cargo.lock` names: find out why before you write that anew"
+        }
+        _ => {
+            "check the network and the proxy, or name another registry in cargo's configuration; what arrived is kept"
+        }
     }
 }
 

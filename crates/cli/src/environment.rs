@@ -94,6 +94,13 @@ impl Clock {
     }
 }
 
+/// Returns the text of this user's configuration of cargo, if there is one.
+pub(crate) fn cargo_configuration() -> Option<String> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")))?;
+    ["config.toml", "config"].iter().find_map(|file| std::fs::read_to_string(home.join(file)).ok())
+}
+
 /// Returns the texts of the machine's own apt configuration, of both forms; none where there is no apt.
 pub(crate) fn apt_configuration() -> Vec<(PathBuf, String)> {
     let apt = Path::new("/etc/apt");

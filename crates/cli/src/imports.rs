@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use cas::{Digest, Ignore, ImportMode, LocalStore, Node, StatCache, Store as _, StoreError, Watcher};
-use recipe::{Imported, Name, Needs, Place, Problem, ProjectPath, Source};
+use recipe::{Imported, Name, Needs, Place, Problem, ProjectPath, Source, Spanned};
 
 use crate::commands::clean::OUT;
 use crate::environment;
@@ -34,25 +34,28 @@ pub(crate) fn import(
 ) -> Result<(Paths, Sources), Failure> {
     let mut paths = BTreeMap::new();
     for (path, place) in &needs.paths {
-        if let Some(imported) = one(root, path, Links::Inside, place, store, stats, watcher)? {
+        let wanted = Wanted { path, place, links: Links::Inside, ignore: ignored(path, &[]) };
+        if let Some(imported) = one(root, &wanted, store, stats, watcher)? {
             paths.insert(path.clone(), imported);
         }
     }
     let mut sources = BTreeMap::new();
     for (name, source) in &needs.sources {
-        if let Source::Path(source) = &source.value
-            && let Some(imported) =
-                one(root, &source.path, Links::Anywhere, &source.path.place, store, stats, watcher)?
-        {
+        let Source::Path(source) = &source.value else { continue };
+        let (path, place) = (&source.path.value, &source.path.place);
+        let ignore = ignored(path, &source.ignore);
+        let wanted = Wanted { path, place, links: Links::Anywhere, ignore };
+        if let Some(imported) = one(root, &wanted, store, stats, watcher)? {
             sources.insert(name.clone(), imported);
         }
     }
     Ok((paths, sources))
 }
 
-/// Returns what of a directory is left out.
-fn ignored(path: &ProjectPath) -> Ignore {
+/// Returns what of a directory is left out, beside what its source says.
+fn ignored(path: &ProjectPath, more: &[Spanned<String>]) -> Ignore {
     let mut patterns = IGNORED.to_vec();
+    patterns.extend(more.iter().map(|pattern| pattern.as_str()));
     let own = format!("/{OUT}/");
     if path.as_str() == "." {
         patterns.push(&own);
@@ -72,14 +75,14 @@ pub(crate) struct Places {
 /// Returns what [`import`] reads.
 pub(crate) fn places(root: &Path, needs: &Needs) -> Places {
     let sources = needs.sources.values().filter_map(|source| match &source.value {
-        Source::Path(source) => Some(&source.path.value),
+        Source::Path(source) => Some((&source.path.value, source.ignore.as_slice())),
         _ => None,
     });
     let mut places = Places::default();
-    for path in needs.paths.keys().chain(sources) {
+    for (path, ignore) in needs.paths.keys().map(|path| (path, [].as_slice())).chain(sources) {
         let (name, full) = (path.as_str().to_owned(), root.join(path.as_str()));
         if full.is_dir() {
-            places.directories.insert(name, (full, ignored(path)));
+            places.directories.insert(name, (full, ignored(path, ignore)));
         } else {
             places.files.insert(name, full);
         }
@@ -96,25 +99,32 @@ enum Links {
     Anywhere,
 }
 
+/// Something to import.
+struct Wanted<'a> {
+    path: &'a ProjectPath,
+    place: &'a Place,
+    links: Links,
+    ignore: Ignore,
+}
+
 fn one(
     root: &Path,
-    path: &ProjectPath,
-    links: Links,
-    place: &Place,
+    wanted: &Wanted<'_>,
     store: &LocalStore,
     stats: &mut StatCache,
     watcher: &Watcher,
 ) -> Result<Option<Imported>, Failure> {
+    let Wanted { path, place, links, ignore } = wanted;
     let full = root.join(path.as_str());
     let Ok(metadata) = fs::metadata(&full) else { return Ok(None) };
-    let outside = links == Links::Inside && full.canonicalize().is_ok_and(|full| !full.starts_with(root));
+    let outside = *links == Links::Inside && full.canonicalize().is_ok_and(|full| !full.starts_with(root));
     if outside {
         let problem = Problem::at(place, format!("`{}` leads out of the project", path.as_str()))
             .help("put the files into the project, or name them as a `url` or `git` source");
         return Err(Failure::project(problem.render_plain()));
     }
     if metadata.is_dir() {
-        let imported = store.import_source(&full, &ignored(path), stats, watcher);
+        let imported = store.import_source(&full, ignore, stats, watcher);
         let imported = imported.map_err(|error| refused(error, place))?;
         return Ok(Some(Imported::Tree(imported.digest)));
     }

@@ -21,6 +21,7 @@ use crate::environment::{self, Clock};
 use crate::failure::{Blame, Failure};
 use crate::fetch::Fetched;
 use crate::project_state::ProjectState;
+use crate::sources::{crates, texts};
 use crate::ui::Ui;
 use crate::verify::{Again, Finding};
 use crate::workspace::{Caches, Workspace, tell};
@@ -119,8 +120,11 @@ impl<'a> Session<'a> {
         stats.save().map_err(Failure::machine)?;
         let Fetched { sources: fetched, dates } = fetch::sources(self, &needs, &lock)?;
         sources.extend(fetched);
+        let texts = texts::read(store, &needs, &sources)?;
+        let crates = crates::fetch(self, &needs, &texts)?;
+        let texts = texts.into_iter().map(|(file, (_, text))| (file, text)).collect();
         let tools = tools::provide(&store.noted()).map_err(Failure::machine)?;
-        let resolved = Resolved { sources, dates, paths, tools };
+        let resolved = Resolved { sources, dates, paths, texts, crates, tools };
         let reuse = if self.global.incremental { Reuse::Kept } else { Reuse::Nothing };
         let lowered = recipe::lower(&self.stack, &lock, &resolved, goals, reuse)
             .map_err(|problems| tell(&problems, self.ui))?;

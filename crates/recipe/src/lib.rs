@@ -6,7 +6,9 @@
 
 mod boot;
 mod budget;
+mod cargo;
 mod check;
+pub mod crates;
 mod device_tree;
 mod disk;
 mod filesystem;
@@ -39,6 +41,7 @@ pub mod xbuild;
 
 pub use boot::{EfiVariables, Grub, GrubFirmware, HexBytes, Signed, Uki, Verity, VerityHash};
 pub use budget::Budgets;
+pub use cargo::{Cargo, CargoWord, Make, Objcopy};
 pub use device_tree::{
     Chosen, Cpus, Dtb, GicV2, GicV3, InSource, NodeName, NodePath, Origin, Pl011, PropertyName, PropertyPart,
     PropertyValue, PsciMethod, RegionRef, Root, VirtioMmio, Window,
@@ -66,7 +69,7 @@ pub use lower::{
     Imported, KernelOutput, Lowered, MachineOutput, Pushed, Resolved, Reuse, TargetOutput, lower,
 };
 pub use machine::{Accel, Disk, DiskAccess, DiskBus, DiskFormat, End, Machine, Push, Talk, Test};
-pub use needs::{Goal, Needs, PackageRequest, PackageSet, needs};
+pub use needs::{FileIn, Goal, Needs, PackageRequest, PackageSet, needs};
 pub use network::Network;
 pub use place::{Place, SourceFile, Spanned};
 pub use problem::Problem;

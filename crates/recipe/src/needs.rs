@@ -9,9 +9,10 @@ use crate::check::references;
 use crate::device_tree::Origin;
 use crate::kernel::ConfigPart;
 use crate::lock::Pin;
-use crate::scalar::{Arch, Distro, Name, PackageName, ProjectPath, Url};
+use crate::scalar::{Arch, Distro, Name, PackageName, ProjectPath, SourceRef, Url};
 use crate::stack::{Base, Environment, Source};
 use crate::target::{ArchiveFile, Content, FileEntry, Target};
+use crate::xbuild::RELEASE;
 use crate::{Place, Spanned, Stack};
 
 /// Something that is wanted of a stack.
@@ -36,6 +37,19 @@ pub struct Needs {
     pub sources: BTreeMap<Name, Spanned<Source>>,
     /// Files and directories of the project to import, and where each is asked for.
     pub paths: BTreeMap<ProjectPath, Place>,
+    /// Files of sources that say what more is needed, and where each is asked for. It need not be there.
+    pub texts: BTreeMap<FileIn, Place>,
+    /// Those of them that are a `Cargo.lock` whose crates are needed.
+    pub crates: BTreeMap<FileIn, Place>,
+}
+
+/// A file of a source.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileIn {
+    /// The source.
+    pub source: Name,
+    /// Its path in there, normalised.
+    pub path: String,
 }
 
 /// Packages that one environment or target asks for.
@@ -156,6 +170,9 @@ pub(crate) fn closure<'a>(stack: &'a Stack, goals: &[Goal]) -> Closure<'a> {
         match &stack.targets[*name].value {
             Target::Command(command) => _ = closure.environments.insert(&command.env),
             Target::Kernel(kernel) => _ = closure.environments.insert(&kernel.env),
+            Target::Cargo(cargo) => _ = closure.environments.insert(&cargo.env),
+            Target::Make(make) => _ = closure.environments.insert(&make.env),
+            Target::Xbuild(xbuild) => _ = closure.environments.insert(&xbuild.env),
             Target::Grub(grub) => _ = closure.environments.insert(&grub.env),
             Target::Dtb(dtb) => {
                 closure
@@ -218,6 +235,26 @@ pub fn needs(stack: &Stack, goals: &[Goal]) -> Needs {
                 for source in &command.sources {
                     add_source(stack, source, &mut needs);
                 }
+            }
+            Target::Cargo(cargo) => {
+                add_source(stack, &cargo.source, &mut needs);
+                add_crates(&cargo.source, cargo.lockfile(), &mut needs);
+            }
+            Target::Make(make) => {
+                add_source(stack, &make.source, &mut needs);
+                if let Some(lockfile) = &make.lockfile {
+                    add_crates(&make.source, lockfile.as_str().to_owned(), &mut needs);
+                }
+            }
+            Target::Xbuild(xbuild) => {
+                add_source(stack, &xbuild.source, &mut needs);
+                add_crates(&xbuild.source, "Cargo.lock".to_owned(), &mut needs);
+                let texts = [(xbuild.recipe.as_str(), &xbuild.recipe.place), (RELEASE, &xbuild.source.place)];
+                for (path, place) in texts {
+                    let file = FileIn { source: (*xbuild.source.value).clone(), path: path.to_owned() };
+                    needs.texts.insert(file, place.clone());
+                }
+                xbuild.firmware.iter().for_each(|file| add_file(file, &mut needs));
             }
             Target::Kernel(kernel) => {
                 add_source(stack, &kernel.source, &mut needs);
@@ -283,6 +320,12 @@ pub fn needs(stack: &Stack, goals: &[Goal]) -> Needs {
         }
     }
     needs
+}
+
+fn add_crates(source: &Spanned<SourceRef>, path: String, needs: &mut Needs) {
+    let file = FileIn { source: (*source.value).clone(), path };
+    needs.texts.insert(file.clone(), source.place.clone());
+    needs.crates.insert(file, source.place.clone());
 }
 
 fn add_source(stack: &Stack, source: &Name, needs: &mut Needs) {
@@ -404,6 +447,9 @@ fn target_request(target: &Target) -> Option<(PackageRequest, Option<&'static [&
         }
         Target::Initramfs(_)
         | Target::Command(_)
+        | Target::Cargo(_)
+        | Target::Make(_)
+        | Target::Xbuild(_)
         | Target::Filesystem(_)
         | Target::Disk(_)
         | Target::Convert(_)

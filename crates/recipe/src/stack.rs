@@ -223,6 +223,9 @@ table! {
     pub struct PathSource {
         /// Where it lies, relative to the project's root.
         path: Spanned<ProjectPath>,
+        /// What of a directory is left out, as in a `.gitignore` without negation: `["/target/", "*.o"]`. What version
+        /// control keeps for itself always is.
+        ignore: Vec<Spanned<String>>,
     }
 }
 

@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::Spanned;
 use crate::boot::{EfiVariables, Grub, Signed, Uki, Verity};
+use crate::cargo::{Cargo, Make};
 use crate::device_tree::Dtb;
 use crate::disk::DiskImage;
 use crate::filesystem::Filesystem;
@@ -20,12 +21,19 @@ use crate::scalar::{
 };
 use crate::stack::Base;
 use crate::value::{Kind, Table, Value};
+use crate::xbuild::Xbuild;
 
 kinds! {
     /// Something that is built. Its files are found in `out/NAME/` afterwards.
     pub enum Target by "kind" {
         /// What a command makes.
         Command(Command) = "command",
+        /// Programs of a Rust package.
+        Cargo(Cargo) = "cargo",
+        /// What `make` builds.
+        Make(Make) = "make",
+        /// IGVM files of COCONUT-SVSM, by one of its recipes.
+        Xbuild(Xbuild) = "xbuild",
         /// A root file system, as layers.
         Rootfs(Rootfs) = "rootfs",
         /// An initramfs.

@@ -7,6 +7,7 @@ use recipe::Goal;
 use serde_json::json;
 
 use super::clean::OUT;
+use super::measure;
 use crate::args::{Global, Reported};
 use crate::failure::{Blame, Failure};
 use crate::session::{Prepared, Session};
@@ -53,7 +54,7 @@ pub(crate) fn goals_of(
     session.tell_notes(&prepared, &built)?;
 
     let mut stats = session.state.exported_stats();
-    let (mut reported, mut tainted, mut made) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut reported, mut tainted, mut made, mut images) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (name, steps) in names.iter().zip(of_names) {
         let outputs = steps.iter().map(|step| Some(built.outcome.result(*step)?.output));
         let Some(outputs) = outputs.collect::<Option<Vec<_>>>() else { continue };
@@ -69,6 +70,8 @@ pub(crate) fn goals_of(
         reported.push(
             json!({ "target": name.as_str(), "directory": directory, "files": files, "tainted": is_tainted }),
         );
+        let is_image = |file: &&artifacts::Artifact| file.path.ends_with(".igvm");
+        images.extend(files.iter().filter(is_image).map(|file| directory.join(&file.path)));
         made.push((name.as_str(), files));
     }
     stats.save().map_err(Failure::machine)?;
@@ -91,6 +94,7 @@ pub(crate) fn goals_of(
     if !tainted.is_empty() {
         ui.note(&format!("made with --incremental, so not for others: {}", tainted.join(", ")));
     }
+    measure::after_build(global, ui, &session.root, &images)?;
     let has_failed = counts.failed > 0;
     ui.note(&match (has_failed, counts.ran) {
         (true, _) => format!(

@@ -77,9 +77,7 @@ pub(crate) struct Locked<'a> {
 ///
 /// Fails when the repository does not have the commit any more, or with other content.
 pub(crate) fn fetch(session: &Session<'_>, name: &str, locked: &Locked<'_>) -> Result<i64, Failure> {
-    let commit: CommitId = locked.commit.parse().map_err(|error| {
-        Failure::project(error).help("the lock is damaged: restore it from version control")
-    })?;
+    let commit = commit_id(locked.commit)?;
     let failed = |error| failure(session, name, error);
     let address = Address::parse(locked.git, &session.root).map_err(failed)?;
     let checkout = Checkout {
@@ -100,6 +98,33 @@ pub(crate) fn fetch(session: &Session<'_>, name: &str, locked: &Locked<'_>) -> R
     }
     remember(session, &checkout, found)?;
     Ok(found.date)
+}
+
+/// Returns the tree of a commit that another lock names, with all submodules, after it was fetched unless it is known to be
+/// here. `rev` is what it was called there.
+pub(super) fn commit(
+    session: &Session<'_>,
+    name: &str,
+    git: &str,
+    commit: &str,
+    rev: &str,
+) -> Result<Digest, Failure> {
+    let commit = commit_id(commit)?;
+    let failed = |error| failure(session, name, error);
+    let address = Address::parse(git, &session.root).map_err(failed)?;
+    let offline = session.global.offline;
+    let checkout = Checkout { address: &address, commit, rev, submodules: true, offline };
+    if let Some(found) = remembered(session, &checkout)? {
+        return Ok(found.tree);
+    }
+    let found = check_out(&Downloader::new(session)?, name, &checkout).map_err(failed)?;
+    remember(session, &checkout, found)?;
+    Ok(found.tree)
+}
+
+fn commit_id(text: &str) -> Result<CommitId, Failure> {
+    text.parse()
+        .map_err(|error| Failure::project(error).help("the lock is damaged: restore it from version control"))
 }
 
 /// Returns what names a record. The address is part of it: that another repository has a commit of the same

@@ -4,48 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use gix_hash::ObjectId;
-use gix_object::{Kind, Write as _};
-
+use crate::harness::repository::Repository;
 use crate::harness::{Project, check_failure, run, scratch, unique};
-
-/// A bare repository in a directory.
-struct Repository<'a> {
-    directory: &'a Path,
-}
-
-impl Repository<'_> {
-    fn create(directory: &Path) -> Repository<'_> {
-        for name in ["objects/pack", "refs/heads", "refs/tags"] {
-            fs::create_dir_all(directory.join(name)).unwrap();
-        }
-        fs::write(directory.join("HEAD"), "ref: refs/heads/main\n").unwrap();
-        Repository { directory }
-    }
-
-    fn object(&self, kind: Kind, data: &[u8]) -> ObjectId {
-        let store = gix_odb::loose::Store::at(self.directory.join("objects"), gix_hash::Kind::Sha1);
-        store.write_buf(kind, data).unwrap()
-    }
-
-    /// Makes a commit with one program, and returns it.
-    fn commit(&self, program: &str) -> ObjectId {
-        let blob = self.object(Kind::Blob, program.as_bytes());
-        let tree = self.object(Kind::Tree, &[b"100755 run\0", blob.as_slice()].concat());
-        let who = "T <t@a.example> 1000000000 +0000";
-        let text = format!("tree {tree}\nauthor {who}\ncommitter {who}\n\nmessage\n");
-        self.object(Kind::Commit, text.as_bytes())
-    }
-
-    fn set(&self, name: &str, id: ObjectId) {
-        fs::write(self.directory.join(name), format!("{id}\n")).unwrap();
-    }
-
-    fn forget(&self, id: ObjectId) {
-        let hex = id.to_string();
-        fs::remove_file(self.directory.join("objects").join(&hex[..2]).join(&hex[2..])).unwrap();
-    }
-}
 
 fn recipe(rev: &str) -> String {
     format!(

@@ -1,6 +1,7 @@
 //! Projects in scratch directories, and `bootwright` run on them.
 
 pub(crate) mod guest;
+pub(crate) mod repository;
 pub(crate) mod server;
 pub(crate) mod terminal;
 

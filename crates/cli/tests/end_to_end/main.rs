@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on fails, and says why")]
 
 mod boot_loaders;
+mod cargo;
 mod debian_source;
 mod examples;
 mod faults;

@@ -7,7 +7,7 @@ use launch::{File, PlatformKind, ZeroPages, measure};
 
 use crate::harness::{Project, Ran, check_failure, run, skip};
 
-const TREE: &str = "crates/cli/tests/projects/coconut";
+const TREE: &str = "examples/coconut";
 
 fn xbuild(project: &Project, arguments: &[&str]) -> Ran {
     let firmware = project.path().join("made/firmware.fd");
@@ -209,6 +209,7 @@ fn what_is_wrong_with_recipes_is_told() {
 #[test]
 fn recipe_is_built_in_an_environment() {
     let project = Project::copy_of(TREE);
+    project.write("made/firmware.fd", "firmware\n");
     let first = succeed(&project, &["--env", "rust", "configs/qemu-target.json"]);
     let launch = digest(&project, "bin/qemu.igvm", ZeroPages::Normal);
     assert!(first.stdout.contains(&format!("Launch Digest: {launch}")), "{}", first.stdout);
@@ -218,4 +219,53 @@ fn recipe_is_built_in_an_environment() {
     let again = succeed(&project, &["--env", "rust", "configs/qemu-target.json"]);
     assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
     assert!(!project.path().join("target").exists());
+
+    // As a target of a project it is the same, bit for bit, and the tree is wherever it is.
+    let elsewhere = Project::copy_of(TREE);
+    let recipe = elsewhere.read("bootwright.toml");
+    // What version the kernel tells, is of the commit that the tree is at.
+    let module = project.read("release/src/git_version.rs");
+    let version = module.rsplit('"').nth(1).unwrap();
+    let said = format!("= {{ file = \"firmware.fd\" }}\nversion = \"{version}\"");
+    elsewhere.write("bootwright.toml", &recipe.replace("= \"ovmf\"", &said));
+    elsewhere.write("firmware.fd", "firmware\n");
+    let built = elsewhere.succeed(&["build", "qemu"]);
+    let of = |project: &Project, path: &str| fs::read(project.path().join(path)).unwrap();
+    let is_same = of(&elsewhere, "out/qemu/qemu.igvm") == of(&project, "bin/qemu.igvm");
+    assert!(is_same, "{}", built.stderr);
+    let again = elsewhere.succeed(&["build", "qemu"]);
+    assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
+}
+
+#[test]
+fn what_is_wrong_with_a_recipe_of_a_target_is_told() {
+    let project = Project::copy_of(TREE);
+    let recipe = project.read("bootwright.toml");
+    let fail = |from: &str, to: &str, code: i32, expected: &[&str]| {
+        project.write("bootwright.toml", &recipe.replace(from, to));
+        project.fail(&["plan", "qemu"], code, expected);
+    };
+    fail(
+        "qemu-target",
+        "qemu-tagret",
+        2,
+        &["source `tree` has no `configs/qemu-tagret.json`", "bootwright.toml:"],
+    );
+    fail(
+        "recipe   = \"configs/qemu-target.json\"\nfirmware = \"ovmf\"",
+        "recipe = \"configs/made.json\"",
+        2,
+        &["takes its firmware from a command", "say with `firmware`"],
+    );
+    fail(
+        "firmware = \"ovmf\"",
+        "features = [\"vtmp:x\"]",
+        2,
+        &["the recipe has no component `vtmp`", "known components: "],
+    );
+    project.write("bootwright.toml", &recipe);
+    project.write("configs/qemu-target.json", "{ \"igvm\": { \"qemv\": {} }, \"kernel\": { \"svsm\": {} } }");
+    project.fail(&["plan", "qemu"], 2, &["tree/configs/qemu-target.json:1", "did you mean `qemu`?"]);
+    fs::remove_file(project.path().join("Cargo.lock")).unwrap();
+    project.fail(&["plan", "loader"], 2, &["source `tree` has no `Cargo.lock`", "cargo generate-lockfile"]);
 }

@@ -66,6 +66,9 @@ pub(crate) fn references<'a>(
         Target::Command(command) => {
             command.inputs.values().map(|input| (&input.target, &input.place)).collect()
         }
+        Target::Cargo(cargo) => cargo.inputs.values().map(|input| (&input.target, &input.place)).collect(),
+        Target::Make(make) => make.inputs.values().map(|input| (&input.target, &input.place)).collect(),
+        Target::Xbuild(xbuild) => xbuild.firmware.iter().filter_map(of_target).collect(),
         Target::Rootfs(rootfs) => {
             let layers = rootfs.layers.iter().map(|layer| (&***layer, &layer.place));
             layers.chain(files(rootfs.files.values())).collect()

@@ -2,6 +2,7 @@
 
 mod boot;
 mod budgets;
+mod cargo;
 mod cycles;
 mod device_trees;
 mod disks;
@@ -10,12 +11,15 @@ mod formats;
 mod igvm;
 mod iso;
 mod layout;
+mod leaves;
 mod machines;
 mod squashfs;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use cycles::references;
+pub(crate) use leaves::main_file;
+use leaves::{Leaves, leaves};
 
 use crate::kernel::{Kernel, Symbol};
 use crate::scalar::{Arch, Distro, Name, OutputPath, PackageName, TargetName, TargetRef};
@@ -62,69 +66,6 @@ pub(crate) fn references_lead_somewhere(
         };
         let help = suggest::help(name.as_str(), nouns, names.section(section));
         problems.push(Problem::at(place, format!("unknown {noun} `{name}`")).help(help));
-    }
-}
-
-/// What a target leaves.
-pub(crate) enum Leaves<'a> {
-    /// Always these files; the first is the main one.
-    Files(Vec<String>),
-    /// What a command declares, which may be directories.
-    Declared(&'a [Spanned<OutputPath>]),
-}
-
-/// Returns what the target of that name leaves in its output directory.
-pub(crate) fn leaves<'a>(name: &Name, target: &'a Target) -> Leaves<'a> {
-    match target {
-        Target::Command(command) => Leaves::Declared(&command.outputs),
-        Target::Rootfs(_) => Leaves::Files(vec!["rootfs.tar".to_owned()]),
-        Target::Initramfs(_) => Leaves::Files(vec!["initramfs.img".to_owned()]),
-        Target::Filesystem(filesystem) => {
-            Leaves::Files(vec![format!("{name}.{}", filesystem.r#type.as_str())])
-        }
-        Target::Disk(disk) => {
-            let formats = disk.written().into_iter().map(|format| format.file(name));
-            Leaves::Files(formats.chain([format!("{name}.map.txt")]).collect())
-        }
-        Target::Convert(convert) => {
-            Leaves::Files(convert.written().into_iter().map(|format| format.file(name)).collect())
-        }
-        Target::Kernel(kernel) => {
-            let mut files = vec![
-                kernel.built_for().image(),
-                "vmlinux",
-                "System.map",
-                "config",
-                "defconfig",
-                "modules.tar",
-            ];
-            files.extend(kernel.dtbs.then_some("dtbs"));
-            files.extend(kernel.headers.then_some("headers"));
-            Leaves::Files(files.into_iter().map(str::to_owned).collect())
-        }
-        Target::Dtb(_) => Leaves::Files(vec![format!("{name}.dtb"), format!("{name}.dts")]),
-        Target::Uki(_) => Leaves::Files(vec![format!("{name}.efi"), format!("{name}.txt")]),
-        Target::Igvm(_) => Leaves::Files(vec![format!("{name}.igvm"), format!("{name}.txt")]),
-        Target::Signed(_) => Leaves::Files(vec![format!("{name}.efi")]),
-        Target::EfiVariables(_) => Leaves::Files(vec![format!("{name}.fd")]),
-        Target::Verity(verity) => Leaves::Files(verity.leaves(name).into()),
-        Target::Grub(grub) => Leaves::Files(grub.leaves()),
-        Target::KernelPackage(_) => Leaves::Files(["vmlinuz", "config"].map(str::to_owned).to_vec()),
-        Target::Extract(extract) => {
-            Leaves::Files(extract.files.keys().map(|path| path.as_str().to_owned()).collect())
-        }
-    }
-}
-
-/// Returns the file that a reference to the target alone means; none means all that it leaves.
-pub(crate) fn main_file(name: &Name, target: &Target) -> Option<String> {
-    match leaves(name, target) {
-        Leaves::Declared([only]) => Some(only.as_str().to_owned()),
-        Leaves::Declared(_) => None,
-        Leaves::Files(files) => match target {
-            Target::Extract(_) if files.len() != 1 => None,
-            _ => files.into_iter().next(),
-        },
     }
 }
 
@@ -200,6 +141,7 @@ impl Checker<'_> {
         };
         let left: Vec<String> = match leaves(&reference.target, target) {
             Leaves::Files(files) => files,
+            Leaves::Unknown => return,
             Leaves::Declared(outputs) => outputs.iter().map(|output| output.as_str().to_owned()).collect(),
         };
         let is_under = |known: &String| {
@@ -300,6 +242,9 @@ impl Checker<'_> {
         self.budgets(name, target);
         match &target.value {
             Target::Command(command) => self.command(command),
+            Target::Cargo(cargo) => self.cargo(target, cargo),
+            Target::Make(make) => self.make(target, make),
+            Target::Xbuild(xbuild) => self.xbuild(xbuild),
             Target::Rootfs(rootfs) => self.rootfs(target, rootfs),
             Target::Initramfs(initramfs) => self.initramfs(target, initramfs),
             Target::Filesystem(filesystem) => self.filesystem(target, filesystem),
@@ -373,7 +318,12 @@ impl Checker<'_> {
                 }
             }
         }
-        for (name, value) in &command.environment {
+        self.variables(&command.environment);
+    }
+
+    /// Reports environment variables that cannot be, or are not for the recipe to set.
+    fn variables(&mut self, environment: &BTreeMap<String, Spanned<String>>) {
+        for (name, value) in environment {
             let valid = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
                 && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
             if !valid {
@@ -565,6 +515,9 @@ fn kernel_arch(target: &Target) -> Option<&Spanned<Arch>> {
 fn kind_of(target: &Target) -> &'static str {
     match target {
         Target::Command(_) => "command",
+        Target::Cargo(_) => "cargo",
+        Target::Make(_) => "make",
+        Target::Xbuild(_) => "xbuild",
         Target::Rootfs(_) => "rootfs",
         Target::Initramfs(_) => "initramfs",
         Target::Filesystem(_) => "filesystem",

@@ -2,6 +2,7 @@
 
 mod boot;
 mod budgets;
+mod cargo;
 mod device_tree;
 mod erofs;
 mod formats;
@@ -15,6 +16,7 @@ mod packages;
 mod sources;
 mod squashfs;
 mod targets;
+mod xbuild;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,10 +27,12 @@ use engine::{Graph, Input, MergeId, Placement, Requirements, Step, StepId};
 use serde::Serialize;
 
 use crate::check;
+
 use crate::lock::Lock;
-use crate::needs::{Closure, Goal, Needs, closure, needs};
+use crate::needs::{Closure, FileIn, Goal, Needs, closure, needs};
 use crate::scalar::{Name, ProjectPath, TargetRef};
 use crate::{Problem, Source, Spanned, Stack};
+pub(crate) use cargo::build_std;
 use packages::Packages;
 
 /// What was fetched and imported for [`Needs`].
@@ -41,6 +45,10 @@ pub struct Resolved {
     pub dates: BTreeMap<Name, i64>,
     /// The files and directories of the project.
     pub paths: BTreeMap<ProjectPath, Imported>,
+    /// The files of sources that say what more is needed, of those that are there.
+    pub texts: BTreeMap<FileIn, String>,
+    /// The tree of the crates that each `Cargo.lock` names ([`crate::crates`]).
+    pub crates: BTreeMap<FileIn, Digest>,
     /// The tools that run in steps: `mkimg`, `pkgroot` and `runvm`, static executables.
     pub tools: BTreeMap<String, Digest>,
 }

@@ -72,6 +72,14 @@ impl<'a> Lowering<'a> {
         let mut further = Vec::new();
         let step = match &target.value {
             Target::Command(command) => self.command(name, command),
+            Target::Cargo(cargo) => self.cargo(name, cargo),
+            Target::Make(make) => self.make(name, make),
+            Target::Xbuild(xbuild) => {
+                let images = self.xbuild(name, xbuild);
+                further.extend(images.iter().skip(1));
+                // After a problem nothing is run.
+                images.first().copied().unwrap_or_else(|| self.nothing(name))
+            }
             Target::Rootfs(_) => {
                 let layers = self.rootfs[name].clone();
                 self.layer(name.to_string(), "rootfs.tar", &layers, Changes::default())
@@ -101,6 +109,11 @@ impl<'a> Lowering<'a> {
         let output = TargetOutput { steps, main: check::main_file(name, target) };
         self.lowered.targets.insert(name.clone(), output);
         step
+    }
+
+    /// Adds a step that stands for one that could not be.
+    fn nothing(&mut self, name: &Name) -> StepId {
+        self.tool_step(name.to_string(), &["mkimg"], Vec::new(), Requirements::default())
     }
 
     /// Keeps which of several steps leaves which file, and returns the main one.

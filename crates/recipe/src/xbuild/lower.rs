@@ -20,15 +20,21 @@ pub const TREE: &str = "build/src/tree";
 #[derive(Clone, Debug)]
 pub struct Here {
     /// The tree.
-    pub tree: Digest,
+    pub tree: Input,
+    /// What is there beside it for what builds.
+    pub beside: Vec<Placement>,
     /// The firmware of each recipe's guest, if it has one.
-    pub firmwares: BTreeMap<usize, Digest>,
+    pub firmwares: BTreeMap<usize, Input>,
     /// The tool `mkimg`.
     pub mkimg: Digest,
     /// The root of the environment in which commands run, a part of the graph; without it they run on the machine itself.
     pub root: Option<MergeId>,
     /// The variables of every command that is not one of our tools.
     pub environment: BTreeMap<String, String>,
+    /// What the labels of steps begin with.
+    pub prefix: String,
+    /// What each step needs of the machine.
+    pub requirements: Requirements,
 }
 
 /// What a plan comes to.
@@ -89,7 +95,7 @@ pub fn lower(plan: &Plan, here: &Here, graph: &mut Graph) -> Lowered {
     };
     let parts: Vec<(StepId, String)> = plan.parts.iter().map(|part| lowering.part(part)).collect();
     for (idx, recipe) in plan.recipes.iter().enumerate() {
-        let firmware = here.firmwares.get(&idx).copied();
+        let firmware = here.firmwares.get(&idx).cloned();
         lowering.recipe(recipe, &parts, firmware);
     }
     lowering.lowered
@@ -120,11 +126,12 @@ impl Lowering<'_> {
             Arc::make_mut(&mut environment).extend(part.environment.clone());
         }
         let mut inputs = self.root();
-        inputs.push(Placement { path: TREE.to_owned(), input: Input::Tree(self.here.tree) });
+        inputs.push(Placement { path: TREE.to_owned(), input: self.here.tree.clone() });
+        inputs.extend(self.here.beside.iter().cloned());
         (self.step(part.label.clone(), arguments, environment, inputs), file)
     }
 
-    fn recipe(&mut self, recipe: &Planned, parts: &[(StepId, String)], firmware: Option<Digest>) {
+    fn recipe(&mut self, recipe: &Planned, parts: &[(StepId, String)], firmware: Option<Input>) {
         let mut inputs = self.root();
         let mut places = Places::default();
         for copy in &recipe.kernel {
@@ -140,9 +147,8 @@ impl Lowering<'_> {
             places.filesystem = Some("in/svsm-fs.bin".to_owned());
             inputs.push(input("svsm-fs.bin", step, "svsm-fs.bin"));
         }
-        if let Some(digest) = firmware {
+        if let Some(input) = firmware {
             places.firmware = Some("in/firmware".to_owned());
-            let input = Input::File { digest, executable: false };
             inputs.push(Placement { path: "build/in/firmware".to_owned(), input });
         }
         let (builder, builder_file) = &parts[recipe.builder];
@@ -194,7 +200,8 @@ impl Lowering<'_> {
         let arguments = ["objcopy", "-O", &copy.format, copy.strip, &from, &to].map(str::to_owned);
         let mut inputs = self.root();
         inputs.push(input(&copy.name, *part, file));
-        let label = format!("objcopy {}", self.graph.step(*part).label);
+        let built = &self.graph.step(*part).label;
+        let label = format!("objcopy {}", built.strip_prefix(self.here.prefix.as_str()).unwrap_or(built));
         let step = self.step(label, arguments.into(), self.environment.clone(), inputs);
         self.copies.insert(key, step);
         step
@@ -221,7 +228,8 @@ impl Lowering<'_> {
         let number = self.labels.entry(label.clone()).or_default();
         *number += 1;
         let label = if *number == 1 { label } else { format!("{label} #{number}") };
-        let requirements = Requirements::default();
+        let label = format!("{}{label}", self.here.prefix);
+        let requirements = self.here.requirements.clone();
         self.graph.add_step(Step { label, arguments, environment, inputs, requirements })
     }
 }

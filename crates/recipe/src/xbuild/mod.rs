@@ -10,6 +10,7 @@ mod component;
 mod image;
 mod lower;
 mod plan;
+mod target;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ pub use component::{Component, How};
 pub use image::{Image, ImagePlatform, ImageTarget};
 pub use lower::{Here, Lowered, LoweredImage, TREE, lower};
 pub use plan::{Copy, ExtraFeature, Firmwares, Options, Packed, Part, Plan, Planned, Product, plan};
+pub use target::Xbuild;
 
 use crate::json;
 use crate::reader::{Read as _, Reader};
@@ -67,6 +69,18 @@ pub struct Parsed {
     pub problems: Vec<Problem>,
     /// What upstream would not have said.
     pub warnings: Vec<Problem>,
+}
+
+/// What a tree has whose kernel tells its version.
+pub const RELEASE: &str = "release/Cargo.toml";
+/// The module that says which it is, which is not part of the tree.
+pub const VERSION_MODULE: &str = "release/src/git_version.rs";
+
+/// Returns the text of [`VERSION_MODULE`].
+pub fn version_module(version: &str) -> String {
+    format!(
+        "// Written by Bootwright, which overwrites any change.\n\npub const GIT_VERSION: &str = {version:?};\n"
+    )
 }
 
 /// What kernels are made of: the loaders of two generations of the tree, and the kernel itself.

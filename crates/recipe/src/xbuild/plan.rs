@@ -7,6 +7,7 @@ use std::str::FromStr;
 use super::component::{Component, How};
 use super::image::Image;
 use super::{ImageTarget, Recipe};
+use crate::crates;
 
 /// What is said beside recipes, for all of them.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +22,11 @@ pub struct Options {
     pub offline: bool,
     /// Whether commands tell more.
     pub verbose: bool,
+    /// Whether crates are those of `Cargo.lock`, fetched before ([`crate::crates`]). With them are those that the standard
+    /// library is compiled with, if somebody asks for that.
+    pub locked_crates: bool,
+    /// The option that has crates of the standard library compiled, for what has none.
+    pub build_std: Option<String>,
 }
 
 /// A feature of a component that the recipe does not ask for.
@@ -195,7 +201,9 @@ impl Planning<'_> {
         let which = if component.binary { "--bin" } else { "--package" };
         let mut command = words(&["cargo", "build", which, name, "--target", BARE_METAL]);
         let label = self.add_features(&mut command, component);
+        command.extend(self.options.build_std.clone());
         self.add_common(&mut command, component.manifest.as_deref());
+        let command = self.with_library(command);
         let file = format!("target/{BARE_METAL}/{}/{name}", self.profile());
         Part {
             label,
@@ -213,11 +221,12 @@ impl Planning<'_> {
         command.extend(words(&["test", "--no-run", "--message-format=json-render-diagnostics"]));
         command.extend(words(&["--package", name, "--target", BARE_METAL]));
         let label = format!("test of {}", self.add_features(&mut command, component));
+        command.extend(self.options.build_std.clone());
         self.add_common(&mut command, component.manifest.as_deref());
         Part {
             label,
             name: name.to_owned(),
-            command,
+            command: self.with_library(command),
             environment: component.env.clone(),
             product: Product::Test(name.to_owned()),
         }
@@ -293,6 +302,10 @@ impl Planning<'_> {
         if self.options.verbose {
             command.push("-vv".to_owned());
         }
+    }
+
+    fn with_library(&self, command: Vec<String>) -> Vec<String> {
+        if self.options.locked_crates { crates::with_library(command) } else { command }
     }
 
     fn profile(&self) -> &'static str {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cas::Digest;
-use engine::Graph;
+use engine::{Graph, Input, Requirements};
 
 use super::*;
 
@@ -102,8 +102,11 @@ fn images_are_described_as_upstream_does() {
     let firmwares = Firmwares::from([(0, "OVMF.fd".into())]);
     let planned = plan(&[recipe(QEMU)], &Options::default(), &firmwares);
     let here = Here {
-        tree: Digest::of(b"tree"),
-        firmwares: [(0, Digest::of(b"firmware"))].into(),
+        tree: Input::Tree(Digest::of(b"tree")),
+        beside: Vec::new(),
+        prefix: String::new(),
+        requirements: Requirements::default(),
+        firmwares: [(0, Input::File { digest: Digest::of(b"firmware"), executable: false })].into(),
         mkimg: Digest::of(b"mkimg"),
         root: None,
         environment: std::collections::BTreeMap::new(),

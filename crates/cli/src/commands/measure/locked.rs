@@ -1,5 +1,6 @@
 //! `measure --check` and `--update`: digests that are expected, in a file that is kept beside a recipe.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use launch::lock::{Expected, Lock, LockError, Moved, expected, moved};
@@ -40,6 +41,34 @@ fn name(options: &Measure) -> String {
 
 fn found(file: &File<'_>, measured: &Measurement, zeros: ZeroPages) -> Result<Expected, Failure> {
     expected(file, measured.platform, zeros).map_err(|error| Failure::new(Blame::Build, error))
+}
+
+/// Returns what the lock at `path` expects of zero pages, by the names of the images that it has; nothing without a lock.
+fn known(global: &Global, path: &Path) -> Result<BTreeMap<String, bool>, Failure> {
+    let options = Measure { lock: Some(path.to_owned()), ..Measure::default() };
+    let (_, lock) = load(global, &options)?;
+    let images = lock.into_iter().flat_map(|lock| lock.images);
+    let zeros = |platforms: &BTreeMap<_, Expected>| platforms.values().any(|expected| expected.native_zero);
+    Ok(images.map(|(name, platforms)| (name, zeros(&platforms))).collect())
+}
+
+/// Compares images that were built with what the lock beside their project expects, of those that it has. Under `--locked`
+/// fails when another digest was measured; else that is told.
+pub(super) fn after_build(global: &Global, ui: &Ui, root: &Path, images: &[PathBuf]) -> Result<(), Failure> {
+    let lock = root.join(LOCK);
+    let known = known(global, &lock)?;
+    let mut first = Ok(());
+    for image in images {
+        let options = Measure { file: image.clone(), lock: Some(lock.clone()), ..Measure::default() };
+        let Some(native_zero) = known.get(&name(&options)) else { continue };
+        let checked = super::check_only(global, ui, &Measure { native_zero: *native_zero, ..options });
+        match checked {
+            Err(failure) if global.locked => first = first.and(Err(failure)),
+            Err(failure) => ui.failure(&failure),
+            Ok(()) => {}
+        }
+    }
+    first
 }
 
 /// Accepts what was measured.

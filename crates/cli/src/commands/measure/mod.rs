@@ -54,6 +54,11 @@ pub(super) fn value(global: &Global, ui: &Ui, options: &Measure) -> Result<Value
     Ok(as_json(options, (&file, zeros), &measured, &blocks(&file, &measured)))
 }
 
+/// Compares images of a project that were built with what its lock expects of them: see [`locked::after_build`].
+pub(super) fn after_build(global: &Global, ui: &Ui, root: &Path, images: &[PathBuf]) -> Result<(), Failure> {
+    locked::after_build(global, ui, root, images)
+}
+
 /// Fails if a file measures something else than the lock expects, and prints nothing if not.
 pub(super) fn check_only(global: &Global, ui: &Ui, options: &Measure) -> Result<(), Failure> {
     let bytes = read(&place(global, &options.file))?;

@@ -10,13 +10,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cas::{Ignore, ImportMode, LocalStore, Node, Store as _, Watcher};
-use engine::{End, Graph, MergeId, Outcome, StepId};
+use cas::{Digest, Ignore, ImportMode, LocalStore, Node, Store as _, Watcher};
+use engine::{End, Graph, Input, MergeId, Outcome, Placement, Requirements, StepId};
 use local::{HostExecutor, HostOptions};
 use recipe::xbuild::{
     self, Firmwares, Here, ImagePlatform, Lowered, LoweredImage, Options, Plan, Product, Recipe, Strictness,
 };
-use recipe::{Goal, Problem, SourceFile, suggest};
+use recipe::{Goal, Problem, SourceFile, crates, suggest};
 use serde_json::{Value, json};
 
 use super::measure;
@@ -28,7 +28,7 @@ use crate::project_state::ProjectState;
 use crate::session::Session;
 use crate::ui::{Ui, bytes, seconds};
 use crate::workspace::{Caches, tell};
-use crate::{signals, tools};
+use crate::{signals, sources, tools};
 
 /// What of a tree is no source.
 const IGNORED: [&str; 4] = [".git/", "/target/", "/bin/", "/out/"];
@@ -53,8 +53,11 @@ pub(crate) fn run(global: &Global, ui: &Ui, arguments: &Xbuild) -> Result<(), Fa
         release: arguments.release,
         all_features: arguments.all_features,
         features: arguments.features.clone(),
-        offline: arguments.is_offline || global.offline,
+        // A sandbox has no network.
+        offline: arguments.is_offline || global.offline || arguments.env.is_some(),
         verbose: arguments.verbose,
+        locked_crates: arguments.env.is_some(),
+        build_std: None,
     };
     let firmwares = firmwares(ui, &root, &recipes)?;
     let plan = xbuild::plan(&recipes, &options, &firmwares);
@@ -224,9 +227,7 @@ fn note_commit(root: &Path) -> Result<(), Failure> {
     let text = String::from_utf8(described.unwrap_or_default()).unwrap_or_default();
     let line = text.lines().next().unwrap_or_default().trim();
     let version = line.strip_prefix('v').unwrap_or(line);
-    let text = format!(
-        "// Written by `bootwright xbuild`, which overwrites any change.\n\npub const GIT_VERSION: &str = {version:?};\n"
-    );
+    let text = xbuild::version_module(version);
     let path = directory.join("git_version.rs");
     if fs::read(&path).is_ok_and(|found| states(&found, version)) {
         return Ok(());
@@ -278,7 +279,8 @@ fn on_host(
     let target = ("CARGO_TARGET_DIR".to_owned(), "target".to_owned());
     let environment = BTreeMap::from([("BOOTWRIGHT_HOST".to_owned(), host::identity(root)), target]);
     let mut graph = Graph::default();
-    let lowered = lower(root, &caches.store, &state, plan, firmwares, (None, environment), &mut graph)?;
+    let run_in = RunIn { environment: None, crates: None, variables: environment };
+    let lowered = lower(root, &caches.store, &state, plan, firmwares, run_in, &mut graph)?;
     let cancel = signals::cancel_flag()?;
     let logs = root.join(LOGS);
     let builder = Builder {
@@ -324,7 +326,8 @@ fn in_environment(
     let environment = prepared.lowered.environments.get(name).copied();
     let mut graph = std::mem::take(&mut prepared.lowered.graph);
     let (store, state) = (&session.caches.store, &session.state);
-    let run_in = (environment, BTreeMap::new());
+    let crates = locked_crates(&session, root)?;
+    let run_in = RunIn { environment, crates, variables: BTreeMap::new() };
     let lowered = lower(root, store, state, plan, firmwares, run_in, &mut graph)?;
     prepared.lowered.graph = graph;
     let built = session.build(&prepared, &wanted(&lowered))?;
@@ -344,6 +347,26 @@ fn wanted(lowered: &Lowered) -> Vec<StepId> {
     lowered.files.values().map(|(step, _)| *step).collect()
 }
 
+/// Where parts are built.
+struct RunIn {
+    /// The environment, if it is not this machine.
+    environment: Option<MergeId>,
+    /// The tree of the crates that `Cargo.lock` names, if they are not cargo's own business.
+    crates: Option<Digest>,
+    /// Environment variables.
+    variables: BTreeMap<String, String>,
+}
+
+/// Returns the tree of the crates that the tree's `Cargo.lock` names, after they were fetched.
+fn locked_crates(session: &Session<'_>, root: &Path) -> Result<Option<Digest>, Failure> {
+    let path = root.join("Cargo.lock");
+    let Ok(text) = fs::read_to_string(&path) else {
+        return Err(Failure::project(format!("there is no `{}`", path.display()))
+            .help("write it with `cargo generate-lockfile`: what is built with other crates each time is not the same each time"));
+    };
+    sources::crates::tree(session, "Cargo.lock", None, (Digest::of(text.as_bytes()), &text)).map(Some)
+}
+
 /// Puts the tree into the store and adds the actions to the graph.
 fn lower(
     root: &Path,
@@ -351,7 +374,7 @@ fn lower(
     state: &ProjectState,
     plan: &Plan,
     firmwares: &Firmwares,
-    (run_in, environment): (Option<MergeId>, BTreeMap<String, String>),
+    run_in: RunIn,
     graph: &mut Graph,
 ) -> Result<Lowered, Failure> {
     let mut stats = state.stats();
@@ -362,11 +385,22 @@ fn lower(
     for (idx, path) in firmwares {
         let node = store.put_file(path, ImportMode::Copy).map_err(Failure::store)?;
         if let Node::File { digest, .. } = node {
-            found.insert(*idx, digest);
+            found.insert(*idx, Input::File { digest, executable: false });
         }
     }
     let tools = tools::provide(&store.noted()).map_err(Failure::machine)?;
-    let here = Here { tree, firmwares: found, mkimg: tools["mkimg"], root: run_in, environment };
+    let crates =
+        run_in.crates.map(|digest| Placement { path: crates::TREE.to_owned(), input: Input::Tree(digest) });
+    let here = Here {
+        tree: Input::Tree(tree),
+        beside: crates.into_iter().collect(),
+        firmwares: found,
+        mkimg: tools["mkimg"],
+        root: run_in.environment,
+        environment: run_in.variables,
+        prefix: String::new(),
+        requirements: Requirements::default(),
+    };
     let lowered = xbuild::lower(plan, &here, graph);
     for blob in &lowered.blobs {
         let digest = store.write(blob).map_err(Failure::machine)?;
