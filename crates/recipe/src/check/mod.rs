@@ -22,7 +22,7 @@ pub(crate) use leaves::main_file;
 use leaves::{Leaves, leaves};
 
 use crate::kernel::{Kernel, Symbol};
-use crate::scalar::{Arch, Distro, Name, OutputPath, PackageName, TargetName, TargetRef};
+use crate::scalar::{Arch, Distro, Name, PackageName, TargetName, TargetRef};
 use crate::stack::{Environment, Recipe, Source};
 use crate::target::{ArchiveFile, Command, Content, DeviceEntry, DeviceType, FileEntry, Initramfs, Rootfs};
 use crate::value::Table;
