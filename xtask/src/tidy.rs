@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("launch", &[]),
     ("sandbox", &[]),
     ("vm", &[]),
-    ("mkimg", &["fdt", "layer"]),
+    ("mkimg", &["fdt", "launch", "layer"]),
     ("inspect", &["fdt", "launch", "layer", "mkimg"]),
     ("report", &[]),
     ("quilt", &["layer"]),

@@ -11,7 +11,8 @@ use layer::{BuildError, EntryPath, PlainError, ReadError, ResolveError, TreeErro
 use crate::budget::BudgetError;
 use crate::grub::GrubError;
 use crate::{
-    accounts, cpio, disk, efi_variables, erofs, ext4, fat, iso, modules, sign, squashfs, uki, vdisk, verity,
+    accounts, cpio, disk, efi_variables, erofs, ext4, fat, igvm, iso, modules, sign, squashfs, uki, vdisk,
+    verity,
 };
 
 /// A specification could not be carried out.
@@ -333,6 +334,14 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         source: uki::BuildError,
+    },
+    /// The IGVM file cannot be made.
+    #[error("could not make the IGVM file `{path}`")]
+    Igvm {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: igvm::BuildError,
     },
     /// A program that was just made cannot be read: our bug.
     #[error("could not read what was made")]

@@ -25,6 +25,7 @@ mod files;
 mod filesystem;
 mod glob;
 mod grub;
+pub mod igvm;
 pub mod iso;
 mod largest;
 mod lz4;

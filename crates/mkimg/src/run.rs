@@ -12,8 +12,8 @@ use crate::error::Error;
 use crate::files::{Directory, Output};
 use crate::spec::{Compression, InitramfsSpec, ModulesSpec, Spec};
 use crate::{
-    budget, cpio, device_tree, disk, efi_variables, erofs, extract, fat, filesystem, grub, iso, lz4, modules,
-    overlay, packit, sign, squashfs, uki, unpack, vdisk, verity,
+    budget, cpio, device_tree, disk, efi_variables, erofs, extract, fat, filesystem, grub, igvm, iso, lz4,
+    modules, overlay, packit, sign, squashfs, uki, unpack, vdisk, verity,
 };
 
 /// Reads the specification in the file `path`.
@@ -32,6 +32,7 @@ pub fn run(spec: &Spec, directory: &Path) -> Result<Vec<String>, Error> {
         Spec::DeviceTree(spec) => return device_tree::write(spec, &directory),
         Spec::DeviceTreeSources(spec) => return device_tree::compile::write(spec, &directory),
         Spec::Uki(spec) => return uki::write(spec, &directory),
+        Spec::Igvm(spec) => return igvm::write(spec, &directory),
         Spec::Sign(spec) => return sign::run(spec, &directory),
         Spec::Verity(spec) => return verity::write(spec, &directory),
         Spec::Grub(spec) => return grub::write(spec, &directory),

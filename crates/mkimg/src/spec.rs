@@ -8,6 +8,7 @@ mod device_tree;
 mod erofs;
 mod ext4;
 mod formats;
+mod igvm;
 mod images;
 mod iso;
 mod packit;
@@ -23,6 +24,10 @@ pub use ext4::{Ext4Spec, OnErrorSpec};
 pub use formats::{
     BackingSpec, BlankSpec, ConvertSpec, FormatSpec, InputFormat, OverSpec, Qcow2Compression, VmdkAdapter,
     VmdkVariant,
+};
+pub use igvm::{
+    IgvmDirectSpec, IgvmFirmwareSpec, IgvmFlatSpec, IgvmHashedSpec, IgvmSnpSpec, IgvmSpec, IgvmStart,
+    IgvmTdxSpec,
 };
 pub use images::{
     BlobSpec, BootCodeSpec, DiskSpec, FatSpec, HybridSpec, PartitionSizeSpec, PartitionSpec, ProtectiveSpec,
@@ -86,6 +91,8 @@ pub enum Spec {
     Budget(BudgetSpec),
     /// Writes a PackIt archive.
     PackIt(PackItSpec),
+    /// Writes an IGVM file.
+    Igvm(IgvmSpec),
 }
 
 impl Spec {

@@ -15,6 +15,7 @@ mod filesystem;
 mod firmware;
 mod formats;
 mod git;
+mod igvm;
 mod iso;
 mod json;
 mod kernel;
@@ -59,6 +60,7 @@ pub use formats::{
     VmdkAdapter, VmdkVariant,
 };
 pub use git::{GitAddress, GitRev};
+pub use igvm::{GuestPolicy, Igvm, IgvmPlatform, IgvmPlatforms, SnpCpu};
 pub use iso::{Iso, IsoBios, IsoEfi, IsoHybrid, IsoLoader, IsoTable, IsoUuid};
 pub use kernel::{ConfigPart, Kernel, Symbol, SymbolValue, Toolchain};
 pub use knobs::Settings;

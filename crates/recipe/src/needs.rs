@@ -303,6 +303,7 @@ pub fn needs(stack: &Stack, goals: &[Goal]) -> Needs {
                 uki.files().for_each(|file| add_file(file, &mut needs));
                 add_files(uki.os_release.iter(), &mut needs);
             }
+            Target::Igvm(igvm) => igvm.files().for_each(|file| add_file(file, &mut needs)),
             Target::Signed(signed) => signed.files().for_each(|file| add_file(file, &mut needs)),
             Target::EfiVariables(variables) => {
                 variables.files().for_each(|file| add_file(file, &mut needs));
@@ -454,6 +455,7 @@ fn target_request(target: &Target) -> Option<(PackageRequest, Option<&'static [&
         | Target::Convert(_)
         | Target::Kernel(_)
         | Target::Uki(_)
+        | Target::Igvm(_)
         | Target::Signed(_)
         | Target::Verity(_)
         | Target::EfiVariables(_)

@@ -12,6 +12,7 @@ use crate::device_tree::Dtb;
 use crate::disk::DiskImage;
 use crate::filesystem::Filesystem;
 use crate::formats::Convert;
+use crate::igvm::Igvm;
 use crate::kernel::Kernel;
 use crate::reader::{Read, Reader, kinds, table, words};
 use crate::scalar::{
@@ -53,6 +54,8 @@ kinds! {
         Dtb(Dtb) = "dtb",
         /// A unified kernel image.
         Uki(Uki) = "uki",
+        /// What is loaded into a guest before it starts.
+        Igvm(Igvm) = "igvm",
         /// A program for firmware, signed.
         Signed(Signed) = "signed",
         /// The hash tree of an image.

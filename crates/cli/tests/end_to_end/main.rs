@@ -13,6 +13,7 @@ mod formats;
 mod git;
 mod guests;
 mod harness;
+mod igvm;
 mod images;
 mod incremental;
 mod init;

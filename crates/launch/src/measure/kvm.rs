@@ -68,7 +68,8 @@ pub fn check_kvm(file: &File<'_>, platform: &Platform) -> Vec<KvmProblem> {
     if let Some(state) = states.iter().find(|state| state.gpa != KVM_VMSA) {
         problems.push(KvmProblem::VmsaAddress(state.gpa));
     }
-    if let Some(state) = states.iter().find(|state| !matches!(state.vmsa_cr0(), 0x30 | 0x31)) {
+    // 0x10 is what KVM keeps of the state after a reset, in which firmware starts.
+    if let Some(state) = states.iter().find(|state| !matches!(state.vmsa_cr0(), 0x10 | 0x30 | 0x31)) {
         problems.push(KvmProblem::VmsaCr0(state.vmsa_cr0()));
     }
     if let Some(gpa) = after {

@@ -48,6 +48,7 @@ impl Error {
                 Some("give the other disk, or make one of both with `qemu-img convert`".to_owned())
             }
             Error::Uki { source, .. } => source.help(),
+            Error::Igvm { source, .. } => source.help(),
             Error::Key(error) | Error::Certificate { source: error, .. } => error.help(),
             Error::NoGrub { package, .. } => {
                 Some(format!("add the package `{package}` to the environment, or name the one that has it there"))

@@ -110,6 +110,7 @@ pub(crate) fn references<'a>(
             });
             base.chain(initrd).chain(sources).collect()
         }
+        Target::Igvm(igvm) => igvm.files().filter_map(of_target).collect(),
         Target::Uki(uki) => {
             let root_hash = uki.root_hash.iter().map(|of| (&of.target, &of.place));
             let texts = files(uki.os_release.iter());

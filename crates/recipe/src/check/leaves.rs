@@ -47,6 +47,7 @@ pub(crate) fn leaves<'a>(name: &Name, target: &'a Target) -> Leaves<'a> {
         }
         Target::Dtb(_) => Leaves::Files(vec![format!("{name}.dtb"), format!("{name}.dts")]),
         Target::Uki(_) => Leaves::Files(vec![format!("{name}.efi"), format!("{name}.txt")]),
+        Target::Igvm(_) => Leaves::Files(vec![format!("{name}.igvm"), format!("{name}.txt")]),
         Target::Signed(_) => Leaves::Files(vec![format!("{name}.efi")]),
         Target::EfiVariables(_) => Leaves::Files(vec![format!("{name}.fd")]),
         Target::Verity(verity) => Leaves::Files(verity.leaves(name).into()),

@@ -8,6 +8,7 @@ mod device_trees;
 mod disks;
 mod erofs;
 mod formats;
+mod igvm;
 mod iso;
 mod layout;
 mod leaves;
@@ -253,6 +254,7 @@ impl Checker<'_> {
             Target::KernelPackage(_) => {}
             Target::Dtb(dtb) => self.device_tree(target, dtb),
             Target::Uki(uki) => self.uki(uki),
+            Target::Igvm(igvm) => self.igvm(target, igvm),
             Target::Signed(signed) => {
                 signed.files().for_each(|file| self.file(file, "what is signed, and what with,"));
             }
@@ -525,6 +527,7 @@ fn kind_of(target: &Target) -> &'static str {
         Target::KernelPackage(_) => "kernel-package",
         Target::Dtb(_) => "dtb",
         Target::Uki(_) => "uki",
+        Target::Igvm(_) => "igvm",
         Target::Signed(_) => "signed",
         Target::EfiVariables(_) => "efi-variables",
         Target::Verity(_) => "verity",

@@ -6,6 +6,7 @@ mod cargo;
 mod device_tree;
 mod erofs;
 mod formats;
+mod igvm;
 mod images;
 mod iso;
 mod kernel;

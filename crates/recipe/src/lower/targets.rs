@@ -99,6 +99,7 @@ impl<'a> Lowering<'a> {
             Target::Extract(extract) => self.extract(name, extract),
             Target::Dtb(dtb) => self.device_tree(name, dtb),
             Target::Uki(uki) => self.uki(name, uki),
+            Target::Igvm(igvm) => self.igvm(name, igvm),
             Target::Signed(signed) => self.signed(name, signed),
             Target::Verity(verity) => self.verity(name, verity),
             Target::Grub(grub) => self.grub(name, grub),

@@ -41,7 +41,7 @@ error: unknown key `colour` in `source.linux`
 6 | colour = "red"
   | ^^^^^^
   |
-  = help: known keys: `path`
+  = help: known keys: `path`, `ignore`
 "#,
     );
 }
@@ -149,7 +149,7 @@ error: `machine.vm` has no `env`
 4 | [machine.vm]
   |          ^^
 
-error: `target.tool` has no `kind`: it is `command`, `rootfs`, `initramfs`, `filesystem`, `disk`, `convert`, `kernel`, `kernel-package`, `extract`, `dtb`, `uki`, `signed`, `verity`, `grub` or `efi-variables`
+error: `target.tool` has no `kind`: it is `command`, `cargo`, `make`, `xbuild`, `rootfs`, `initramfs`, `filesystem`, `disk`, `convert`, `kernel`, `kernel-package`, `extract`, `dtb`, `uki`, `igvm`, `signed`, `verity`, `grub` or `efi-variables`
  --> bootwright.toml:7:9
   |
 7 | [target.tool]

@@ -4,6 +4,7 @@ mod budgets;
 mod disks;
 mod erofs;
 mod file_systems;
+mod igvm;
 mod iso;
 mod keys;
 mod layouts;
