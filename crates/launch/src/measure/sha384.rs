@@ -75,7 +75,7 @@ fn side_by_side(pages: &[&[u8]; LANES]) -> [[u8; 48]; LANES] {
 #[inline(always)]
 fn compress(state: &mut [Words; 8], words: &mut [Words; 16]) {
     let mut names = *state;
-    for round in 0..ROUNDS {
+    for (round, constant) in CONSTANTS.iter().enumerate() {
         let at = round % 16;
         if round >= 16 {
             let (now, early) = (words[at], words[(at + 1) % 16]);
@@ -95,7 +95,7 @@ fn compress(state: &mut [Words; 8], words: &mut [Words; 16]) {
             let big_1 = e[lane].rotate_right(14) ^ e[lane].rotate_right(18) ^ e[lane].rotate_right(41);
             let choice = (e[lane] & f[lane]) ^ (!e[lane] & g[lane]);
             let sum = h[lane].wrapping_add(big_1).wrapping_add(choice);
-            sum.wrapping_add(CONSTANTS[round]).wrapping_add(word[lane])
+            sum.wrapping_add(*constant).wrapping_add(word[lane])
         });
         let d = &mut names[name(3)];
         *d = each(|lane| d[lane].wrapping_add(one[lane]));
