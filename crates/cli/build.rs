@@ -19,8 +19,9 @@ const CRATES: &[&str] = &["distro", "fdt", "kconfig", "kernel", "layer", "mkimg"
 
 /// Where projects are that others can start from.
 const TEMPLATES: &[&str] = &["examples", "stacks"];
-/// What is in them and belongs to whoever worked there: results, pins, and the Linux that `guest-arm64` can build.
-const PRIVATE: &[&str] = &["out", "bootwright.lock", "linux"];
+/// What is in them and belongs to whoever worked there: results, also those of cargo and of COCONUT's `xbuild`, pins, and the
+/// Linux that `guest-arm64` can build.
+const PRIVATE: &[&str] = &["out", "bin", "target", "git_version.rs", "bootwright.lock", "linux"];
 
 fn main() {
     let workspace = Path::new(&variable("CARGO_MANIFEST_DIR"))
