@@ -271,7 +271,7 @@ mod tests {
         check(
             &["nop"],
             Err(
-                "there is no benchmark `nop`, only noop, bootstrap, download, unpack, add-package, graph, sandbox, ext4, cpio, iso, squashfs, erofs, update, fat, disk, formats, inspect, diff, store, stage, solve, lock, kernel, boot",
+                "there is no benchmark `nop`, only noop, bootstrap, download, unpack, add-package, graph, sandbox, ext4, cpio, iso, squashfs-gzip, squashfs-lz4, squashfs-lz4hc, squashfs-zstd, squashfs-xz, erofs, update, fat, disk, formats, inspect, diff, store, stage, solve, lock, kernel, boot",
             ),
         );
     }
