@@ -1,9 +1,11 @@
 //! Boot loaders, signatures and hash trees that a recipe describes: what becomes of them, and wrong input.
 
+mod stand_ins;
+
 use std::collections::BTreeMap;
 
 use cas::Digest;
-use recipe::{Goal, Imported, Lock, LockedSet, Lowered, Pin, Resolved, Reuse, Settings, lower, needs, parse};
+use recipe::{Goal, Imported, Lock, Lowered, Resolved, Reuse, Settings, lower, needs, parse};
 
 const STACK: &str = r#"
 [stack]
@@ -73,27 +75,11 @@ fn lowered() -> Lowered {
     let goals = stack.targets.keys().cloned().map(Goal::Target);
     let goals: Vec<Goal> = goals.chain(stack.machines.keys().cloned().map(Goal::Machine)).collect();
     let needs = needs(&stack, &goals);
-    let pin = Pin {
-        name: "grub-common".into(),
-        version: "1".into(),
-        arch: "amd64".into(),
-        suite: "bookworm".into(),
-        filename: "grub.deb".into(),
-        size: 1,
-        sha256: "a".repeat(64),
-        with: None,
-    };
-    let sets = needs.packages.iter().map(|(name, set)| {
-        let pins = vec![pin.clone()];
-        (name.clone(), LockedSet { request: set.request.digest(), releases: Vec::new(), pins })
-    });
-    let lock = Lock { packages: sets.collect(), ..Lock::default() };
+    let lock = Lock { packages: stand_ins::packages(&needs, "grub-common"), ..Lock::default() };
     let file = Imported::File { digest: Digest::of(b"file"), executable: false };
-    let tools = ["kbuild", "mkimg", "pkgroot", "runvm"];
-    let tools = tools.map(|tool| (tool.to_owned(), Digest::of(tool.as_bytes())));
     let resolved = Resolved {
         paths: needs.paths.keys().map(|path| (path.clone(), file)).collect(),
-        tools: tools.into(),
+        tools: stand_ins::tools(),
         ..Resolved::default()
     };
     lower(&stack, &lock, &resolved, &goals, Reuse::Nothing).unwrap_or_else(|problems| panic!("{problems:?}"))

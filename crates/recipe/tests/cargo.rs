@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing test panics")]
 
+mod stand_ins;
+
 use std::collections::BTreeMap;
 
 use cas::Digest;
 use recipe::{
-    FileIn, Goal, Imported, Lock, LockedSet, LockedSource, Lowered, Name, Pin, Problem, Resolved, Reuse,
-    Settings, lower, needs, parse,
+    FileIn, Goal, Imported, Lock, LockedSource, Lowered, Name, Problem, Resolved, Reuse, Settings, lower,
+    needs, parse,
 };
 
 const STACK: &str = r#"
@@ -83,20 +85,6 @@ fn lowered(text: &str, texts: &[(&str, &str)]) -> Result<Lowered, Vec<Problem>> 
     let stack = stack.unwrap_or_else(|| panic!("{problems:?}"));
     let goals: Vec<Goal> = stack.targets.keys().cloned().map(Goal::Target).collect();
     let needs = needs(&stack, &goals);
-    let pin = Pin {
-        name: "cargo".into(),
-        version: "1".into(),
-        arch: "amd64".into(),
-        suite: "bookworm".into(),
-        filename: "cargo.deb".into(),
-        size: 1,
-        sha256: "a".repeat(64),
-        with: None,
-    };
-    let sets = needs.packages.iter().map(|(name, set)| {
-        let pins = vec![pin.clone()];
-        (name.clone(), LockedSet { request: set.request.digest(), releases: Vec::new(), pins })
-    });
     let source = LockedSource::Git {
         git: "https://a.example/x.git".into(),
         rev: "v2026.1".into(),
@@ -104,9 +92,10 @@ fn lowered(text: &str, texts: &[(&str, &str)]) -> Result<Lowered, Vec<Problem>> 
         submodules: false,
         tree: Digest::of(b"tree"),
     };
-    let lock = Lock { packages: sets.collect(), sources: [("tree".to_owned(), source)].into() };
-    let tools = ["kbuild", "mkimg", "pkgroot", "runvm"];
-    let tools = tools.map(|tool| (tool.to_owned(), Digest::of(tool.as_bytes())));
+    let lock = Lock {
+        packages: stand_ins::packages(&needs, "cargo"),
+        sources: [("tree".to_owned(), source)].into(),
+    };
     let texts: BTreeMap<FileIn, String> = texts
         .iter()
         .map(|(path, text)| (FileIn { source: name("tree"), path: (*path).to_owned() }, (*text).to_owned()))
@@ -117,7 +106,7 @@ fn lowered(text: &str, texts: &[(&str, &str)]) -> Result<Lowered, Vec<Problem>> 
         sources: [(name("tree"), Imported::Tree(Digest::of(b"tree")))].into(),
         crates: crates.map(|file| (file.clone(), Digest::of(b"crates"))).collect(),
         texts: texts.clone(),
-        tools: tools.into(),
+        tools: stand_ins::tools(),
         ..Resolved::default()
     };
     lower(&stack, &lock, &resolved, &goals, Reuse::Nothing)

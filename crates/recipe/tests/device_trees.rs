@@ -1,9 +1,11 @@
 //! Device trees that a recipe describes, and initramfs with more than files: what becomes of them, and wrong input.
 
+mod stand_ins;
+
 use std::collections::BTreeMap;
 
 use cas::Digest;
-use recipe::{Goal, Imported, Lock, LockedSet, Lowered, Pin, Resolved, Reuse, Settings, lower, needs, parse};
+use recipe::{Goal, Imported, Lock, Lowered, Resolved, Reuse, Settings, lower, needs, parse};
 
 const STACK: &str = r#"
 [stack]
@@ -61,32 +63,16 @@ fn lowered() -> Lowered {
     let stack = stack.unwrap_or_else(|| panic!("{problems:?}"));
     let goals: Vec<Goal> = stack.targets.keys().cloned().map(Goal::Target).collect();
     let needs = needs(&stack, &goals);
-    let pin = Pin {
-        name: "dtc".into(),
-        version: "1".into(),
-        arch: "amd64".into(),
-        suite: "bookworm".into(),
-        filename: "dtc.deb".into(),
-        size: 1,
-        sha256: "a".repeat(64),
-        with: None,
-    };
-    let sets = needs.packages.iter().map(|(name, set)| {
-        let pins = vec![pin.clone()];
-        (name.clone(), LockedSet { request: set.request.digest(), releases: Vec::new(), pins })
-    });
-    let lock = Lock { packages: sets.collect(), ..Lock::default() };
+    let lock = Lock { packages: stand_ins::packages(&needs, "dtc"), ..Lock::default() };
     let tree = Imported::Tree(Digest::of(b"tree"));
     let file = Imported::File { digest: Digest::of(b"file"), executable: false };
-    let tools = ["kbuild", "mkimg", "pkgroot", "runvm"];
-    let tools = tools.map(|tool| (tool.to_owned(), Digest::of(tool.as_bytes())));
     let paths = needs.paths.keys();
     let paths = paths.map(|path| (path.clone(), if path.as_str() == "boards" { tree } else { file }));
     let sources = needs.sources.keys().map(|name| (name.clone(), tree));
     let resolved = Resolved {
         sources: sources.collect(),
         paths: paths.collect(),
-        tools: tools.into(),
+        tools: stand_ins::tools(),
         ..Resolved::default()
     };
     lower(&stack, &lock, &resolved, &goals, Reuse::Nothing).unwrap_or_else(|problems| panic!("{problems:?}"))

@@ -1,11 +1,11 @@
 //! Kernels, device trees and what lies where: the steps that they become, and wrong input.
 
+mod stand_ins;
+
 use std::collections::BTreeMap;
 
 use cas::Digest;
-use recipe::{
-    Goal, Imported, Lock, LockedSet, Lowered, Pin, Resolved, Reuse, Settings, Stack, lower, needs, parse,
-};
+use recipe::{Goal, Imported, Lock, Lowered, Resolved, Reuse, Settings, Stack, lower, needs, parse};
 
 const STACK: &str = r#"
 [stack]
@@ -73,33 +73,16 @@ fn lowered(text: &str) -> Lowered {
     let stack = stack(text);
     let goals: Vec<Goal> = stack.tests.keys().cloned().map(Goal::Test).collect();
     let needs = needs(&stack, &goals);
-    let pin = Pin {
-        name: "gcc".into(),
-        version: "12".into(),
-        arch: "amd64".into(),
-        suite: "bookworm".into(),
-        filename: "gcc.deb".into(),
-        size: 1,
-        sha256: "a".repeat(64),
-        with: None,
-    };
-    let sets = needs.packages.iter().map(|(name, set)| {
-        let locked =
-            LockedSet { request: set.request.digest(), releases: Vec::new(), pins: vec![pin.clone()] };
-        (name.clone(), locked)
-    });
-    let lock = Lock { packages: sets.collect(), ..Lock::default() };
+    let lock = Lock { packages: stand_ins::packages(&needs, "gcc"), ..Lock::default() };
     let tree = Imported::Tree(Digest::of(b"tree"));
     let file = Imported::File { digest: Digest::of(b"file"), executable: false };
-    let tools =
-        ["kbuild", "mkimg", "pkgroot", "runvm"].map(|tool| (tool.to_owned(), Digest::of(tool.as_bytes())));
     let paths =
         needs.paths.keys().map(|path| (path.clone(), if path.as_str() == "patches" { tree } else { file }));
     let sources = needs.sources.keys().map(|name| (name.clone(), tree));
     let resolved = Resolved {
         sources: sources.collect(),
         paths: paths.collect(),
-        tools: tools.into(),
+        tools: stand_ins::tools(),
         ..Resolved::default()
     };
     lower(&stack, &lock, &resolved, &goals, Reuse::Nothing).unwrap_or_else(|problems| panic!("{problems:?}"))

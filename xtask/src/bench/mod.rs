@@ -4,6 +4,7 @@
 
 mod boot;
 mod bootstrap;
+mod crates;
 mod disks;
 mod download;
 mod environment;
@@ -36,6 +37,7 @@ const BENCHMARKS: &[Benchmark] = &[
     ("noop", 20, noop::run),
     ("bootstrap", 5, bootstrap::run),
     ("download", 5, download::run),
+    ("crates", 3, crates::run),
     ("unpack", 1, harness::unpack),
     ("add-package", 5, environment::add_package),
     ("graph", 10, graph::run),
@@ -271,7 +273,7 @@ mod tests {
         check(
             &["nop"],
             Err(
-                "there is no benchmark `nop`, only noop, bootstrap, download, unpack, add-package, graph, sandbox, ext4, cpio, iso, squashfs-gzip, squashfs-lz4, squashfs-lz4hc, squashfs-zstd, squashfs-xz, erofs, update, fat, disk, formats, inspect, diff, store, stage, solve, lock, kernel, boot",
+                "there is no benchmark `nop`, only noop, bootstrap, download, crates, unpack, add-package, graph, sandbox, ext4, cpio, iso, squashfs-gzip, squashfs-lz4, squashfs-lz4hc, squashfs-zstd, squashfs-xz, erofs, update, fat, disk, formats, inspect, diff, store, stage, solve, lock, kernel, boot",
             ),
         );
     }
