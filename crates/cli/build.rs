@@ -87,12 +87,12 @@ fn files(directory: &Path, prefix: &str, text: &mut String) {
     }
 }
 
-/// Returns what is in a directory by name, in the order of the names, without what is hidden.
+/// Returns what is in a directory by name, in the order of the names, without what is hidden but for what cargo reads.
 fn entries(directory: &Path) -> BTreeMap<String, PathBuf> {
     let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     let entries = entries.map(|entry| entry.expect("it can be listed"));
     let named = entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()));
-    named.filter(|(name, _)| !name.starts_with('.')).collect()
+    named.filter(|(name, _)| !name.starts_with('.') || name == ".cargo").collect()
 }
 
 fn cargo(workspace: &Path, target: &str, target_dir: &Path) -> Command {

@@ -23,14 +23,23 @@ const SCHEMA_LINE: &str = "#:schema ";
 impl Template {
     /// Returns what it is: the first sentence of its project file.
     pub(crate) fn description(&self) -> String {
-        let text =
-            self.files.iter().find(|(path, ..)| *path == PROJECT).map_or(&b""[..], |(.., bytes)| bytes);
-        let text = String::from_utf8_lossy(text);
+        let text = self.project();
         let comment = text.lines().skip_while(|line| !line.starts_with("# "));
         let words: Vec<&str> =
             comment.map_while(|line| line.strip_prefix("# ")).flat_map(str::split_whitespace).collect();
         let text = words.join(" ");
         text.split_once(". ").map_or(text.clone(), |(sentence, _)| sentence.to_owned())
+    }
+
+    /// Says whether its project has a table such as `[test.boots]`.
+    pub(crate) fn has(&self, section: &str) -> bool {
+        self.project().lines().any(|line| line.starts_with(&format!("[{section}.")))
+    }
+
+    /// Returns the text of its project.
+    fn project(&self) -> std::borrow::Cow<'_, str> {
+        let project = self.files.iter().find(|(path, ..)| *path == PROJECT);
+        String::from_utf8_lossy(project.map_or(b"", |(.., bytes)| bytes))
     }
 
     /// Returns its files as they are in a project called `name`, in a directory of its own that has the schema in
@@ -104,6 +113,13 @@ mod tests {
                 assert!(!path.ends_with("bootwright.lock") && !path.starts_with("out/"), "{path}");
             }
         }
+    }
+
+    #[test]
+    fn a_tree_of_cargo_has_its_configuration() {
+        let coconut = template("coconut");
+        assert!(coconut.files.iter().any(|(path, ..)| *path == ".cargo/config.toml"));
+        assert!(!coconut.has("test") && template("quickstart").has("test"));
     }
 
     #[test]

@@ -111,8 +111,14 @@ fn told(template: &Template, name: &str, place: Option<&Path>, paths: &[&str]) -
     if let Some(place) = place {
         next(&format!("cd {}", place.display()), "");
     }
-    next("bootwright test", "build everything, boot it, check what it says");
-    next("bootwright run", "the same machine, with its console as yours");
+    if template.has("test") {
+        next("bootwright test", "build everything, boot it, check what it says");
+    } else {
+        next("bootwright build", "build everything that is built without more said");
+    }
+    if template.has("machine") {
+        next("bootwright run", "the same machine, with its console as yours");
+    }
     next("git add .", "with `bootwright.lock`, which pins what was used");
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     lines.join("\n") + "\n"
