@@ -1,7 +1,7 @@
 //! Writes what the fuzz targets start from: small valid inputs, made by our own writers.
 //!
-//! `cargo run --manifest-path fuzz/Cargo.toml --example seeds`, in the project's directory. Adds to `fuzz/corpus`,
-//! which git ignores; what is there already stays.
+//! `cargo xtask fuzz` runs it in the project's directory. Adds to `fuzz/corpus`, which git ignores; what is there
+//! already stays.
 
 use std::error::Error;
 use std::fs;
@@ -16,6 +16,9 @@ use mkimg::ext4::{Journal, Options, Size, Timestamp};
 use mkimg::spec::Compression;
 use mkimg::{MemorySink, cpio, disk, erofs, fat, iso, squashfs, vdisk, write_ext4};
 use recipe::{Lock, LockedFile, LockedRelease, LockedSet, LockedSource, Pin};
+
+// The libraries are compiled as the targets need them, and tell this which of their code is run.
+use libfuzzer_sys as _;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -112,25 +115,19 @@ fn main() -> Result<()> {
     put("deb", "plain", &package)?;
     put("ar", "package", &package)?;
     put("ar", "odd", &ar(&[("a", b"abc"), ("b", b""), ("c/", b"de")])?)?;
-    let compressed = |compression| -> Result<Vec<u8>> {
+    let compressed = |compression, suffix: &str| -> Result<Vec<u8>> {
         let pack = |plain: &[u8]| -> Result<Vec<u8>> {
             let mut compressor = mkimg::Compressor::with_threads(compression, Vec::new(), 1)?;
             compressor.write_all(plain)?;
             Ok(compressor.finish()?)
         };
-        let suffix = match compression {
-            Compression::Gzip => ".gz",
-            Compression::Xz => ".xz",
-            Compression::Zstd => ".zst",
-            Compression::None => "",
-        };
         let (control_name, data_name) = (format!("control.tar{suffix}"), format!("data.tar{suffix}"));
         let (control, data) = (pack(&control)?, pack(&data)?);
         ar(&[("debian-binary", b"2.0\n"), (&control_name, &control), (&data_name, &data)])
     };
-    put("deb", "gzip", &compressed(Compression::Gzip)?)?;
-    put("deb", "xz", &compressed(Compression::Xz)?)?;
-    put("deb", "zstd", &compressed(Compression::Zstd)?)?;
+    put("deb", "gzip", &compressed(Compression::Gzip, ".gz")?)?;
+    put("deb", "xz", &compressed(Compression::Xz, ".xz")?)?;
+    put("deb", "zstd", &compressed(Compression::Zstd, ".zst")?)?;
 
     let tree = Tree::merge(vec![Layer::new("full", Arc::new(full))])?;
     let mut bytes = Vec::new();

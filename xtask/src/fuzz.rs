@@ -18,6 +18,14 @@ const SECONDS: u64 = 60;
 const MEMORY: u32 = 2048;
 const TIMEOUT: u32 = 10;
 
+/// Has the compiler make code that tells libFuzzer which of its edges were run and what was compared there (LLVM's
+/// SanitizerCoverage), and that stops where a number overflows.
+const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing \
+    -Cllvm-args=-simplifycfg-branch-fold-threshold=0 -Cllvm-args=-sanitizer-coverage-stack-depth \
+    -Cdebug-assertions -Ccodegen-units=1";
+
 /// How many ticks of `/proc` there are in a second, on every machine (time(7)).
 const USER_HZ: f64 = 100.0;
 
@@ -90,15 +98,26 @@ fn targets(root: &Path) -> Result<Vec<String>, String> {
 
 /// Runs them, and returns those that crashed.
 fn fuzz(root: &Path, options: Options) -> Result<Vec<String>, String> {
-    let build = |words: &[&str]| {
-        // Instrumented code needs flags that a stable compiler has, and does not promise.
-        let mut command = Command::new("cargo");
-        command.args(words).env("RUSTC_BOOTSTRAP", "1");
-        if crate::run(&mut command) { Ok(()) } else { Err(format!("`cargo {}` failed", words.join(" "))) }
-    };
-    build(&["run", "--locked", "--manifest-path", "fuzz/Cargo.toml", "--example", "seeds"])?;
-    build(&["fuzz", "build", "--fuzz-dir", "fuzz", "--sanitizer", "none"])
-        .map_err(|error| format!("{error}; `cargo install cargo-fuzz` brings `cargo fuzz`"))?;
+    let mut build = Command::new("cargo");
+    build.args([
+        "build",
+        "--locked",
+        "--release",
+        "--manifest-path",
+        "fuzz/Cargo.toml",
+        "--bins",
+        "--examples",
+    ]);
+    // With a target that is named, what runs at compile time is compiled without the flags.
+    build.args(["--target", &triple()]).env("RUSTFLAGS", FLAGS);
+    // A stable compiler has them, and does not promise that they stay.
+    build.env("RUSTC_BOOTSTRAP", "1");
+    if !crate::run(&mut build) {
+        return Err("the targets could not be built".to_owned());
+    }
+    if !crate::run(&mut Command::new(program(&root.join("fuzz"), "examples/seeds")?)) {
+        return Err("there are no seeds".to_owned());
+    }
 
     let records = read(root)?;
     let mut pending = options.targets;
@@ -204,11 +223,15 @@ fn add(line: &str, record: &mut Record) {
     }
 }
 
-/// Returns where `cargo fuzz` put the program of a target.
+/// Returns where the program of a target is.
 fn program(fuzz: &Path, target: &str) -> Result<PathBuf, String> {
-    let entries = fs::read_dir(fuzz.join("target")).into_iter().flatten().flatten();
-    let programs = entries.map(|entry| entry.path().join("release").join(target));
-    programs.into_iter().find(|path| path.is_file()).ok_or_else(|| format!("`{target}` was not built"))
+    let path = fuzz.join("target").join(triple()).join("release").join(target);
+    if path.is_file() { Ok(path) } else { Err(format!("`{target}` was not built")) }
+}
+
+/// Returns what the compiler calls this machine.
+fn triple() -> String {
+    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
 }
 
 fn read(root: &Path) -> Result<BTreeMap<String, Record>, String> {

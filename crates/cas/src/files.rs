@@ -81,9 +81,34 @@ pub(crate) fn copy_content(from: &mut File, to: &mut File) -> io::Result<()> {
     if rustix::fs::ioctl_ficlone(&*to, &*from).is_ok() {
         return Ok(());
     }
-    let mut size = 0;
+    let start = from.stream_position()?;
+    let mut size = copy_in_kernel(from, to, start)?;
+    from.seek(SeekFrom::Start(start + size))?;
+    to.seek(SeekFrom::Start(size))?;
     for_runs(from, |run| copy_run(&run, to, &mut size))?;
     to.set_len(size)
+}
+
+/// Has the kernel copy what is in `from` behind `start`, but for holes, as far as it does that, and returns how far it came.
+fn copy_in_kernel(from: &File, to: &File, start: u64) -> io::Result<u64> {
+    use rustix::fs::{SeekFrom::Data, SeekFrom::Hole, seek};
+    let mut done = start;
+    loop {
+        // Whatever cannot be told or done here is left to the caller.
+        let Ok(mut at) = seek(from, Data(done)) else { return Ok(done - start) };
+        let Ok(end) = seek(from, Hole(at)) else { return Ok(done - start) };
+        let mut place = at - start;
+        while at < end {
+            let length = usize::try_from(end - at).unwrap_or(usize::MAX);
+            match rustix::fs::copy_file_range(from, Some(&mut at), to, Some(&mut place), length) {
+                Ok(0) => return Ok(done - start),
+                Ok(_) => done = at,
+                Err(Errno::INTR) => {}
+                Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::IO)) => return Err(error.into()),
+                Err(_) => return Ok(done - start),
+            }
+        }
+    }
 }
 
 /// As [`copy_content`], and returns the digest of what `to` then holds.

@@ -12,15 +12,18 @@ use crate::sizes;
 const NAMED: usize = 5;
 
 /// Tells what grew since the last build, in what is over its budgets. The step that found it has said by how much.
-pub(crate) fn tell(session: &Session<'_>, prepared: &Prepared, built: &Built<'_>) -> Result<(), Failure> {
+/// Returns whether something is over.
+pub(crate) fn tell(session: &Session<'_>, prepared: &Prepared, built: &Built<'_>) -> Result<bool, Failure> {
+    let mut is_over = false;
     for (name, step) in &prepared.lowered.budgets {
-        if let Some(StepOutcome::Failed { .. }) = built.outcome.step(*step)
-            && let Some(text) = grown(session, prepared, built, name)?
-        {
-            session.ui.report(&text);
+        if let Some(StepOutcome::Failed { .. }) = built.outcome.step(*step) {
+            is_over = true;
+            if let Some(text) = grown(session, prepared, built, name)? {
+                session.ui.report(&text);
+            }
         }
     }
-    Ok(())
+    Ok(is_over)
 }
 
 fn grown(

@@ -233,17 +233,23 @@ pub(crate) fn whole(what: &str, source: &Source, most: u64) -> Result<Vec<u8>, E
 /// Returns up to `length` bytes from `offset` on: fewer at the end.
 pub(crate) fn some(source: &dyn ReadAt, offset: u64, length: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; length];
+    let filled = fill(source, offset, &mut bytes)?;
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// Reads what there is at `offset` into the buffer, and returns how much that is: less than it holds at the end only.
+pub(crate) fn fill(source: &dyn ReadAt, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
-    while filled < length {
-        match source.read_at(&mut bytes[filled..], offset + filled as u64) {
+    while filled < buffer.len() {
+        match source.read_at(&mut buffer[filled..], offset + filled as u64) {
             Ok(0) => break,
             Ok(n) => filled += n,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    bytes.truncate(filled);
-    Ok(bytes)
+    Ok(filled)
 }
 
 /// Writes all of `source` to `output`, and returns how many bytes these were.

@@ -28,6 +28,14 @@ pub trait ReadAt: Send + Sync {
         }
         Ok(())
     }
+
+    /// Returns a file that has the same `length` bytes as are at `offset`, and where in it they begin, if one is known.
+    ///
+    /// Who copies them may then have the file system do it, which can let two files have the same blocks. What is not
+    /// there is not in the file either.
+    fn file(&self, _offset: u64, _length: u64) -> Option<(&File, u64)> {
+        None
+    }
 }
 
 impl<T: ReadAt + ?Sized> ReadAt for Arc<T> {
@@ -38,6 +46,10 @@ impl<T: ReadAt + ?Sized> ReadAt for Arc<T> {
     fn size(&self) -> io::Result<u64> {
         (**self).size()
     }
+
+    fn file(&self, offset: u64, length: u64) -> Option<(&File, u64)> {
+        (**self).file(offset, length)
+    }
 }
 
 impl ReadAt for File {
@@ -47,6 +59,10 @@ impl ReadAt for File {
 
     fn size(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
+    }
+
+    fn file(&self, offset: u64, _length: u64) -> Option<(&File, u64)> {
+        Some((self, offset))
     }
 }
 

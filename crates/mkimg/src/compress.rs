@@ -8,7 +8,7 @@ use std::num::NonZero;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use flate2::{Compress, Crc, FlushCompress, Status};
+use flate2::{Compress, FlushCompress, Status};
 use liblzma::stream::{Check, MtStreamBuilder};
 
 use crate::earlier::{Earlier, Key, Scope};
@@ -127,7 +127,7 @@ impl<W: Write> Write for Compressor<W> {
 /// A block that was compressed.
 struct Compressed {
     deflated: Vec<u8>,
-    crc: Crc,
+    crc: crc32fast::Hasher,
     /// What the next runs know it by.
     key: Option<Key>,
 }
@@ -143,7 +143,7 @@ pub struct Gzip<W: Write> {
     sink: W,
     block: Vec<u8>,
     block_size: usize,
-    crc: Crc,
+    crc: crc32fast::Hasher,
     workers: Vec<Worker>,
     /// Blocks go to the workers in turn, and come back in the same order.
     n_sent: usize,
@@ -151,6 +151,8 @@ pub struct Gzip<W: Write> {
     earlier: Option<Scope>,
     /// How much is in the sink.
     position: u64,
+    /// How much was compressed, modulo 2^32, which is what the trailer wants.
+    size: u32,
 }
 
 /// RFC 1952: deflate, no name, no time, best compression, unknown system.
@@ -160,9 +162,20 @@ impl<W: Write> Gzip<W> {
     fn new(mut sink: W, n_threads: usize, block_size: usize, earlier: Option<Scope>) -> io::Result<Gzip<W>> {
         sink.write_all(&GZIP_HEADER)?;
         let workers = (0..n_threads).map(|_| Worker::start(earlier.clone())).collect::<io::Result<_>>()?;
-        let (block, crc) = (Vec::with_capacity(block_size), Crc::new());
+        let (block, crc) = (Vec::with_capacity(block_size), crc32fast::Hasher::new());
         let position = GZIP_HEADER.len() as u64;
-        Ok(Gzip { sink, block, block_size, crc, workers, n_sent: 0, n_received: 0, earlier, position })
+        Ok(Gzip {
+            sink,
+            block,
+            block_size,
+            crc,
+            workers,
+            n_sent: 0,
+            n_received: 0,
+            earlier,
+            position,
+            size: 0,
+        })
     }
 
     fn send(&mut self, is_last: bool) -> io::Result<()> {
@@ -170,6 +183,7 @@ impl<W: Write> Gzip<W> {
             self.receive()?;
         }
         let block = std::mem::replace(&mut self.block, Vec::with_capacity(self.block_size));
+        self.size = self.size.wrapping_add(block.len() as u32);
         let worker = &self.workers[self.n_sent % self.workers.len()];
         worker.blocks.send((block, is_last)).map_err(|_| worker_is_gone())?;
         self.n_sent += 1;
@@ -197,9 +211,8 @@ impl<W: Write> Gzip<W> {
             drop(worker.blocks);
             worker.thread.join().map_err(|_| worker_is_gone())?;
         }
-        self.sink.write_all(&self.crc.sum().to_le_bytes())?;
-        // `amount` is the size modulo 2^32, which is what the trailer wants.
-        self.sink.write_all(&self.crc.amount().to_le_bytes())?;
+        self.sink.write_all(&self.crc.finalize().to_le_bytes())?;
+        self.sink.write_all(&self.size.to_le_bytes())?;
         self.sink.flush()?;
         Ok(self.sink)
     }
@@ -247,7 +260,7 @@ fn recall_or_deflate(block: &[u8], is_last: bool, earlier: Option<&Scope>) -> io
     match scope.recall(&key) {
         None => Ok(Compressed { key: Some(key), ..deflate(block, is_last)? }),
         Some(found) => {
-            let mut crc = Crc::new();
+            let mut crc = crc32fast::Hasher::new();
             crc.update(block);
             Ok(Compressed { deflated: found.bytes, crc, key: Some(key) })
         }
@@ -256,7 +269,7 @@ fn recall_or_deflate(block: &[u8], is_last: bool, earlier: Option<&Scope>) -> io
 
 /// Deflates a block so that it ends at a byte boundary, or ends the stream.
 fn deflate(block: &[u8], is_last: bool) -> io::Result<Compressed> {
-    let mut crc = Crc::new();
+    let mut crc = crc32fast::Hasher::new();
     crc.update(block);
     let mut compress = Compress::new(flate2::Compression::new(GZIP_LEVEL), false);
     let mut deflated = Vec::with_capacity(block.len() / 2 + 64);

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::GapSink;
+use crate::earlier::Origin;
 
 /// How much goes into the sink at once.
 const BUFFER_LEN: usize = 1 << 20;
@@ -41,6 +42,16 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
+    /// As [`Output::append`], of bytes that an earlier image has, too, if it is known where.
+    pub(crate) fn append_found(&mut self, bytes: &[u8], origin: Option<&Origin>) -> Result<(), Refused> {
+        let Some(Origin { image, offset, .. }) = origin else { return self.append(bytes) };
+        self.flush()?;
+        let length = bytes.len() as u64;
+        self.sink.copy(self.start, image, *offset, length).map_err(Refused)?;
+        self.start += length;
+        Ok(())
+    }
+
     /// Appends zeros until the position is `end`, which is not behind it.
     pub(crate) fn fill_to(&mut self, end: u64) -> Result<(), Refused> {
         let length = end - self.position();
@@ -58,6 +69,9 @@ impl<'a> Output<'a> {
     }
 
     fn flush(&mut self) -> Result<(), Refused> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
         self.sink.data(self.start, &self.buffer).map_err(Refused)?;
         self.start += self.buffer.len() as u64;
         self.buffer.clear();

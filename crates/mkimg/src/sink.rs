@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt as _};
 
 use sha2::{Digest, Sha256};
 
@@ -18,7 +18,25 @@ pub trait Sink {
 
     /// Says that `len` bytes at `offset` are zero.
     fn zeros(&mut self, offset: u64, len: u64) -> io::Result<()>;
+
+    /// Puts the `len` bytes at `offset` that `file` has from `at` on. An end of the file before that is an error.
+    ///
+    /// It is as good as reading them and [`Sink::data`], and faster where the file system copies them itself.
+    fn copy(&mut self, offset: u64, file: &File, at: u64, len: u64) -> io::Result<()> {
+        let mut buffer = vec![0; len.min(PART as u64) as usize];
+        let mut done = 0;
+        while done < len {
+            let part = (len - done).min(PART as u64) as usize;
+            file.read_exact_at(&mut buffer[..part], at + done)?;
+            self.data(offset + done, &buffer[..part])?;
+            done += part as u64;
+        }
+        Ok(())
+    }
 }
+
+/// How much of a file is copied at once where that needs memory.
+const PART: usize = 1 << 20;
 
 impl<S: Sink + ?Sized> Sink for &mut S {
     fn data(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
@@ -27,6 +45,10 @@ impl<S: Sink + ?Sized> Sink for &mut S {
 
     fn zeros(&mut self, offset: u64, len: u64) -> io::Result<()> {
         (**self).zeros(offset, len)
+    }
+
+    fn copy(&mut self, offset: u64, file: &File, at: u64, len: u64) -> io::Result<()> {
+        (**self).copy(offset, file, at, len)
     }
 }
 
@@ -64,10 +86,27 @@ impl Position {
     }
 }
 
+/// What is to be copied does not wait for more than this: others read and compress meanwhile.
+const MOST_PENDING: u64 = 16 << 20;
+
 /// Writes into an empty file and leaves holes where the image is zero.
+///
+/// What is copied from other files shares their blocks where the file system can do that.
 pub struct SparseFile<'a> {
     file: &'a File,
     position: Position,
+    /// What is to be copied, as long as it may turn out to be longer.
+    pending: Option<Copied>,
+}
+
+/// A part of a file that is to be copied.
+struct Copied {
+    file: File,
+    /// Device and inode of the file.
+    identity: (u64, u64),
+    at: u64,
+    offset: u64,
+    len: u64,
 }
 
 /// The unit in which runs of zeros inside data become holes: the block size of the usual file systems.
@@ -76,14 +115,59 @@ const HOLE: usize = 4096;
 impl<'a> SparseFile<'a> {
     /// Returns a sink that fills `file`, which must be empty.
     pub fn new(file: &'a File) -> SparseFile<'a> {
-        SparseFile { file, position: Position::default() }
+        SparseFile { file, position: Position::default(), pending: None }
     }
 
     /// Gives the file its size, which is the end of the last range, and returns it.
-    pub fn finish(self) -> io::Result<u64> {
+    pub fn finish(mut self) -> io::Result<u64> {
+        self.copy_pending()?;
         self.file.set_len(self.position.end)?;
         Ok(self.position.end)
     }
+
+    fn copy_pending(&mut self) -> io::Result<()> {
+        let Some(Copied { file, at, offset, len, .. }) = self.pending.take() else { return Ok(()) };
+        let within = offset % HOLE as u64;
+        // Only whole blocks are shared, and only if they lie alike in both files.
+        let first = if at % HOLE as u64 == within { (HOLE as u64 - within) % HOLE as u64 } else { len };
+        let first = first.min(len);
+        let blocks = (len - first) / HOLE as u64 * HOLE as u64;
+        let mut done = 0;
+        for part in [first, blocks, len - first - blocks] {
+            copy_range(&file, at + done, self.file, offset + done, part)?;
+            done += part;
+        }
+        Ok(())
+    }
+}
+
+/// Copies `len` bytes from one file to the other, or has the file system do it.
+fn copy_range(from: &File, mut at: u64, to: &File, mut offset: u64, mut len: u64) -> io::Result<()> {
+    while len > 0 {
+        let n = rustix::fs::copy_file_range(
+            from,
+            Some(&mut at),
+            to,
+            Some(&mut offset),
+            usize::try_from(len).unwrap_or(usize::MAX),
+        );
+        match n {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            // The places have moved on.
+            Ok(n) => len -= n as u64,
+            Err(rustix::io::Errno::INTR) => {}
+            // The files are on different file systems, or theirs cannot do it.
+            Err(_) => break,
+        }
+    }
+    let mut buffer = vec![0; len.min(PART as u64) as usize];
+    while len > 0 {
+        let part = len.min(PART as u64) as usize;
+        from.read_exact_at(&mut buffer[..part], at)?;
+        to.write_all_at(&buffer[..part], offset)?;
+        (at, offset, len) = (at + part as u64, offset + part as u64, len - part as u64);
+    }
+    Ok(())
 }
 
 impl Sink for SparseFile<'_> {
@@ -108,6 +192,24 @@ impl Sink for SparseFile<'_> {
 
     fn zeros(&mut self, offset: u64, len: u64) -> io::Result<()> {
         self.position.advance(offset, len).map(drop)
+    }
+
+    fn copy(&mut self, offset: u64, file: &File, at: u64, len: u64) -> io::Result<()> {
+        self.position.advance(offset, len)?;
+        let metadata = file.metadata()?;
+        let identity = (metadata.dev(), metadata.ino());
+        if let Some(pending) = &mut self.pending
+            && pending.identity == identity
+            && pending.at + pending.len == at
+            && pending.offset + pending.len == offset
+            && pending.len < MOST_PENDING
+        {
+            pending.len += len;
+            return Ok(());
+        }
+        self.copy_pending()?;
+        self.pending = Some(Copied { file: file.try_clone()?, identity, at, offset, len });
+        Ok(())
     }
 }
 
@@ -263,6 +365,39 @@ mod tests {
         let mut count = CountingSink::default();
         write(&mut count).unwrap();
         assert_eq!((count.data, count.data + count.zeros), (5000 + 3 * HOLE as u64, 100_000));
+    }
+
+    #[test]
+    fn what_is_copied_is_as_if_it_were_written() {
+        let source = tempfile::tempfile().unwrap();
+        let bytes: Vec<u8> = (0..100_000_u32).map(|number| (number / 7) as u8 | 1).collect();
+        source.write_all_at(&bytes, 0).unwrap();
+        let write = |sink: &mut dyn Sink| {
+            // Pieces that follow each other in both, lie alike or not, and end in the middle of a block.
+            sink.copy(96, &source, 96, 5000)?;
+            sink.copy(5096, &source, 5096, 30_000)?;
+            sink.data(35_096, b"between")?;
+            sink.copy(40_000, &source, 17, 10_000)?;
+            sink.copy(50_000, &source, 3, 1)?;
+            sink.copy(60_000, &source, 90_000, 10_000)?;
+            sink.zeros(70_000, 1000)
+        };
+        let mut memory = MemorySink::default();
+        write(&mut memory).unwrap();
+        let file = tempfile::tempfile().unwrap();
+        let mut sparse = SparseFile::new(&file);
+        write(&mut sparse).unwrap();
+        assert_eq!(sparse.finish().unwrap(), 71_000);
+        let expected = memory.into_bytes();
+        let mut written = vec![0; expected.len()];
+        file.read_exact_at(&mut written, 0).unwrap();
+        assert!(written == expected);
+        assert_eq!(expected[40_000..50_000], bytes[17..10_017]);
+
+        let short = tempfile::tempfile().unwrap();
+        let mut sparse = SparseFile::new(&short);
+        sparse.copy(0, &source, 99_999, 2).unwrap();
+        assert_eq!(sparse.finish().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 
 #[path = "specs/disks.rs"]
 mod disks;
+#[path = "specs/layered.rs"]
+mod layered;
 mod skip;
 
 use std::fs;

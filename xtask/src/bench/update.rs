@@ -48,7 +48,7 @@ formats = { qcow2 = {} }
 [[target.live.partitions]]
 name   = "root"
 type   = "linux"
-size   = "900M"
+size   = "512M"
 target = "root"
 
 [[target.live.partitions]]

@@ -18,7 +18,7 @@ use crate::args::Global;
 use crate::failure::{Blame, Failure, io};
 use crate::session::{Prepared, Session};
 use crate::ui::Ui;
-use crate::{artifacts, goals};
+use crate::{artifacts, budgets, goals};
 
 /// Where the files go, below `out/`, that QEMU needs and no target makes.
 const EXTRAS: &str = ".run";
@@ -31,6 +31,7 @@ pub(crate) fn run(global: &Global, ui: &Ui, name: Option<&str>, gdb: Option<u16>
     // The sandbox has no network, but what listens in ours may be handed in.
     let listener = gdb.map(listen).transpose()?;
     let mut prepared = session.prepare(&[Goal::Machine(name.clone())])?;
+    check_budgets(&session, &prepared)?;
     let machine = prepared.lowered.machines[&name].clone();
     let mut arguments = machine.arguments;
     arguments.extend(gdb.map(|_| local::SOCKET.to_string()));
@@ -55,6 +56,17 @@ pub(crate) fn run(global: &Global, ui: &Ui, name: Option<&str>, gdb: Option<u16>
     } else {
         Err(Failure::new(Blame::Build, format!("the machine ended with exit code {code}")))
     }
+}
+
+/// Fails if something that is loaded is over its budget: it is not finished, though it may run.
+fn check_budgets(session: &Session<'_>, prepared: &Prepared) -> Result<(), Failure> {
+    let steps: Vec<_> = prepared.lowered.budgets.values().copied().collect();
+    if steps.is_empty() {
+        return Ok(());
+    }
+    let built = session.build(prepared, &steps)?;
+    budgets::tell(session, prepared, &built)?;
+    if built.outcome.counts().failed > 0 { Err(Failure::told(Blame::Build)) } else { Ok(()) }
 }
 
 fn listen(port: u16) -> Result<TcpListener, Failure> {
@@ -85,6 +97,7 @@ pub(crate) fn dry(global: &Global, ui: &Ui, name: Option<&str>, gdb: Option<u16>
     let session = Session::open(global, ui)?;
     let name = goals::machine(&session.stack, name)?;
     let prepared = session.prepare(&[Goal::Machine(name.clone())])?;
+    check_budgets(&session, &prepared)?;
     let machine = &prepared.lowered.machines[&name].machine;
     let files = export(&session, &prepared, &name)?;
     let mut machine = machine.with_files(|file| files.get(file).cloned().unwrap_or_else(|| file.to_owned()));

@@ -11,7 +11,7 @@ use crate::args::{Global, Reported};
 use crate::failure::{Blame, Failure};
 use crate::session::Session;
 use crate::ui::{Ui, seconds};
-use crate::{build_report, goals};
+use crate::{budgets, build_report, goals};
 
 /// Runs the tests. A test whose inputs did not change since it passed is not run again.
 pub(crate) fn run(global: &Global, ui: &Ui, arguments: &Reported) -> Result<(), Failure> {
@@ -27,8 +27,8 @@ pub(crate) fn run(global: &Global, ui: &Ui, arguments: &Reported) -> Result<(), 
     }
 }
 
-/// Runs the tests that are wanted in a session, and writes a report on it if asked to. Returns whether all passed; that has
-/// been told.
+/// Runs the tests that are wanted in a session, and writes a report on it if asked to. Returns whether all passed, and
+/// nothing that they stand on is over its budget; that has been told.
 pub(crate) fn goals_of(
     session: &Session<'_>,
     wanted: &[Goal],
@@ -43,7 +43,9 @@ pub(crate) fn goals_of(
             _ => None,
         })
         .collect();
-    let steps: Vec<_> = names.iter().map(|name| prepared.lowered.tests[*name]).collect();
+    let tests: Vec<_> = names.iter().map(|name| prepared.lowered.tests[*name]).collect();
+    // What is over a budget is not finished, though it may run.
+    let steps: Vec<_> = tests.iter().chain(prepared.lowered.budgets.values()).copied().collect();
     let built = session.build(&prepared, &steps)?;
     session.tell_notes(&prepared, &built)?;
     session.keep(&prepared, &built)?;
@@ -51,7 +53,7 @@ pub(crate) fn goals_of(
 
     let (mut passed, mut failed) = (0, 0);
     let mut reported = Vec::new();
-    for (name, step) in names.iter().zip(&steps) {
+    for (name, step) in names.iter().zip(&tests) {
         let (word, how) = match built.outcome.step(*step) {
             Some(StepOutcome::Hit { .. }) => ("passed", "remembered".to_owned()),
             Some(StepOutcome::Ran { result, .. }) => ("passed", seconds(result.usage.wall)),
@@ -76,6 +78,7 @@ pub(crate) fn goals_of(
         }
         reported.push(json!({ "test": name.as_str(), "passed": word == "passed", "how": how }));
     }
+    let is_over_budget = budgets::tell(session, &prepared, &built)?;
     let counts = built.outcome.counts();
     if counts.ran == 0 && counts.failed == 0 {
         ui.note(&format!(
@@ -91,5 +94,5 @@ pub(crate) fn goals_of(
     } else {
         ui.print(&format!("{passed} passed, {failed} failed\n"));
     }
-    Ok(failed == 0)
+    Ok(failed == 0 && !is_over_budget)
 }

@@ -115,6 +115,30 @@ fn a_guest_that_goes_wrong_is_told_at_once() {
     assert!(ran.stderr.len() < 40_000, "{}", ran.stderr.len());
 }
 
+#[test]
+fn what_a_guest_loads_is_within_its_budget() {
+    let files = [("good", program(&format!("hello {}\n", unique()), POWER_OFF))];
+    let recipe = |budget: &str| {
+        let region = "[machine.good.regions]\nroot = { raw = \"root\", at = \"0x41000000\" }\n";
+        let root = format!(
+            "[target.root]\nkind = \"filesystem\"\ntype = \"squashfs\"\nmax-size = \"{budget}\"\n\
+             files = {{ \"/etc/motd\" = \"hello\" }}\n"
+        );
+        let booted = booted("good", "good", "expect = [\"hello\"]\ntimeout = \"5m\"");
+        root + &booted.replace("[machine.good.regions]\n", region)
+    };
+    let project = project(&files, &recipe("1K"));
+    let over = ["`root/budgets` failed", "`root` is over budget:", "more than its budget of 1.0 KiB"];
+    let tested = project.fail(&["test", "-k"], 1, &over);
+    // It runs all the same, and that is not what is wrong.
+    assert!(tested.stdout.contains("test good ... passed"), "{}", tested.stdout);
+    project.fail(&["run"], 1, &over);
+    let text = project.read("bootwright.toml").replace("1K", "64K");
+    project.write("bootwright.toml", &text);
+    project.succeed(&["test"]);
+    project.succeed(&["run"]);
+}
+
 const HYPERVISOR: &str = r#"
 [machine.host]
 arch           = "arm64"

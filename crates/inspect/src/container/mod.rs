@@ -63,8 +63,20 @@ pub struct Stored {
     pub(crate) of: Source,
     /// Where its own blocks are.
     pub(crate) range: std::ops::Range<u64>,
-    /// How much of its end is not in these, but among others'.
-    pub(crate) tail: u64,
+    /// Its end, if that is not in these, but in a block with those of others.
+    pub(crate) end: Option<SharedEnd>,
+}
+
+/// The end of a file in a block that it shares.
+pub(crate) struct SharedEnd {
+    /// Where the block is.
+    pub(crate) block: std::ops::Range<u64>,
+    /// Whether the block is compressed.
+    pub(crate) is_packed: bool,
+    /// Where in the block the end begins.
+    pub(crate) offset: u32,
+    /// How long it is.
+    pub(crate) length: u64,
 }
 
 /// What was found in bytes.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mkimg::squashfs::{Content, Inode, ReadError, Reader};
 
-use super::{Container, Opened, Stored, damaged};
+use super::{Container, Opened, SharedEnd, Stored, damaged};
 use crate::entry::{Entry, EntryKind, Place};
 use crate::error::Error;
 use crate::facts::{Fact, Region, Value};
@@ -120,7 +120,7 @@ impl Container for Squashfs {
 
     fn stored(&self, entry: &Entry) -> Option<Stored> {
         let Place::Squashfs(inode) = &entry.place else { return None };
-        let Content::File { start, .. } = &inode.content else { return None };
+        let Content::File { start, fragment, .. } = &inode.content else { return None };
         let reader = self.reader();
         let superblock = reader.superblock();
         let sizes = reader.file(inode).ok()?.block_sizes().ok()?;
@@ -128,11 +128,20 @@ impl Container for Squashfs {
         let blocks = sizes.len() as u64 * u64::from(superblock.block_size);
         let mut settings = format!("{} {} ", reader.compression().name(), superblock.block_size).into_bytes();
         settings.extend(sizes.iter().flat_map(|size| size.0.to_le_bytes()));
+        let end = match fragment {
+            Some((number, offset)) => {
+                let (start, size) = reader.fragment_place(*number).ok()?;
+                let block = start..start.checked_add(size.stored())?;
+                let length = entry.size.saturating_sub(blocks);
+                Some(SharedEnd { block, is_packed: size.is_packed(), offset: *offset, length })
+            }
+            None => None,
+        };
         Some(Stored {
             settings,
             of: Arc::clone(&self.source),
             range: *start..start.checked_add(length)?,
-            tail: entry.size.saturating_sub(blocks),
+            end,
         })
     }
 }

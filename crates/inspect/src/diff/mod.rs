@@ -24,7 +24,8 @@ use crate::error::Error;
 use crate::facts::Value;
 use crate::format::Format;
 use crate::object::Object;
-use crate::source::{Source, some};
+use crate::source::{Source, fill};
+use stored::StoredBlocks;
 
 /// In what respect something differs. Of two values the first is that of the first object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -226,6 +227,7 @@ impl Comparison {
         let (mut others, other_order) = list(right)?;
         let (entries, order) = list(left)?;
         let first = self.found.changes.len();
+        let mut blocks = StoredBlocks::default();
         let mut seen = std::collections::BTreeSet::new();
         for name in order {
             // An archive may have a path twice: the last one holds.
@@ -236,7 +238,9 @@ impl Comparison {
             let at = join(path, &name);
             match others.remove(&name) {
                 None => self.report(&at, vec![Aspect::Removed(entry.kind.name())]),
-                Some(other) => self.entries(&at, (a, left, entry), (b, right, &other))?,
+                Some(other) => {
+                    self.entries(&at, (a, left, entry), (b, right, &other), &mut blocks)?;
+                }
             }
         }
         for name in other_order {
@@ -256,6 +260,7 @@ impl Comparison {
         path: &str,
         (a, left, entry): (&Object, &dyn Container, &Entry),
         (b, right, other): (&Object, &dyn Container, &Entry),
+        blocks: &mut StoredBlocks,
     ) -> Result<(), Error> {
         self.found.n_compared += 1;
         let mut aspects = Vec::new();
@@ -301,7 +306,7 @@ impl Comparison {
         if entry.size == 0 && other.size == 0 {
             return Ok(());
         }
-        if entry.size == other.size && stored::are_same((left, entry), (right, other)) {
+        if entry.size == other.size && blocks.are_same((left, entry), (right, other)) {
             return Ok(());
         }
         let sources = left.open(entry).and_then(|left| Ok((left, right.open(other)?)));
@@ -376,15 +381,19 @@ const PIECE: usize = 1 << 20;
 /// Returns where the first byte is that differs; the end of the shorter one is such a place.
 pub(crate) fn first_difference(a: &Source, b: &Source) -> std::io::Result<Option<u64>> {
     let mut at = 0;
+    // Most of what is compared is small.
+    let length = a.size()?.max(b.size()?).clamp(1, PIECE as u64) as usize;
+    let (mut left, mut right) = (vec![0; length], vec![0; length]);
     loop {
-        let (left, right) = (some(&**a, at, PIECE)?, some(&**b, at, PIECE)?);
-        if left != right {
-            let same = left.iter().zip(&right).take_while(|(left, right)| left == right).count();
+        let (n_left, n_right) = (fill(&**a, at, &mut left)?, fill(&**b, at, &mut right)?);
+        if left[..n_left] != right[..n_right] {
+            let pairs = left[..n_left].iter().zip(&right[..n_right]);
+            let same = pairs.take_while(|(left, right)| left == right).count();
             return Ok(Some(at + same as u64));
         }
-        if left.len() < PIECE {
+        if n_left < length {
             return Ok(None);
         }
-        at += left.len() as u64;
+        at += n_left as u64;
     }
 }

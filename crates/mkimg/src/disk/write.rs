@@ -1,5 +1,6 @@
 //! Streaming: from the plan to bytes, each once, at ascending offsets.
 
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 
@@ -269,6 +270,14 @@ impl ReadAt for View<'_> {
     fn size(&self) -> io::Result<u64> {
         Ok(self.size)
     }
+
+    fn file(&self, offset: u64, length: u64) -> Option<(&File, u64)> {
+        let place = self.pieces.partition_point(|(start, piece)| start + piece.size() <= offset);
+        let (start, piece) = self.pieces.get(place)?;
+        let Piece::Source { size, source, .. } = piece else { return None };
+        let within = offset.checked_sub(*start)?;
+        if within.checked_add(length)? > *size { None } else { source.content.file(within, length) }
+    }
 }
 
 /// Copies the data of a source to `start` of the sink.
@@ -283,6 +292,13 @@ fn copy(
     for range in &source.data {
         let mut at = range.start;
         let end = range.end.min(size);
+        if at < end
+            && let Some((file, place)) = source.content.file(at, end - at)
+        {
+            let copied = sink.copy(start + at, file, place, end - at);
+            copied.map_err(|source| WriteError::Write { source })?;
+            continue;
+        }
         while at < end {
             let length = (end - at).min(buffer.len() as u64) as usize;
             let part = &mut buffer[..length];

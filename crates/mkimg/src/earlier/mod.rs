@@ -77,12 +77,22 @@ pub(crate) struct Place {
     pub(crate) offset: u64,
 }
 
+/// Where bytes are in the image of an earlier run.
+pub(crate) struct Origin {
+    pub(crate) image: Arc<File>,
+    pub(crate) offset: u64,
+    /// Of the bytes; see [`checksum`].
+    checksum: u64,
+}
+
 /// A block that an earlier run stored.
 pub(crate) struct Found {
     /// What its writer said of it.
     pub(crate) kind: u8,
     /// What is stored of it.
     pub(crate) bytes: Vec<u8>,
+    /// Where that is.
+    pub(crate) origin: Origin,
     /// What else its writer wanted to be remembered.
     pub(crate) note: Vec<u8>,
 }
@@ -104,7 +114,7 @@ struct Inner {
 /// An earlier run.
 struct Run {
     table: Table,
-    image: File,
+    image: Arc<File>,
 }
 
 impl Earlier {
@@ -117,7 +127,7 @@ impl Earlier {
         let run = |number: usize| {
             let directory = directory.join(number.to_string());
             let table = Table::decode(fs::read(directory.join("table")).ok()?)?;
-            Some(Run { table, image: File::open(directory.join("image")).ok()? })
+            Some(Run { table, image: Arc::new(File::open(directory.join("image")).ok()?) })
         };
         let is_there = |number: &usize| directory.join(number.to_string()).exists();
         let runs = (0..).take_while(is_there).filter_map(run).collect();
@@ -209,8 +219,20 @@ impl Scope {
 
     /// Notes what is stored for contents: `bytes` at `offset` of the new image, and a note.
     pub(crate) fn note(&self, contents: Key, kind: u8, (offset, bytes): (u64, &[u8]), note: &[u8]) {
+        self.note_found(contents, kind, (offset, bytes), None, note);
+    }
+
+    /// As [`Scope::note`], of bytes that were in an earlier image, too, if it is known where.
+    pub(crate) fn note_found(
+        &self,
+        contents: Key,
+        kind: u8,
+        (offset, bytes): (u64, &[u8]),
+        origin: Option<&Origin>,
+        note: &[u8],
+    ) {
         let Ok(length) = u32::try_from(bytes.len()) else { return };
-        let checksum = checksum(bytes);
+        let checksum = origin.map_or_else(|| checksum(bytes), |origin| origin.checksum);
         self.change(|new| new.note(contents, table::Entry { kind, offset, length, checksum }, note));
     }
 
@@ -227,15 +249,16 @@ impl Run {
         }
         let mut bytes = vec![0; entry.length as usize];
         self.image.read_exact_at(&mut bytes, entry.offset).ok()?;
-        (checksum(&bytes) == entry.checksum).then(|| Found { kind: entry.kind, bytes, note: note.to_vec() })
+        let origin =
+            Origin { image: Arc::clone(&self.image), offset: entry.offset, checksum: entry.checksum };
+        let found = Found { kind: entry.kind, bytes, origin, note: note.to_vec() };
+        (checksum(&found.bytes) == entry.checksum).then_some(found)
     }
 }
 
 /// Returns two checksums of different polynomials as one: what is damaged has the same one time in 2^64.
 fn checksum(bytes: &[u8]) -> u64 {
-    let mut other = flate2::Crc::new();
-    other.update(bytes);
-    u64::from(crc32c::crc32c(bytes)) << 32 | u64::from(other.sum())
+    u64::from(crc32c::crc32c(bytes)) << 32 | u64::from(crc32fast::hash(bytes))
 }
 
 #[cfg(test)]

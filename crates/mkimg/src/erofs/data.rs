@@ -11,7 +11,7 @@ use super::write::{Threads, block_number};
 use crate::bytes::is_zero;
 use crate::contents::Placed;
 use crate::duplicates;
-use crate::earlier::{Earlier, Key, Scope};
+use crate::earlier::{Earlier, Key, Origin, Scope};
 use crate::output::Output;
 use crate::pipeline::in_order;
 use crate::tree::Node;
@@ -110,8 +110,8 @@ impl Piece {
 enum Stored {
     /// As it is, in runs of chunks that are holes or are not.
     Plain { bytes: Vec<u8>, found: Vec<(u64, bool)> },
-    /// Blocks, and what they are.
-    Compressed { blocks: Vec<u8>, extents: Vec<Extent> },
+    /// Blocks, what they are, and where an earlier image has them.
+    Compressed { blocks: Vec<u8>, extents: Vec<Extent>, origin: Option<Origin> },
 }
 
 impl Image {
@@ -151,7 +151,7 @@ impl Image {
     /// Yields the pieces of files that have blocks.
     fn pieces<'a>(&'a self, same: &'a BTreeMap<Node, Node>) -> impl Iterator<Item = Piece> + Send + use<'a> {
         let files =
-            self.order.iter().filter(move |node| self.has_blocks(**node) && !same.contains_key(*node));
+            self.files.iter().filter(move |node| self.has_blocks(**node) && !same.contains_key(*node));
         files.flat_map(move |node| {
             let size = self.size(*node).unwrap_or(0);
             let length = if self.is_compressed(*node) { self.piece_len() } else { PART } as u64;
@@ -184,9 +184,9 @@ impl Image {
                 note(reuse.scope(&piece), names, &stored, output.position());
             }
             match stored {
-                Stored::Compressed { blocks, extents } => {
+                Stored::Compressed { blocks, extents, origin } => {
                     let begin = block_number(output.position())?;
-                    output.append(&blocks)?;
+                    output.append_found(&blocks, origin.as_ref())?;
                     let empty = Data::Compressed { start: begin, extents: Vec::new() };
                     if let Data::Compressed { extents: all, .. } = written.entry(piece.node).or_insert(empty)
                     {
@@ -251,7 +251,8 @@ impl Image {
                 let is_smaller = blocks.len() + bytes.len() / BLOCK * 2 + 2 * INDEX_HEAD < bytes.len();
                 if !piece.is_whole() || is_smaller {
                     blocks.shrink_to_fit();
-                    return Ok(Packed { piece, stored: Stored::Compressed { blocks, extents }, names });
+                    let stored = Stored::Compressed { blocks, extents, origin: None };
+                    return Ok(Packed { piece, stored, names });
                 }
             }
         }
@@ -302,9 +303,9 @@ fn note(scope: &Scope, names: Names, stored: &Stored, position: u64) {
     }
     match stored {
         Stored::Plain { .. } => scope.note(names.contents, KIND_PLAIN, (0, &[]), &[]),
-        Stored::Compressed { blocks, extents } => {
+        Stored::Compressed { blocks, extents, origin } => {
             let note: Vec<u8> = extents.iter().flat_map(Extent::encode).collect();
-            scope.note(names.contents, KIND_COMPRESSED, (position, blocks), &note);
+            scope.note_found(names.contents, KIND_COMPRESSED, (position, blocks), origin.as_ref(), &note);
         }
     }
 }
@@ -313,5 +314,6 @@ fn note(scope: &Scope, names: Names, stored: &Stored, position: u64) {
 fn recall(scope: &Scope, contents: &Key) -> Option<(u8, Stored)> {
     let found = scope.recall(contents)?;
     let extents = found.note.chunks(Extent::LEN).map(Extent::decode).collect::<Option<Vec<_>>>()?;
-    Some((found.kind, Stored::Compressed { blocks: found.bytes, extents }))
+    let origin = Some(found.origin);
+    Some((found.kind, Stored::Compressed { blocks: found.bytes, extents, origin }))
 }

@@ -13,6 +13,8 @@ pub struct Image {
     pub(super) tree: Tree,
     /// Everything in the order of the first path, directories before what is in them.
     pub(super) order: Vec<Node>,
+    /// Files, in the order in which their blocks lie.
+    pub(super) files: Vec<Node>,
     /// The place of each node in that order, by handle.
     pub(super) places: Vec<u32>,
     pub(super) shared: Shared,
@@ -28,8 +30,11 @@ impl Image {
         for (node, place) in order.iter().zip(0..) {
             places[node.index()] = place;
         }
+        let is_file = |node: &&Node| matches!(tree.nodes[node.index()].content, Content::File { .. });
+        let mut files: Vec<Node> = order.iter().filter(is_file).copied().collect();
+        tree.by_layer(&mut files);
         let (shared, bodies) = share(&xattrs, &tree)?;
-        Ok(Image { options, tree, order, places, shared, bodies })
+        Ok(Image { options, tree, order, files, places, shared, bodies })
     }
 
     /// Returns the number by which 32-bit programs know an inode.

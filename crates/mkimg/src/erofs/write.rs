@@ -64,7 +64,7 @@ impl Image {
     ) -> Result<u64, Error> {
         let threads = Threads::new(n_threads, &self.options, self.piece_len());
         let mut output = Output::new(sink, BLOCK as u64);
-        let files = self.order.iter().filter(|node| self.has_blocks(**node));
+        let files = self.files.iter().filter(|node| self.has_blocks(**node));
         let files = files.filter_map(|node| Some((*node, self.size(*node)?)));
         let known = reuse.map(Reuse::files);
         let mut same = duplicates::find(files, threads.count, contents, known, |node, offset, buffer| {

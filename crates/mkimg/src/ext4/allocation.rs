@@ -1,8 +1,8 @@
 //! Giving blocks to contents: one pass over the free space, from the front.
 //!
 //! The order is: the journal (so that contents do not move it), the map of reserved descriptors, directories, blocks
-//! of attributes and long links, files. Within each, inodes are in order. The blocks of a file's extent tree come
-//! behind its data. So everything that is streamed has ascending addresses.
+//! of attributes and long links, files layer by layer. Within each, inodes are in order. The blocks of a file's extent tree
+//! come behind its data. So everything that is streamed has ascending addresses.
 
 use super::error::Error;
 use super::extent::{MAX_LEN, tree_blocks};
@@ -222,9 +222,14 @@ impl Allocation {
                 _ => {}
             }
         }
-        for (inode, node) in numbers.all() {
-            if let Content::File { size } = tree.nodes[node].content {
-                first_runs[inode as usize] = match format.ranges.get(&Node::from_index(node as u32)) {
+        let is_file = |(_, node): &(u32, usize)| matches!(tree.nodes[*node].content, Content::File { .. });
+        let mut files: Vec<Node> =
+            numbers.all().filter(is_file).map(|(_, node)| Node::from_index(node as u32)).collect();
+        tree.by_layer(&mut files);
+        for node in files {
+            let inode = numbers.inode(node.index());
+            if let Content::File { size } = tree.nodes[node.index()].content {
+                first_runs[inode as usize] = match format.ranges.get(&node) {
                     None => allocator
                         .place_data(inode, std::iter::once((0, geometry.block_size.blocks_for(size))))?,
                     Some(ranges) => {

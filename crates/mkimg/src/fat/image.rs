@@ -37,11 +37,12 @@ impl Image {
         let cluster_len = geometry.cluster_len();
 
         // Directories first, so that who looks for a name reads a small part of the disk.
-        let (directories, files): (Vec<Node>, Vec<Node>) = tree
+        let (directories, mut files): (Vec<Node>, Vec<Node>) = tree
             .in_order()
             .into_iter()
             .filter(|node| *node != ROOT || is_32)
             .partition(|node| tree.size(*node).is_none());
+        tree.tree.by_layer(&mut files);
         let order: Vec<Node> = directories.into_iter().chain(files).collect();
         let mut runs = vec![Run::default(); tree.tree.nodes.len()];
         let mut end = 2;

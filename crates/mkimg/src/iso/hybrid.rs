@@ -222,15 +222,9 @@ impl Header {
         put_u64(&mut bytes, 72, start);
         put_u32(&mut bytes, 80, N_ENTRIES as u32);
         put_u32(&mut bytes, 84, ENTRY_LEN as u32);
-        put_u32(&mut bytes, 88, crc(entries));
-        let checksum = crc(&bytes[..92]);
+        put_u32(&mut bytes, 88, crc32fast::hash(entries));
+        let checksum = crc32fast::hash(&bytes[..92]);
         put_u32(&mut bytes, 16, checksum);
         bytes
     }
-}
-
-fn crc(bytes: &[u8]) -> u32 {
-    let mut crc = flate2::Crc::new();
-    crc.update(bytes);
-    crc.sum()
 }

@@ -207,8 +207,8 @@ fn check_devices(tree: &Tree) -> Result<(), Error> {
     Ok(())
 }
 
-/// Walks the tree in the order of paths. Returns what has data, images that machines start from first, and the serial
-/// numbers of all nodes.
+/// Walks the tree in the order of paths. Returns what has data, layer by layer behind the images that machines start
+/// from, and the serial numbers of all nodes.
 fn visit(tree: &Tree, boot: &[BootEntry]) -> (Vec<Node>, Vec<u32>) {
     let mut serials = vec![0; tree.nodes.len()];
     let mut next = 0;
@@ -229,5 +229,8 @@ fn visit(tree: &Tree, boot: &[BootEntry]) -> (Vec<Node>, Vec<u32>) {
     files.extend(hidden.map(|(_, index)| Node::from_index(index)));
     let mut is_there = vec![false; tree.nodes.len()];
     files.retain(|node| size(tree, *node) > 0 && !std::mem::replace(&mut is_there[node.index()], true));
+    let is_boot = |node: &&Node| boot.iter().any(|entry| entry.image == **node);
+    let n_boot = files.iter().take_while(is_boot).count();
+    tree.by_layer(&mut files[n_boot..]);
     (files, serials)
 }

@@ -34,7 +34,7 @@ impl Builder {
         }
         let node = u32::try_from(self.tree.nodes.len()).map_err(|_| tree::Error::TooLarge)?;
         let content = Content::File { size };
-        let declared = Declared { metadata: Metadata::default(), links: 0, attributes: 0, content };
+        let declared = Declared { metadata: Metadata::default(), links: 0, attributes: 0, layer: 0, content };
         self.tree.nodes.push(declared);
         Ok(Node::from_index(node))
     }

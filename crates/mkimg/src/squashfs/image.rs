@@ -13,8 +13,10 @@ pub struct Image {
     pub(super) options: Options,
     pub(super) tree: Tree,
     pub(super) xattrs: Attributes<Attribute, Vec<Attribute>>,
-    /// What is not a directory, in the order of the first path: so lie inodes, and so lies data.
+    /// What is not a directory, in the order of the first path: so lie inodes.
     pub(super) leaves: Vec<Node>,
+    /// Files, in the order in which their data lies.
+    pub(super) files: Vec<Node>,
     /// Directories, each behind those in it: listings point at the inodes of what they list.
     pub(super) directories: Vec<Node>,
     /// The number of each node's inode, by handle. Leaves come first.
@@ -37,9 +39,12 @@ impl Image {
         if ids.len() > usize::from(u16::MAX) {
             return Err(Error::TooManyOwners { n_owners: ids.len() });
         }
+        let is_file = |node: &&Node| matches!(tree.nodes[node.index()].content, Content::File { .. });
+        let mut files: Vec<Node> = leaves.iter().filter(is_file).copied().collect();
+        tree.by_layer(&mut files);
         let Squashfs { options, xattrs } = format;
         let ids = ids.into_iter().collect();
-        Ok(Image { options, tree, xattrs, leaves, directories, numbers, ids })
+        Ok(Image { options, tree, xattrs, leaves, files, directories, numbers, ids })
     }
 
     /// Returns the number of a node's inode.

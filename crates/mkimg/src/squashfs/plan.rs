@@ -80,7 +80,7 @@ impl FragmentPacker {
 pub(super) struct Blocks<'a> {
     image: &'a Image,
     same: &'a BTreeMap<Node, Node>,
-    leaves: std::slice::Iter<'a, Node>,
+    files: std::slice::Iter<'a, Node>,
     /// What is left of the blocks of a file: the offset of the next, and the end of the last.
     current: Option<(Node, u64, u64)>,
     /// The end of that file, when its blocks are done.
@@ -94,7 +94,7 @@ impl<'a> Blocks<'a> {
         Blocks {
             image,
             same,
-            leaves: image.leaves.iter(),
+            files: image.files.iter(),
             current: None,
             tail: None,
             packer: FragmentPacker::default(),
@@ -122,7 +122,7 @@ impl Iterator for Blocks<'_> {
                     return Some(Block::Fragment(full));
                 }
             }
-            let Some(node) = self.leaves.next() else {
+            let Some(node) = self.files.next() else {
                 let last = std::mem::take(&mut self.pieces);
                 return (!last.is_empty()).then_some(Block::Fragment(last));
             };

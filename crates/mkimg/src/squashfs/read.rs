@@ -318,13 +318,19 @@ impl<R: ReadAt> Reader<R> {
         {
             return Ok(Arc::clone(bytes));
         }
-        let table = self.superblock.fragment_table;
-        let entry = self.indexed::<FRAGMENT_LEN>(table, number.into(), "the table of fragments")?;
-        let mut fields = Fields(&entry);
-        let (start, size) = (fields.u64().unwrap_or_default(), fields.u32().unwrap_or_default());
+        let (start, StoredSize(size)) = self.fragment_place(number)?;
         let bytes = Arc::new(self.data_block(start, size, self.block_size.len())?);
         *self.fragment.borrow_mut() = Some((number, Arc::clone(&bytes)));
         Ok(bytes)
+    }
+
+    /// Returns where in the image the block `number` of those that have the ends of several files is, and what is stored
+    /// of it.
+    pub fn fragment_place(&self, number: u32) -> Result<(u64, StoredSize), ReadError> {
+        let table = self.superblock.fragment_table;
+        let entry = self.indexed::<FRAGMENT_LEN>(table, number.into(), "the table of fragments")?;
+        let mut fields = Fields(&entry);
+        Ok((fields.u64().unwrap_or_default(), StoredSize(fields.u32().unwrap_or_default())))
     }
 }
 
@@ -460,6 +466,11 @@ impl StoredSize {
     /// Returns how many bytes are stored.
     pub fn stored(self) -> u64 {
         (self.0 & !BLOCK_PLAIN).into()
+    }
+
+    /// Says whether it is compressed.
+    pub fn is_packed(self) -> bool {
+        self.0 & BLOCK_PLAIN == 0
     }
 }
 

@@ -17,7 +17,7 @@ use super::xattr;
 use crate::GapSink;
 use crate::contents::{Contents, Placed, Unplaced};
 use crate::duplicates;
-use crate::earlier::{Key, Scope};
+use crate::earlier::{Key, Origin, Scope};
 use crate::output::Output;
 use crate::pipeline::in_order;
 use crate::tree::Node;
@@ -50,6 +50,8 @@ impl Threads {
 struct Packed {
     /// What is stored of it; nothing of a block of zeros.
     bytes: Vec<u8>,
+    /// Where an earlier image has that.
+    origin: Option<Origin>,
     /// Its size as the format has it.
     size: u32,
     /// The file that it is of, the offset in that and its length there, unless it is shared.
@@ -108,7 +110,7 @@ impl Image {
             bytes.extend_from_slice(options);
             output.append(&bytes)?;
         }
-        let files = self.leaves.iter().filter_map(|node| Some((*node, self.size(*node)?)));
+        let files = self.files.iter().filter_map(|node| Some((*node, self.size(*node)?)));
         let known = reuse.map(Reuse::files);
         let same = duplicates::find(files, threads.count, contents, known, |node, offset, buffer| {
             self.read(contents, node, offset, buffer)
@@ -203,9 +205,10 @@ impl Image {
             fragments: Vec::new(),
         };
         let mut fragments = FragmentPacker::default();
-        for (node, laid) in self.leaves.iter().zip(&mut written.laid) {
+        for node in &self.files {
             let Some(size) = self.size(*node).filter(|_| !same.contains_key(node)) else { continue };
             let tail = self.divide(size).tail;
+            let laid = &mut written.laid[self.number(*node) as usize - 1];
             laid.fragment = (tail > 0).then(|| fragments.place(tail, self.options.block_size.len()));
         }
         let start = || {
@@ -216,7 +219,9 @@ impl Image {
         let done = |packed: Packed| {
             if let Some((reuse, names)) = reuse.zip(packed.names) {
                 let scope = reuse.scope(packed.owner.is_none());
-                scope.note(names.contents, names.stored as u8, (output.position(), &packed.bytes), &[]);
+                let stored = (output.position(), &packed.bytes[..]);
+                let origin = packed.origin.as_ref();
+                scope.note_found(names.contents, names.stored as u8, stored, origin, &[]);
                 if let Some(range) = names.range {
                     scope.note_range(range, names.contents);
                 }
@@ -240,7 +245,7 @@ impl Image {
                     written.sizes.push(packed.size);
                 }
             }
-            Ok(output.append(&packed.bytes)?)
+            Ok(output.append_found(&packed.bytes, packed.origin.as_ref())?)
         };
         in_order(Blocks::new(self, same), threads.count, threads.limit, start, done)?;
         Ok(written)
@@ -277,16 +282,24 @@ impl Image {
         let names = |stored| key.map(|contents| Names { contents, range, stored });
         // A block whose size is zero reads as zeros. A block that is shared has to be there.
         if owner.is_some() && is_zero(buffer) {
-            return Ok(Packed { bytes: Vec::new(), size: 0, owner, names: names(Stored::Nothing) });
+            return Ok(Packed {
+                bytes: Vec::new(),
+                size: 0,
+                origin: None,
+                owner,
+                names: names(Stored::Nothing),
+            });
         }
         let mut bytes = Vec::new();
         if packer.pack(Purpose::Data, buffer, &mut bytes)? {
             bytes.shrink_to_fit();
-            return Ok(Packed { size: bytes.len() as u32, bytes, owner, names: names(Stored::Packed) });
+            let (size, names) = (bytes.len() as u32, names(Stored::Packed));
+            return Ok(Packed { size, bytes, origin: None, owner, names });
         }
         bytes.clear();
         bytes.extend_from_slice(buffer);
-        Ok(Packed { size: bytes.len() as u32 | BLOCK_PLAIN, bytes, owner, names: names(Stored::Plain) })
+        let (size, names) = (bytes.len() as u32 | BLOCK_PLAIN, names(Stored::Plain));
+        Ok(Packed { size, bytes, origin: None, owner, names })
     }
 
     /// Reads what a block has.
@@ -403,7 +416,8 @@ fn recall(
     let stored = Stored::from_number(found.kind)?;
     let mark = if stored == Stored::Plain { BLOCK_PLAIN } else { 0 };
     let size = u32::try_from(found.bytes.len()).ok()? | mark;
-    Some(Packed { size, bytes: found.bytes, owner, names: Some(Names { contents, range, stored }) })
+    let names = Some(Names { contents, range, stored });
+    Some(Packed { size, bytes: found.bytes, origin: Some(found.origin), owner, names })
 }
 
 fn is_zero(bytes: &[u8]) -> bool {

@@ -92,7 +92,9 @@ impl<F> Builder<F> {
                 }
                 NodeKind::File(contents) => {
                     extent = Some(*contents);
-                    self.file(parent, name, inode, contents.size)?
+                    let node = self.file(parent, name, inode, contents.size)?;
+                    self.tree.nodes[node.index()].layer = u32::try_from(contents.layer).unwrap_or(u32::MAX);
+                    node
                 }
                 NodeKind::Symlink { target } => self.symlink(parent, name, inode, target)?,
                 NodeKind::CharDevice { major, minor } => {

@@ -265,7 +265,7 @@ impl Record {
 #[derive(Default)]
 struct Sums {
     castagnoli: u32,
-    other: flate2::Crc,
+    other: crc32fast::Hasher,
 }
 
 impl Sums {
@@ -275,7 +275,7 @@ impl Sums {
     }
 
     fn value(&self) -> u64 {
-        u64::from(self.castagnoli) << 32 | u64::from(self.other.sum())
+        u64::from(self.castagnoli) << 32 | u64::from(self.other.clone().finalize())
     }
 }
 

@@ -63,6 +63,11 @@ impl<'a> Contents<'a> {
         self.bytes.read_exact_at(&mut buffer[..there], offset)
     }
 
+    /// Returns the file that has these bytes, and where in it they begin, if there is one.
+    pub(super) fn file(&self, offset: u64, length: u64) -> Option<(&File, u64)> {
+        if length > self.bytes_behind(offset) { None } else { self.bytes.file(offset, length) }
+    }
+
     /// Returns how much there is to read from `offset` on.
     fn bytes_behind(&self, offset: u64) -> u64 {
         let end = self.data.last().map_or(0, |range| range.end).min(self.size);

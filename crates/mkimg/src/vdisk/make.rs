@@ -157,10 +157,8 @@ impl Target<'_> {
 fn raw(contents: &Contents<'_>, n_threads: usize, sink: &mut dyn GapSink) -> Result<(), super::WriteError> {
     let how = How::plain(PIECE as u64, n_threads);
     blocks(contents, &how, |number, block| {
-        let Block::Plain(bytes) = block else { return Ok(()) };
-        let offset = number * PIECE as u64;
-        let there = (contents.size() - offset).min(PIECE as u64) as usize;
-        Ok(sink.data(offset, &bytes[..there])?)
+        let Block::Plain(plain) = block else { return Ok(()) };
+        Ok(plain.put_before(contents.size(), number * PIECE as u64, sink)?)
     })?;
     Ok(sink.zeros(contents.size(), 0)?)
 }

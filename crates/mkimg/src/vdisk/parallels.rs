@@ -47,10 +47,10 @@ pub fn write(contents: &Contents<'_>, n_threads: usize, sink: &mut dyn GapSink) 
     let mut next = data_at;
     let how = How::plain(BLOCK, n_threads);
     blocks(&contents, &how, |number, block| {
-        let Block::Plain(bytes) = block else { return Ok(()) };
+        let Block::Plain(plain) = block else { return Ok(()) };
         // The file has hardly more blocks than the disk.
         table[number as usize] = (next / BLOCK) as u32;
-        sink.data(next, bytes)?;
+        plain.put(next, sink)?;
         next += BLOCK;
         Ok(())
     })?;

@@ -1,10 +1,13 @@
 //! The blocks of a disk that are not zero, in order: read, and compressed, by many threads.
 
+use std::fs::File;
+use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use super::contents::Contents;
 use super::error::WriteError;
 use super::pack::{Compression, Packer};
+use crate::Sink;
 use crate::bytes::is_zero;
 use crate::earlier::{Earlier, Key, Scope};
 use crate::pipeline::in_order;
@@ -54,10 +57,42 @@ pub(super) enum Block<'a> {
     /// It is zero, over something that is not.
     Zero,
     /// These bytes.
-    Plain(&'a [u8]),
+    Plain(Plain<'a>),
     /// What these bytes unpack to.
     Packed(Packed<'a>),
 }
+
+/// A block as it is.
+#[derive(Clone, Copy)]
+pub(super) struct Plain<'a> {
+    pub(super) bytes: &'a [u8],
+    /// A file that has these bytes, and where they begin in it.
+    file: Option<(&'a File, u64)>,
+}
+
+impl Plain<'_> {
+    /// Puts it at `offset`.
+    pub(super) fn put(&self, offset: u64, sink: &mut (impl Sink + ?Sized)) -> io::Result<()> {
+        self.put_before(u64::MAX, offset, sink)
+    }
+
+    /// Puts as much of it at `offset` as is before `end`.
+    pub(super) fn put_before(
+        &self,
+        end: u64,
+        offset: u64,
+        sink: &mut (impl Sink + ?Sized),
+    ) -> io::Result<()> {
+        let length = end.saturating_sub(offset).min(self.bytes.len() as u64);
+        match self.file {
+            Some((file, at)) => sink.copy(offset, file, at, length),
+            None => sink.data(offset, &self.bytes[..length as usize]),
+        }
+    }
+}
+
+/// What of a block is zero should be a hole also where the block is in some file.
+const HOLE: usize = 4096;
 
 /// A block that is compressed.
 #[derive(Clone, Copy)]
@@ -156,7 +191,10 @@ pub(super) fn blocks(
                     if let Some((scope, key)) = how.earlier.as_ref().zip(*key) {
                         scope.note(key, KIND_PLAIN, (0, &[]), &[]);
                     }
-                    store(number, Block::Plain(bytes))?;
+                    let (offset, length) = (number * block_len, bytes.len() as u64);
+                    let is_dense = || !bytes.chunks(HOLE).any(is_zero);
+                    let file = contents.file(offset, length).filter(|_| is_dense());
+                    store(number, Block::Plain(Plain { bytes, file }))?;
                 }
                 Found::Packed(packed, key) => {
                     let name = how.earlier.as_ref().zip(*key);

@@ -59,14 +59,14 @@ pub fn write(
     let mut end = data_at;
     let how = How::plain(BLOCK, n_threads);
     blocks(&contents, &how, |number, block| {
-        let Block::Plain(bytes) = block else { return Ok(()) };
+        let Block::Plain(plain) = block else { return Ok(()) };
         if !options.fixed {
             // Not more blocks than the map has entries.
             map[number as usize] = n_stored as u32;
             n_stored += 1;
         }
         let at = data_at + u64::from(map[number as usize]) * BLOCK;
-        sink.data(at, bytes)?;
+        plain.put(at, sink)?;
         end = at + BLOCK;
         Ok(())
     })?;

@@ -66,10 +66,8 @@ pub fn write(
     if options.fixed {
         let size = contents.size();
         blocks(&contents, &how, |number, block| {
-            let Block::Plain(bytes) = block else { return Ok(()) };
-            let at = number * PIECE;
-            let there = (size - at).min(PIECE) as usize;
-            Ok(sink.data(at, &bytes[..there])?)
+            let Block::Plain(plain) = block else { return Ok(()) };
+            Ok(plain.put_before(size, number * PIECE, sink)?)
         })?;
         return Ok(sink.data(size, &footer)?);
     }
@@ -81,7 +79,7 @@ pub fn write(
     let mut current = None;
     let mut end = TABLE_AT + table_len;
     blocks(&contents, &how, |number, block| {
-        let Block::Plain(bytes) = block else { return Ok(()) };
+        let Block::Plain(plain) = block else { return Ok(()) };
         let (block, within) = (number * PIECE / BLOCK, number * PIECE % BLOCK);
         let start = match current {
             Some((same, start)) if same == block => start,
@@ -96,7 +94,7 @@ pub fn write(
                 start
             }
         };
-        Ok(sink.data(start + within, bytes)?)
+        Ok(plain.put(start + within, sink)?)
     })?;
     sink.data(end, &footer)?;
     let table: Vec<u8> = table.iter().flat_map(|entry| entry.to_be_bytes()).collect();

@@ -63,9 +63,9 @@ pub(crate) fn write_reusing<W: Write>(
     let mut out = Compressor::gzip(out, n_threads.clamp(1, MOST_THREADS), earlier)?;
     let mut written = front(&contents, &map, options, &mut out)?;
     blocks(&contents, &how, |_, block| {
-        if let Block::Plain(bytes) = block {
-            out.write_all(bytes)?;
-            written += bytes.len();
+        if let Block::Plain(plain) = block {
+            out.write_all(plain.bytes)?;
+            written += plain.bytes.len();
         }
         Ok(())
     })?;

@@ -147,9 +147,9 @@ impl<'a> Writer<'a> {
         self.skip_to(number)?;
         let entry = match block {
             Block::Zero => ZERO,
-            Block::Plain(bytes) => {
+            Block::Plain(plain) => {
                 let at = self.allocate();
-                self.sink.data(at, bytes)?;
+                plain.put(at, self.sink)?;
                 at | COPIED
             }
             Block::Packed(packed) => self.store_packed(packed)?,

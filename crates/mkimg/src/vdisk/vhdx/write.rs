@@ -52,7 +52,7 @@ pub fn write(
     let mut current = None;
     let how = How::plain(MIB, n_threads);
     blocks(&contents, &how, |number, piece| {
-        let Block::Plain(bytes) = piece else { return Ok(()) };
+        let Block::Plain(plain) = piece else { return Ok(()) };
         let (block, within) = (number * MIB / block_size, number * MIB % block_size);
         let start = match current {
             Some((same, start)) if same == block => start,
@@ -64,7 +64,7 @@ pub fn write(
                 start
             }
         };
-        Ok(sink.data(start + within, bytes)?)
+        Ok(plain.put(start + within, sink)?)
     })?;
     // The last block is all there, too.
     sink.zeros(next, 0)?;

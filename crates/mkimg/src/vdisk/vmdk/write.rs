@@ -154,8 +154,8 @@ fn sparse(
         Ok::<(), WriteError>(())
     };
     blocks(contents, &how, |number, block| {
-        let Block::Plain(bytes) = block else { return Ok(()) };
-        sink.data(next * SECTOR, bytes)?;
+        let Block::Plain(plain) = block else { return Ok(()) };
+        plain.put(next * SECTOR, sink)?;
         if let Some((finished, bytes)) = table.list(number, fits(next)?) {
             store_table(&mut *sink, finished, &bytes)?;
         }
