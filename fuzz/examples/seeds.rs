@@ -20,6 +20,10 @@ use recipe::{Lock, LockedFile, LockedRelease, LockedSet, LockedSource, Pin};
 // The libraries are compiled as the targets need them, and tell this which of their code is run.
 use libfuzzer_sys as _;
 
+// What the tests of these readers begin with.
+#[path = "../../crates/mkimg/tests/boot/firmware.rs"]
+mod firmware;
+
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const CONTROL: &str = "Package: demo\nVersion: 1.0\nArchitecture: amd64\nMaintainer: Nobody <nobody@example.org>\n\
@@ -43,7 +47,10 @@ const DSC: &str = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nFormat: 3
 /// For the files that the target `patch` makes.
 const PATCHES: [(&str, &str); 4] = [
     ("change", "--- a/f\n+++ b/f\n@@ -1,5 +1,5 @@\n 1\n 2\n-3\n+x\n 4\n 5\n"),
-    ("new", "--- /dev/null\n+++ b/d/new\t1970-01-01 00:00:00\n@@ -0,0 +1 @@\n+1\n\\ No newline at end of file\n"),
+    (
+        "new",
+        "--- /dev/null\n+++ b/d/new\t1970-01-01 00:00:00\n@@ -0,0 +1 @@\n+1\n\\ No newline at end of file\n",
+    ),
     (
         "git",
         "diff --git a/f b/g\nsimilarity index 90%\nrename from f\nrename to g\nindex 0123..4567 100644\n--- a/f\n+++ \
@@ -63,9 +70,35 @@ const RELEASE: &str = "Origin: Demo\nLabel: Demo\nSuite: stable\nCodename: demo\
 const SHA256: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// The targets that read images.
-const IMAGES: [&str; 12] = [
-    "cpio", "device_tree", "disk", "erofs", "ext4", "fat", "foreign_tar", "gcp", "igvm", "iso", "squashfs", "vdisk",
+const IMAGES: [&str; 13] = [
+    "cpio",
+    "device_tree",
+    "disk",
+    "erofs",
+    "ext4",
+    "fat",
+    "foreign_tar",
+    "gcp",
+    "igvm",
+    "iso",
+    "pe",
+    "squashfs",
+    "vdisk",
 ];
+
+/// The superblock of a hash tree of three blocks of 4 KiB (cryptsetup, "dm-verity on-disk format").
+fn hash_tree() -> Vec<u8> {
+    let mut bytes = vec![0; 512];
+    let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+    put(0, b"verity\0\0\x01\0\0\0\x01\0\0\0");
+    put(32, b"sha256");
+    put(64, &4096_u32.to_le_bytes());
+    put(68, &4096_u32.to_le_bytes());
+    put(72, &3_u64.to_le_bytes());
+    put(80, &2_u16.to_le_bytes());
+    put(88, &[1, 2]);
+    bytes
+}
 
 fn main() -> Result<()> {
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -103,6 +136,22 @@ fn main() -> Result<()> {
         let entry = entry?;
         put("in_release", &entry.file_name().to_string_lossy(), &fs::read(entry.path())?)?;
     }
+
+    for entry in fs::read_dir(project.join("examples/coconut/configs"))? {
+        let entry = entry?;
+        put("xbuild", &entry.file_name().to_string_lossy(), &fs::read(entry.path())?)?;
+    }
+    put("pe", "small", &firmware::small())?;
+    let header = vec![7; firmware::HEADERS - firmware::HEADERS_AT];
+    let sections = [
+        (".text", &[0xc3][..]),
+        (".sbat", b"sbat,1"),
+        (".data", &header),
+        (".sdmagic", &firmware::magic("252")),
+    ];
+    put("pe", "sections", &firmware::program(&sections))?;
+    put("efi_variables", "empty", &firmware::template())?;
+    put("verity", "superblock", &hash_tree())?;
 
     let full = builder(true)?.write(Vec::new())?;
     put("layer", "full", &full)?;
@@ -239,18 +288,20 @@ fn main() -> Result<()> {
 /// A file for every platform of x86-64 with a directive of each kind, and one for those of arm64.
 fn igvm() -> [(&'static str, launch::File<'static>); 2] {
     use launch::{
-        Architecture, ContextFormat, Data, Directive, File, Import, Initialization, Page, PageKind, ParameterArea,
-        ParameterKind, Platform, PlatformKind, Revision, VpContext,
+        Architecture, ContextFormat, Data, Directive, File, Import, Initialization, Page, PageKind,
+        ParameterArea, ParameterKind, Platform, PlatformKind, Revision, VpContext,
     };
     let platforms = |kinds: &[PlatformKind]| {
         let bits = (0..).map(|bit| 1 << bit);
         let all = kinds.iter().zip(bits);
-        all.map(|(kind, mask)| Platform { kind: *kind, mask, highest_vtl: 0, shared_gpa_boundary: 0 }).collect()
+        all.map(|(kind, mask)| Platform { kind: *kind, mask, highest_vtl: 0, shared_gpa_boundary: 0 })
+            .collect()
     };
     const ZEROS: &[u8] = &[0; 4096];
     // A list of one register: RIP on x86-64.
     const REGISTERS: &[u8] = &[
-        1, 0, 0, 0, 0, 0x10, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        1, 0, 0, 0, 0, 0x10, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        0, 0, 0, 0,
     ];
     let page = |gpa, mask, kind, import, data: Option<&'static [u8]>| {
         Directive::Page(Page { gpa, mask, kind, import, size: 4096, data: data.map(Data::new) })
@@ -461,12 +512,19 @@ fn fat(kind: fat::Kind) -> Result<Vec<u8>> {
     // With the smallest clusters, the kinds with more bits have small images, too.
     (options.kind, options.cluster_size, options.label) = (Some(kind), Some(512), Some("SEED".to_owned()));
     let mut builder = fat::Builder::new(options)?;
-    let aged = |seconds| fat::Metadata { mtime: fat::Timestamp::saturating(seconds), ..fat::Metadata::default() };
+    let aged =
+        |seconds| fat::Metadata { mtime: fat::Timestamp::saturating(seconds), ..fat::Metadata::default() };
     let directory = builder.directory(fat::ROOT, b"directory", aged(1_700_000_000))?;
     builder.file(directory, b"a file with a long name", aged(0), 3000)?;
     builder.file(fat::ROOT, b"SHORT.TXT", aged(0), 10)?;
     let mut sink = MemorySink::default();
-    builder.seal()?.write(&mut |_, _, buffer| { buffer.fill(b'x'); Ok(()) }, &mut sink)?;
+    builder.seal()?.write(
+        &mut |_, _, buffer| {
+            buffer.fill(b'x');
+            Ok(())
+        },
+        &mut sink,
+    )?;
     Ok(sink.into_bytes())
 }
 

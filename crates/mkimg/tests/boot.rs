@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "boot/firmware.rs"]
+mod firmware;
 #[path = "boot/signatures.rs"]
 mod signatures;
 #[path = "boot/support.rs"]

@@ -88,6 +88,32 @@ fn saved(recipe: &str) -> Project {
 }
 
 #[test]
+fn what_cannot_be_watched_is_looked_at() {
+    let project = saved(ROOT);
+    let bootwright = project.command(&["watch", "root"]);
+    // A name space of users has limits of its own, which its root may lower.
+    let inside = "echo 1 > /proc/sys/user/max_inotify_watches && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "sh", "-c", inside, "sh"]);
+    command.arg(bootwright.get_program()).args(bootwright.get_args()).stdin(Stdio::null());
+    command.envs(bootwright.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut watch = Watch::start(command);
+    watch.says("is looked at every second: there are more directories");
+    watch.says("waiting for changes");
+    let archive = || fs::read(project.path().join("out/root/rootfs.tar")).unwrap();
+    let has = |text: &str| archive().windows(text.len()).any(|window| window == text.as_bytes());
+    for text in [format!("looked at {}", unique()), format!("and again {}", unique())] {
+        project.write("tree/etc/motd", &text);
+        watch.builds_until(|| has(&text));
+    }
+    // So is what the project is read from.
+    project
+        .write("bootwright.toml", &format!("{ROOT}\n[target.root.files]\n\"/new\" = \"new {}\"\n", unique()));
+    watch.builds_until(|| has(&format!("new {}", unique())));
+    assert!(watch.interrupt().code().is_some());
+}
+
+#[test]
 fn what_is_saved_is_built() {
     let project = saved(ROOT);
     let archive = || fs::read(project.path().join("out/root/rootfs.tar")).unwrap();

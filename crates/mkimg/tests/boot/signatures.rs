@@ -6,7 +6,8 @@ use mkimg::pe::{self, Pe, ReadError};
 use mkimg::sign::{KeyError, SignError, Signer, sign, signatures};
 use sha2::{Digest, Sha256};
 
-use crate::support::{CERTIFICATE, HEADERS, HEADERS_AT, KEY, scratch, small};
+use crate::firmware::{HEADERS, HEADERS_AT, small};
+use crate::support::{CERTIFICATE, KEY, scratch};
 use crate::tool::tool;
 
 fn signer() -> Signer {

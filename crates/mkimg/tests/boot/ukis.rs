@@ -4,7 +4,7 @@ use mkimg::pe::{self, NewSection, Pe, WriteError, with_sections};
 use mkimg::uki::{BuildError, Parts, build, measure};
 use sha2::{Digest, Sha256};
 
-use crate::support::{HEADERS, HEADERS_AT, magic, program, small};
+use crate::firmware::{HEADERS, HEADERS_AT, magic, program, small};
 
 const SBAT: &[u8] = b"sbat,1,SBAT Version,sbat,1,https://github.com/rhboot/shim/blob/main/SBAT.md\n\
     systemd,1,The systemd Developers,systemd,252,https://systemd.io/\n";

@@ -4,27 +4,8 @@ use mkimg::disk::Guid;
 use mkimg::efi_variables::{Certificates, Error, Store, Variable, enrol};
 use mkimg::sign::parse_certificate;
 
+use crate::firmware::template;
 use crate::support::CERTIFICATE;
-
-/// An empty volume, as OVMF's build makes it, of 64 KiB with a store of 32.
-fn template() -> Vec<u8> {
-    let mut bytes = vec![0xff; 64 << 10];
-    bytes[..72 + 28].fill(0);
-    let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
-    put(16, &Guid::parse("fff12b8d-7696-4c8b-a985-2747075b4f50").unwrap().0);
-    put(32, &(64u64 << 10).to_le_bytes());
-    put(40, b"_FVH");
-    put(48, &72u16.to_le_bytes());
-    put(55, &[2]);
-    put(72, &Guid::parse("aaf32c78-947b-439a-a180-2e144ec37792").unwrap().0);
-    put(88, &((32u32 << 10) - 72).to_le_bytes());
-    put(92, &[0x5a, 0xfe]);
-    let sum = bytes[..72]
-        .chunks_exact(2)
-        .fold(0u16, |sum, word| sum.wrapping_add(u16::from_le_bytes([word[0], word[1]])));
-    bytes[50..52].copy_from_slice(&0u16.wrapping_sub(sum).to_le_bytes());
-    bytes
-}
 
 fn keys() -> Certificates {
     let der = der::Encode::to_der(&parse_certificate(CERTIFICATE).unwrap()).unwrap();
