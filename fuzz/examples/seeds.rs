@@ -20,7 +20,6 @@ use recipe::{Lock, LockedFile, LockedRelease, LockedSet, LockedSource, Pin};
 // The libraries are compiled as the targets need them, and tell this which of their code is run.
 use libfuzzer_sys as _;
 
-// What the tests of these readers begin with.
 #[path = "../../crates/mkimg/tests/boot/firmware.rs"]
 mod firmware;
 
@@ -92,11 +91,9 @@ fn hash_tree() -> Vec<u8> {
     let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
     put(0, b"verity\0\0\x01\0\0\0\x01\0\0\0");
     put(32, b"sha256");
-    put(64, &4096_u32.to_le_bytes());
-    put(68, &4096_u32.to_le_bytes());
+    put(64, &[4096_u32, 4096].map(u32::to_le_bytes).concat());
     put(72, &3_u64.to_le_bytes());
-    put(80, &2_u16.to_le_bytes());
-    put(88, &[1, 2]);
+    put(80, &[2, 0, 0, 0, 0, 0, 0, 0, 1, 2]);
     bytes
 }
 
@@ -142,13 +139,9 @@ fn main() -> Result<()> {
         put("xbuild", &entry.file_name().to_string_lossy(), &fs::read(entry.path())?)?;
     }
     put("pe", "small", &firmware::small())?;
-    let header = vec![7; firmware::HEADERS - firmware::HEADERS_AT];
-    let sections = [
-        (".text", &[0xc3][..]),
-        (".sbat", b"sbat,1"),
-        (".data", &header),
-        (".sdmagic", &firmware::magic("252")),
-    ];
+    let (filler, magic) = ([7; firmware::HEADERS - firmware::HEADERS_AT], firmware::magic("252"));
+    let sections: [(&str, &[u8]); 4] =
+        [(".text", &[0xc3]), (".sbat", b"sbat,1"), (".data", &filler), (".sdmagic", &magic)];
     put("pe", "sections", &firmware::program(&sections))?;
     put("efi_variables", "empty", &firmware::template())?;
     put("verity", "superblock", &hash_tree())?;
