@@ -82,7 +82,7 @@ pub(crate) fn copy_content(from: &mut File, to: &mut File) -> io::Result<()> {
         return Ok(());
     }
     let start = from.stream_position()?;
-    let mut size = copy_in_kernel(from, to, start)?;
+    let mut size = copy_in_kernel(from, to, start);
     from.seek(SeekFrom::Start(start + size))?;
     to.seek(SeekFrom::Start(size))?;
     for_runs(from, |run| copy_run(&run, to, &mut size))?;
@@ -90,22 +90,21 @@ pub(crate) fn copy_content(from: &mut File, to: &mut File) -> io::Result<()> {
 }
 
 /// Has the kernel copy what is in `from` behind `start`, but for holes, as far as it does that, and returns how far it came.
-fn copy_in_kernel(from: &File, to: &File, start: u64) -> io::Result<u64> {
+fn copy_in_kernel(from: &File, to: &File, start: u64) -> u64 {
     use rustix::fs::{SeekFrom::Data, SeekFrom::Hole, seek};
     let mut done = start;
     loop {
-        // Whatever cannot be told or done here is left to the caller.
-        let Ok(mut at) = seek(from, Data(done)) else { return Ok(done - start) };
-        let Ok(end) = seek(from, Hole(at)) else { return Ok(done - start) };
+        // Whatever cannot be told or done here is left to the caller, who meets the error if there is one.
+        let Ok(mut at) = seek(from, Data(done)) else { return done - start };
+        let Ok(end) = seek(from, Hole(at)) else { return done - start };
         let mut place = at - start;
         while at < end {
             let length = usize::try_from(end - at).unwrap_or(usize::MAX);
             match rustix::fs::copy_file_range(from, Some(&mut at), to, Some(&mut place), length) {
-                Ok(0) => return Ok(done - start),
+                Ok(0) => return done - start,
                 Ok(_) => done = at,
                 Err(Errno::INTR) => {}
-                Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::IO)) => return Err(error.into()),
-                Err(_) => return Ok(done - start),
+                Err(_) => return done - start,
             }
         }
     }
