@@ -65,6 +65,19 @@ pub(crate) fn export(
     Ok(artifacts)
 }
 
+/// Returns the file at a path of a tree, if it is there.
+pub(crate) fn file_at(store: &LocalStore, tree: &Digest, path: &str) -> Option<Digest> {
+    let mut node = Node::Directory { digest: *tree };
+    for name in path.split('/') {
+        let Node::Directory { digest } = node else { return None };
+        node = store.read_directory(&digest).ok()?.entries.get(name)?.clone();
+    }
+    match node {
+        Node::File { digest, .. } => Some(digest),
+        _ => None,
+    }
+}
+
 fn list(
     store: &LocalStore,
     tree: &Digest,

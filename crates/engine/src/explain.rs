@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use cas::Digest;
 use serde::Serialize;
 
 use crate::difference::{Change, DiffError, Difference, Stored};
 use crate::graph::{Graph, StepId};
 use crate::lines::{LineChange, Lines};
-use crate::outcome::RunError;
+use crate::outcome::{NodeName, RunError};
 use crate::plan::{Fate, Known, Planned, Reason, Survey};
 use crate::run::Options;
+use crate::tree::TreeError;
 
 /// How far a chain of causes is followed. Who reads on after that many asks for the last of them.
 const MAX_CHAIN: usize = 32;
@@ -160,12 +162,27 @@ pub fn explain(
     known: &Known<'_>,
     options: &Options,
 ) -> Result<Explanation, RunError> {
-    let mut survey = Survey::new(graph, &[step], known, options);
-    let planned = survey.steps()?;
-    let by_label = planned.into_iter().map(|planned| (planned.label.clone(), planned)).collect();
-    let mut teller = Teller { survey, by_label, told: BTreeSet::new() };
-    teller.told.insert(graph.step(step).label.clone());
-    teller.tell(&graph.step(step).label, 0)
+    Teller::new(graph, step, known, options)?.tell(&graph.step(step).label, 0)
+}
+
+/// Returns why `step`, whose result is remembered, makes something else than it did with the action `since`; and for
+/// what made the difference, why that makes something else than it did then.
+///
+/// That can be told as far as the store still has it, and the history the runs that made it. For the rest it is told why
+/// it last ran.
+///
+/// Fails when the store or the cache does.
+pub fn explain_since(
+    graph: &Graph,
+    step: StepId,
+    since: &Digest,
+    known: &Known<'_>,
+    options: &Options,
+) -> Result<Explanation, RunError> {
+    let mut teller = Teller::new(graph, step, known, options)?;
+    let label = &graph.step(step).label;
+    teller.since.insert(label.clone(), *since);
+    teller.tell(label, 0)
 }
 
 struct Teller<'a> {
@@ -173,15 +190,34 @@ struct Teller<'a> {
     by_label: BTreeMap<String, Planned>,
     /// Each step is explained once, at the first place where it is a cause.
     told: BTreeSet<String>,
+    /// With which action a step made what its result is compared with, by its label. Others are compared with their
+    /// last but one run.
+    since: BTreeMap<String, Digest>,
 }
 
-impl Teller<'_> {
+impl<'a> Teller<'a> {
+    fn new(
+        graph: &'a Graph,
+        step: StepId,
+        known: &Known<'a>,
+        options: &'a Options,
+    ) -> Result<Teller<'a>, RunError> {
+        let mut survey = Survey::new(graph, &[step], known, options);
+        let planned = survey.steps()?;
+        let by_label = planned.into_iter().map(|planned| (planned.label.clone(), planned)).collect();
+        let told = BTreeSet::from([graph.step(step).label.clone()]);
+        Ok(Teller { survey, by_label, told, since: BTreeMap::new() })
+    }
+
     fn tell(&mut self, label: &str, depth: usize) -> Result<Explanation, RunError> {
         let planned = &self.by_label[label];
-        let (step, fate) = (planned.step, planned.fate);
-        let reason = match &planned.reason {
-            Reason::Remembered => self.why_it_ran(step, label)?,
-            reason => reason.clone(),
+        let (step, fate, action) = (planned.step, planned.fate, planned.action);
+        let reason = match (&planned.reason, self.since.get(label).copied(), action) {
+            (Reason::Remembered, Some(before), Some(action)) if before != action => {
+                self.why_it_differs(step, &before, &action)?
+            }
+            (Reason::Remembered, ..) => self.why_it_ran(step, label)?,
+            (reason, ..) => reason.clone(),
         };
         let mut explanation = Explanation { label: label.to_owned(), fate, reason, causes: Vec::new() };
         if depth < MAX_CHAIN {
@@ -223,17 +259,68 @@ impl Teller<'_> {
                 exit_code => Reason::FailedBefore { exit_code },
             });
         }
-        let difference = match Stored::load(self.survey.known.store, &last.action) {
-            Ok(after) => self.survey.difference(step, &before.action, after)?,
-            Err(DiffError::Tree(source)) => {
-                let node = crate::outcome::NodeName::of_step(self.survey.graph, step);
-                return Err(RunError::Inputs { node, source });
-            }
+        let (before, last) = (before.action, last.action);
+        self.difference(step, &before, &last)
+    }
+
+    fn difference(&mut self, step: StepId, before: &Digest, after: &Digest) -> Result<Reason, RunError> {
+        let difference = match Stored::load(self.survey.known.store, after) {
+            Ok(after) => self.survey.difference(step, before, after)?,
+            Err(DiffError::Tree(source)) => return Err(self.inputs_error(step, source)),
             Err(DiffError::Decode { .. }) => {
                 Difference { changes: vec![Change::Unknown], ..Difference::default() }
             }
         };
-        Ok(Reason::Changed { before: before.action, difference })
+        Ok(Reason::Changed { before: *before, difference })
+    }
+
+    fn inputs_error(&self, step: StepId, source: TreeError) -> RunError {
+        RunError::Inputs { node: NodeName::of_step(self.survey.graph, step), source }
+    }
+
+    /// Tells what differs between two actions, and notes with which actions those ran that made what was there before.
+    fn why_it_differs(&mut self, step: StepId, before: &Digest, after: &Digest) -> Result<Reason, RunError> {
+        let reason = self.difference(step, before, after)?;
+        let (Reason::Changed { difference, .. }, Ok(Some(stored))) =
+            (&reason, Stored::load(self.survey.known.store, before))
+        else {
+            return Ok(reason);
+        };
+        let graph = self.survey.graph;
+        for change in &difference.changes {
+            let Change::Path { path, from: Some(producer), .. } = change else { continue };
+            if self.since.contains_key(producer) {
+                continue;
+            }
+            let Some((maker, place)) = self.survey.origin(&graph.step(step).inputs, path) else { continue };
+            if let Some(run) = self.run_that_made(maker, &place, &stored.input_root, path)? {
+                self.since.insert(producer.clone(), run);
+            }
+        }
+        Ok(reason)
+    }
+
+    /// Returns the action of the last run of `maker`, but the one that is remembered now, that left at `place` of its output what is at `path` of `root`.
+    fn run_that_made(
+        &mut self,
+        maker: StepId,
+        place: &str,
+        root: &Digest,
+        path: &str,
+    ) -> Result<Option<Digest>, RunError> {
+        let Ok(wanted) = self.survey.keys.trees.lookup(root, path) else { return Ok(None) };
+        let graph = self.survey.graph;
+        let label = &graph.step(maker).label;
+        let current = self.by_label.get(label).and_then(|planned| planned.action);
+        let runs = self.survey.known.history.runs(label).iter().rev();
+        for run in runs.filter(|run| run.exit_code == 0 && Some(run.action) != current) {
+            let cache = |source| RunError::Cache { node: NodeName::of_step(graph, maker), source };
+            let Some(result) = self.survey.known.cache.get(&run.action).map_err(cache)? else { continue };
+            if self.survey.keys.trees.lookup(&result.output, place).is_ok_and(|found| found == wanted) {
+                return Ok(Some(run.action));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -34,7 +34,7 @@ pub use assemble::{AssembleError, Assembled, assemble};
 pub use difference::{Change, DiffError, Difference, PathChange, diff_actions, diff_trees};
 pub use events::{EVENT_VERSION, End, Event, EventKind, EventLogError, parse_event_log};
 pub use executor::{ActionCache, CacheError, Execution, Executor, ExecutorError, Placed, Request};
-pub use explain::{Explanation, explain};
+pub use explain::{Explanation, explain, explain_since};
 pub use graph::{
     Graph, Input, Kept, MergeId, OUTPUT_DIRECTORY, Placement, Requirements, Step, StepId, WORKING_DIRECTORY,
 };

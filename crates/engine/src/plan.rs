@@ -374,14 +374,14 @@ impl<'a> Survey<'a> {
             if let Change::Path { path, from, .. } = change {
                 *from = self
                     .origin(&self.graph.step(step).inputs, path)
-                    .map(|step| self.graph.step(step).label.clone());
+                    .map(|(step, _)| self.graph.step(step).label.clone());
             }
         }
         Ok(difference)
     }
 
-    /// Returns the step that made what `placements` put at `path`, if one did.
-    fn origin(&mut self, placements: &'a [Placement], path: &str) -> Option<StepId> {
+    /// Returns the step that made what `placements` put at `path`, if one did, and where that is in its output.
+    pub(crate) fn origin(&mut self, placements: &'a [Placement], path: &str) -> Option<(StepId, String)> {
         for placement in placements.iter().rev() {
             let Some(rest) = path_below(path, &placement.path) else { continue };
             match &placement.input {
@@ -396,9 +396,9 @@ impl<'a> Survey<'a> {
                     let Some(root) = self.outputs.get(step.0) else { continue };
                     match self.keys.trees.lookup(&root, path) {
                         Ok(Some(Node::Directory { digest })) if self.has(&digest, rest) => {
-                            return Some(*step);
+                            return Some((*step, joined(path, rest)));
                         }
-                        Ok(Some(_)) if rest.is_empty() => return Some(*step),
+                        Ok(Some(_)) if rest.is_empty() => return Some((*step, path.clone())),
                         _ => {}
                     }
                 }
@@ -412,9 +412,9 @@ impl<'a> Survey<'a> {
             }
         }
         // What was removed is missed where a step's output was placed by name.
-        placements.iter().rev().find_map(|placement| match placement.input {
-            Input::Output { step, .. } if !placement.path.is_empty() => {
-                path_below(path, &placement.path).map(|_| step)
+        placements.iter().rev().find_map(|placement| match &placement.input {
+            Input::Output { step, path: of_output } if !placement.path.is_empty() => {
+                path_below(path, &placement.path).map(|rest| (*step, joined(of_output, rest)))
             }
             _ => None,
         })
@@ -480,6 +480,15 @@ enum MergeError {
 impl From<InputError> for MergeError {
     fn from(error: InputError) -> MergeError {
         MergeError::Inputs(error)
+    }
+}
+
+/// Returns the path of something at `rest` in what is at `path`; either may be empty.
+fn joined(path: &str, rest: &str) -> String {
+    match (path, rest) {
+        (path, "") => path.to_owned(),
+        ("", rest) => rest.to_owned(),
+        (path, rest) => format!("{path}/{rest}"),
     }
 }
 

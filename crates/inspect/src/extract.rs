@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::container::Container;
 use crate::entry::{Entry, EntryKind};
 use crate::error::Error;
-use crate::source::copy_to;
+use crate::source::copy_to_file;
 
 /// What was written, and what was not.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -139,12 +139,15 @@ impl Job<'_> {
     fn write(&mut self, entry: &Entry, path: &Path) -> Result<(), Error> {
         let source = self.container.open(entry)?;
         // Nothing is there: the directory was empty, and no path is there twice.
-        let mut file = File::create_new(path).map_err(failed(path))?;
+        let file = File::create_new(path).map_err(failed(path))?;
         let read = |source| Error::Io { what: entry.shown(), source };
-        let n_bytes = match copy_to(&*source, &mut file) {
+        let n_bytes = match copy_to_file(&*source, &file) {
             Ok(n_bytes) => n_bytes,
             Err(error)
-                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+                ) =>
             {
                 return Err(failed(path)(error));
             }

@@ -28,4 +28,4 @@ pub use facts::{Fact, Region, Value};
 pub use format::Format;
 pub use object::{Described, Found, Object};
 pub use sizes::{FileKind, Part, SizedFile, Sizes};
-pub use source::{Limits, Source, copy_to};
+pub use source::{Limits, Source, copy_to, copy_to_file};

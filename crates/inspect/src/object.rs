@@ -157,6 +157,11 @@ impl Object {
         }
     }
 
+    /// Returns how much it may make its reader do.
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Returns what messages call it: the path to it.
     pub fn name(&self) -> &str {
         &self.name

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use layer::ReadAt;
@@ -21,12 +22,14 @@ pub struct Limits {
     pub unpacked: u64,
     /// How many entries a container may have.
     pub entries: u64,
+    /// How many bytes one comparison may read of each side; what is known to be zero does not count.
+    pub compared: u64,
 }
 
 impl Default for Limits {
-    /// More than any real image has: 16 objects in each other, 64 GiB, ten million entries.
+    /// More than any real image has: 16 objects in each other, 64 GiB, ten million entries, 256 GiB.
     fn default() -> Limits {
-        Limits { depth: 16, unpacked: 64 << 30, entries: 10_000_000 }
+        Limits { depth: 16, unpacked: 64 << 30, entries: 10_000_000, compared: 256 << 30 }
     }
 }
 
@@ -57,6 +60,13 @@ impl ReadAt for Window {
     fn size(&self) -> io::Result<u64> {
         Ok(self.length.min(self.of.size()?.saturating_sub(self.start)))
     }
+
+    fn next_data(&self, offset: u64) -> io::Result<u64> {
+        match self.start.checked_add(offset) {
+            Some(at) => Ok(self.of.next_data(at)?.saturating_sub(self.start).min(self.size()?)),
+            None => Ok(offset),
+        }
+    }
 }
 
 /// How much is read at once of what costs the same for a little.
@@ -67,8 +77,9 @@ const KEPT: usize = 8;
 type Piece = (u64, Arc<Vec<u8>>);
 
 /// What has to be unpacked to be read: the last pieces are kept.
-pub(crate) struct Pieces<F> {
+pub(crate) struct Pieces<F, N = fn(u64) -> io::Result<u64>> {
     read: F,
+    next_data: N,
     size: u64,
     kept: Mutex<VecDeque<Piece>>,
 }
@@ -76,7 +87,18 @@ pub(crate) struct Pieces<F> {
 impl<F: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static> Pieces<F> {
     /// Returns `size` bytes, of which `read` fills a buffer with those at an offset.
     pub(crate) fn of(size: u64, read: F) -> Source {
-        Arc::new(Pieces { read, size, kept: Mutex::default() })
+        Pieces::with_holes(size, read, Ok)
+    }
+}
+
+impl<F, N> Pieces<F, N>
+where
+    F: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static,
+    N: Fn(u64) -> io::Result<u64> + Send + Sync + 'static,
+{
+    /// As [`Pieces::of`], of which `next_data` says where it has data: see [`ReadAt::next_data`].
+    pub(crate) fn with_holes(size: u64, read: F, next_data: N) -> Source {
+        Arc::new(Pieces { read, next_data, size, kept: Mutex::default() })
     }
 
     fn piece(&self, start: u64) -> io::Result<Arc<Vec<u8>>> {
@@ -93,7 +115,11 @@ impl<F: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static> Pieces<F> 
     }
 }
 
-impl<F: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static> ReadAt for Pieces<F> {
+impl<F, N> ReadAt for Pieces<F, N>
+where
+    F: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static,
+    N: Fn(u64) -> io::Result<u64> + Send + Sync + 'static,
+{
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         if offset >= self.size || buffer.is_empty() {
             return Ok(0);
@@ -114,6 +140,10 @@ impl<F: Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static> ReadAt for
 
     fn size(&self) -> io::Result<u64> {
         Ok(self.size)
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<u64> {
+        (self.next_data)(offset)
     }
 }
 
@@ -262,6 +292,22 @@ pub fn copy_to(source: &dyn ReadAt, output: &mut dyn Write) -> io::Result<u64> {
         source.read_exact_at(&mut buffer[..length], done)?;
         output.write_all(&buffer[..length])?;
         done += length as u64;
+    }
+    Ok(size)
+}
+
+/// Writes all of `source` to `file`, which is empty, and returns how many bytes these were. What is known to be zero
+/// stays a hole.
+pub fn copy_to_file(source: &dyn ReadAt, file: &File) -> io::Result<u64> {
+    let size = source.size()?;
+    file.set_len(size)?;
+    let mut buffer = vec![0; size.clamp(1, 1 << 20) as usize];
+    let mut at = source.next_data(0)?;
+    while at < size {
+        let length = usize::try_from(size - at).unwrap_or(usize::MAX).min(buffer.len());
+        source.read_exact_at(&mut buffer[..length], at)?;
+        file.write_all_at(&buffer[..length], at)?;
+        at = source.next_data(at + length as u64)?;
     }
     Ok(size)
 }

@@ -433,7 +433,7 @@ fn what_is_damaged_or_unknown_is_told() {
         for at in (0..whole.len().min(200)).chain((200..whole.len()).step_by(step)) {
             let mut bytes = whole.clone();
             bytes[at] ^= 0x41;
-            let limits = Limits { unpacked: 64 << 20, entries: 10_000, depth: 8 };
+            let limits = Limits { unpacked: 64 << 20, entries: 10_000, depth: 8, compared: 1 << 30 };
             let source: inspect::Source = std::sync::Arc::new(bytes);
             let Ok(object) = Object::of("damaged".to_owned(), source, 0, limits) else { continue };
             let Some(container) = object.container() else { continue };

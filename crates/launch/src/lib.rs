@@ -7,6 +7,7 @@
 //!
 //! All of it is pure: bytes in, bytes out.
 
+mod corim;
 mod file;
 pub mod id_block;
 pub mod lock;
@@ -16,6 +17,7 @@ mod platform;
 mod registers;
 mod write;
 
+pub use corim::{CorimError, corim};
 pub use file::{
     Architecture, ContextFormat, Data, Directive, File, HeaderError, Import, Initialization, PAGE, Page,
     PageKind, ParameterArea, ParameterKind, ReadError, Revision, VpContext,

@@ -29,6 +29,13 @@ pub trait ReadAt: Send + Sync {
         Ok(())
     }
 
+    /// Returns where, at or after `offset`, the next byte is that may be other than zero, or the size if there is none.
+    ///
+    /// Who knows nothing of holes returns `offset`.
+    fn next_data(&self, offset: u64) -> io::Result<u64> {
+        Ok(offset)
+    }
+
     /// Returns a file that has the same `length` bytes as are at `offset`, and where in it they begin, if one is known.
     ///
     /// Who copies them may then have the file system do it, which can let two files have the same blocks. What is not
@@ -47,6 +54,10 @@ impl<T: ReadAt + ?Sized> ReadAt for Arc<T> {
         (**self).size()
     }
 
+    fn next_data(&self, offset: u64) -> io::Result<u64> {
+        (**self).next_data(offset)
+    }
+
     fn file(&self, offset: u64, length: u64) -> Option<(&File, u64)> {
         (**self).file(offset, length)
     }
@@ -59,6 +70,16 @@ impl ReadAt for File {
 
     fn size(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<u64> {
+        match rustix::fs::seek(self, rustix::fs::SeekFrom::Data(offset)) {
+            Ok(at) => Ok(at),
+            // There is nothing more, or `offset` is behind the end.
+            Err(rustix::io::Errno::NXIO) => Ok(ReadAt::size(self)?.max(offset)),
+            // Of no holes, or no file.
+            Err(_) => Ok(offset),
+        }
     }
 
     fn file(&self, offset: u64, _length: u64) -> Option<(&File, u64)> {

@@ -53,7 +53,7 @@ impl LocalStore {
                 let exported =
                     self.export_tree(digest, &path).and_then(|()| replace(&path, destination).doing(doing));
                 // The unfinished tree, or what the finished one was exchanged for.
-                let removed = remove_any(&path);
+                let removed = remove_large(&path).and_then(|()| remove_any(&path));
                 exported.and(removed)
             }
         }
@@ -287,6 +287,16 @@ fn replace(new: &Path, old: &Path) -> io::Result<()> {
         }
         result => Ok(result?),
     }
+}
+
+/// Removes the large files in a directory side by side: to give back what is in memory of them takes a while.
+fn remove_large(directory: &Path) -> Result<(), StoreError> {
+    let is_large = |entry: &fs::DirEntry| {
+        entry.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() >= LARGE)
+    };
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let large: Vec<PathBuf> = entries.filter(is_large).map(|entry| entry.path()).collect();
+    side_by_side(&large, large.len(), |path| remove_any(path))
 }
 
 fn remove_any(path: &Path) -> Result<(), StoreError> {

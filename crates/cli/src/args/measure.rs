@@ -46,6 +46,12 @@ pub(crate) struct Measure {
     /// The security version of the signed guest
     #[arg(long, value_name = "N", requires = "sign")]
     pub(crate) guest_svn: Option<u32>,
+    /// Write what is measured as a document for those who verify guests: an unsigned CoRIM
+    #[arg(long, value_name = "FILE", requires = "svn", conflicts_with = "sign")]
+    pub(crate) corim: Option<PathBuf>,
+    /// Which security version a guest has that is measured so, by the CoRIM
+    #[arg(long, value_name = "N", requires = "corim")]
+    pub(crate) svn: Option<u64>,
     /// Fail if something else is measured than the lock expects, and say which pages changed
     #[arg(long)]
     pub(crate) check: bool,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use cas::Digest;
 use engine::Outcome;
 use recipe::Goal;
 use serde_json::json;
@@ -71,7 +72,13 @@ pub(crate) fn goals_of(
             json!({ "target": name.as_str(), "directory": directory, "files": files, "tainted": is_tainted }),
         );
         let is_image = |file: &&artifacts::Artifact| file.path.ends_with(".igvm");
-        images.extend(files.iter().filter(is_image).map(|file| directory.join(&file.path)));
+        for file in files.iter().filter(is_image) {
+            let store = &session.caches.store;
+            let has = |output: &Digest| artifacts::file_at(store, output, &file.path).is_some();
+            if let Some(idx) = outputs.iter().position(has) {
+                images.push((directory.join(&file.path), steps[idx], file.path.clone()));
+            }
+        }
         made.push((name.as_str(), files));
     }
     stats.save().map_err(Failure::machine)?;
@@ -94,6 +101,19 @@ pub(crate) fn goals_of(
     if !tainted.is_empty() {
         ui.note(&format!("made with --incremental, so not for others: {}", tainted.join(", ")));
     }
+    let images: Vec<_> = images
+        .iter()
+        .map(|(path, step, file)| {
+            let origin = measure::Origin {
+                caches: &session.caches,
+                state: &session.state,
+                graph: &prepared.lowered.graph,
+                step: *step,
+                file,
+            };
+            (path.clone(), origin)
+        })
+        .collect();
     measure::after_build(global, ui, &session.root, &images)?;
     let has_failed = counts.failed > 0;
     ui.note(&match (has_failed, counts.ran) {

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use inspect::{Container, Entry, Found, copy_to, extract};
+use inspect::{Container, Entry, Found, copy_to_file, extract};
 use serde_json::json;
 
 use super::inspect::image::{failure, find};
@@ -31,9 +31,9 @@ pub(crate) fn run(ui: &Ui, global: &Global, what: &OsStr, place: &Path) -> Resul
                     what.as_bytes().rsplit(|byte| matches!(byte, b'/' | b':')).next().unwrap_or_default();
                 let path = place.join(OsStr::from_bytes(if name.is_empty() { b"file" } else { name }));
                 let write = || fail::io(format!("write `{}`", path.display()));
-                let mut file = File::create_new(&path).map_err(write())?;
+                let file = File::create_new(&path).map_err(write())?;
                 if let Some(source) = object.source() {
-                    copy_to(&**source, &mut file).map_err(write())?;
+                    copy_to_file(&**source, &file).map_err(write())?;
                 }
                 said(ui, global, &path, 1, &[]);
                 Ok(())

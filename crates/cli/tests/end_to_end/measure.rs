@@ -117,6 +117,22 @@ fn a_digest_that_moved_is_told_with_its_pages() {
 }
 
 #[test]
+fn what_is_measured_is_told_to_those_who_verify() {
+    let project = Project::new("");
+    let digest = put(&project, "a.igvm", 1, true);
+    let corim = ["measure", "a.igvm", "--corim", "a.corim", "--svn", "7"];
+    project.fail(&corim, 2, &["a CoRIM is for one platform, not for", "say which with `--platform`"]);
+    project.fail(&corim[..4], 2, &["--svn"]);
+    project.succeed(&[&corim[..], &["--platform", "sev-snp"]].concat());
+    let document = fs::read(project.path().join("a.corim")).unwrap();
+    // Tag 501 (draft-ietf-rats-corim-10, section 4.1).
+    assert!(document.starts_with(&[0xd9, 0x01, 0xf5]));
+    let bytes: Vec<u8> =
+        (0..48).map(|idx| u8::from_str_radix(&digest[2 * idx..2 * idx + 2], 16).unwrap()).collect();
+    assert!(document.windows(48).any(|window| window == bytes));
+}
+
+#[test]
 fn signed_files_are_checked() {
     let project = Project::new("");
     let digest = put(&project, "a.igvm", 1, true);

@@ -131,6 +131,20 @@ fn digest_that_moved_fails_where_it_is_locked() {
     project.write("made/svsm.txt", "another kernel\n");
     let moved = xbuild(&project, &["--locked", "configs/made.json"]);
     check_failure(&moved, 1, &["sev-snp: expected", "changed  0x800000: 1 page", "does not measure what"]);
+    // Also after another build, down to the line that was edited.
+    project.write("made/svsm.txt", "a third kernel\n");
+    let moved = xbuild(&project, &["--locked", "configs/made.json"]);
+    check_failure(
+        &moved,
+        1,
+        &[
+            "since `made-qemu.igvm` measured as expected:",
+            "(from `svsm (vtpm,attest)`)",
+            "made/svsm.txt",
+            "- the svsm",
+            "+ a third kernel",
+        ],
+    );
 }
 
 #[test]
@@ -141,7 +155,7 @@ fn what_fails_is_told_with_its_command() {
     let project = Project::copy_of(TREE);
     succeed(&project, &["configs/made.json"]);
     let before = fs::read(project.path().join("bin/svsm")).unwrap();
-    let parts = "made/svsm made/stage2 made/tdx-stage1 made/init";
+    let parts = "made/svsm made/stage2 bin/stage1-trampoline made/init";
     project.write("Makefile", &format!("{parts}:\n\techo this cannot be built; exit 3\n.PHONY: {parts}\n"));
     let failed = xbuild(&project, &["-k", "configs/made.json"]);
     check_failure(

@@ -321,17 +321,18 @@ impl Resolver {
     /// in a tenth of the time that the original takes.
     pub fn compact(&self, id: FetchId) -> Option<Vec<u8>> {
         match &self.needs[id.0].kind {
-            NeedKind::Index { read: Some(Read::Packages(index)), .. } => unpack::compress(&index.compact()),
-            NeedKind::Index { read: Some(Read::Sources(index)), .. } => unpack::compress(&index.compact()),
+            NeedKind::Index { read: Some(Read::Packages(index)), .. } => unpack::seal(&index.compact()),
+            NeedKind::Index { read: Some(Read::Sources(index)), .. } => unpack::seal(&index.compact()),
             _ => None,
         }
     }
 
-    /// Takes what [`Resolver::compact`] made, kept under the right key, in the place of the original.
+    /// Takes what [`Resolver::compact`] made, kept under the right key, in the place of the original. Fails when it
+    /// is damaged.
     pub fn feed_compact(&mut self, id: FetchId, bytes: &[u8]) -> Result<(), FeedError> {
         const MAX_COMPACT_SIZE: u64 = 1 << 30;
         let what = self.describe(id);
-        let text = unpack::unpack(bytes, ".zst", MAX_COMPACT_SIZE)
+        let text = unpack::open(bytes, MAX_COMPACT_SIZE)
             .map_err(|source| FeedError::Unpack { what: what.clone(), source })?;
         let read = self.parse_index(text).map_err(|source| FeedError::Packages { what, source })?;
         self.set_index(id, read);

@@ -1,6 +1,8 @@
-//! Decompresses indexes, never to more than is expected.
+//! Decompresses indexes, never to more than is expected; keeps them so that damage shows.
 
 use std::io::Read;
+
+use crate::digest::Sha256;
 
 /// Why a file cannot be decompressed.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +16,9 @@ pub enum UnpackError {
     /// It is no text.
     #[error("it is not UTF-8")]
     NotText(#[source] std::string::FromUtf8Error),
+    /// What was kept is not what is there.
+    #[error("what was kept of it is damaged")]
+    Altered,
 }
 
 /// Decompresses `bytes` of a file whose name ends as `path` does; no more than `max_size` bytes.
@@ -37,9 +42,23 @@ pub(super) fn unpack(bytes: &[u8], path: &str, max_size: u64) -> Result<String, 
     String::from_utf8(out).map_err(UnpackError::NotText)
 }
 
-/// Compresses for [`unpack`] with `.zst`; none when memory is short, which costs only a cache entry.
-pub(super) fn compress(text: &str) -> Option<Vec<u8>> {
-    zstd::bulk::compress(text.as_bytes(), 3).ok()
+/// Returns `text` to be kept in a file, for [`open`]: its compressed form after the SHA-256 of that. None when memory
+/// is short, which costs only a cache entry.
+pub(super) fn seal(text: &str) -> Option<Vec<u8>> {
+    let compressed = zstd::bulk::compress(text.as_bytes(), 3).ok()?;
+    let mut sealed = Sha256::of(&compressed).as_bytes().to_vec();
+    sealed.extend(compressed);
+    Some(sealed)
+}
+
+/// Returns the text of no more than `max_size` bytes that [`seal`] was given. Fails when a single bit is another.
+pub(super) fn open(sealed: &[u8], max_size: u64) -> Result<String, UnpackError> {
+    match sealed.split_first_chunk() {
+        Some((digest, compressed)) if Sha256::of(compressed).as_bytes() == digest => {
+            unpack(compressed, ".zst", max_size)
+        }
+        _ => Err(UnpackError::Altered),
+    }
 }
 
 #[cfg(test)]
@@ -58,7 +77,7 @@ mod tests {
         let files = [
             ("x.xz", xz.finish().unwrap()),
             ("x.gz", gz.finish().unwrap()),
-            ("x.zst", compress(&text).unwrap()),
+            ("x.zst", zstd::bulk::compress(text.as_bytes(), 3).unwrap()),
             ("x", text.clone().into_bytes()),
         ];
         for (path, bytes) in &files {
@@ -70,5 +89,21 @@ mod tests {
             }
         }
         assert!(matches!(unpack(b"\xff", "x", 9), Err(UnpackError::NotText(_))));
+    }
+
+    #[test]
+    fn what_was_kept_is_opened_only_unharmed() {
+        let text = "Package: a\n";
+        let sealed = seal(text).unwrap();
+        assert_eq!(open(&sealed, 99).unwrap(), text);
+        assert!(matches!(open(&sealed, 3), Err(UnpackError::TooLarge(3))));
+        for len in 0..sealed.len() {
+            assert!(matches!(open(&sealed[..len], 99), Err(UnpackError::Altered)), "cut to {len}");
+        }
+        for bit in 0..sealed.len() * 8 {
+            let mut flipped = sealed.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(matches!(open(&flipped, 99), Err(UnpackError::Altered)), "bit {bit}");
+        }
     }
 }

@@ -357,3 +357,26 @@ fn plan_and_explanation_are_json() {
     assert_eq!(json["reason"]["why"], "changed");
     assert_eq!(json["reason"]["changes"][0]["path"], "build/src/app/main.c");
 }
+
+#[test]
+fn what_changed_since_an_earlier_result_is_followed_to_its_sources() {
+    let mut world = TestWorld::default();
+    let (graph, [_, _, program]) = PROJECT.graph(&world);
+    world.build_and_record(&graph, &[program]);
+    let since = world.history.last("program").unwrap().action;
+    // Two edits later, with the first result made once more in between.
+    for source in ["int y;", "int x;", "int z;"] {
+        let (graph, [_, _, program]) = Project { source, ..PROJECT }.graph(&world);
+        world.build_and_record(&graph, &[program]);
+    }
+    let (graph, [_, _, program]) = Project { source: "int z;", ..PROJECT }.graph(&world);
+    let told = engine::explain_since(&graph, program, &since, &world.known(), &world.options).unwrap();
+    assert_eq!(
+        told.to_string(),
+        "`program` is up to date; it last ran because it changed\n  \
+           changed build/in/objects/list (from `object`)\n    \
+             - build/src/app/main.c int x;\n    + build/src/app/main.c int z;\n  \
+           `object` is up to date; it last ran because it changed\n    \
+             changed build/src/app/main.c\n      - int x;\n      + int z;\n",
+    );
+}

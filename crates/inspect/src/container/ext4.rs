@@ -86,9 +86,13 @@ impl Container for Ext4 {
     fn open(&self, entry: &Entry) -> Result<Source, Error> {
         let Place::Ext4(inode) = &entry.place else { return Ok(Arc::new(Vec::new())) };
         let (reader, inode) = (Arc::clone(&self.reader), inode.clone());
-        Ok(Pieces::of(entry.size, move |offset, buffer| {
+        let (same_reader, same_inode) = (Arc::clone(&reader), inode.clone());
+        let read = move |offset, buffer: &mut [u8]| {
             let data = reader.data(&inode).map_err(io::Error::other)?;
             data.read_exact_at(offset, buffer).map_err(io::Error::other)
+        };
+        Ok(Pieces::with_holes(entry.size, read, move |offset| {
+            Ok(same_reader.data(&same_inode).map_err(io::Error::other)?.next_data(offset))
         }))
     }
 }

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::first_difference;
-use crate::source::{Source, some};
+use super::bytes::Comparer;
+use crate::source::{Limits, Source, some};
 
 /// How many bytes are shown of what is different, and half as many of what is before.
 const SHOWN: u64 = 24;
@@ -24,9 +24,9 @@ impl Excerpt {
     ///
     /// # Errors
     ///
-    /// What reading fails with.
+    /// What reading fails with, and that there is more than may be compared.
     pub fn between(a: &Source, b: &Source) -> io::Result<Option<Excerpt>> {
-        first_difference(a, b)?.map(|at| Excerpt::of(a, b, at)).transpose()
+        Comparer::new(Limits::default()).excerpt(a, b)
     }
 
     /// Returns what is at `at` of both, where they differ first.

@@ -4,6 +4,7 @@
 //! belongs, and what is in it. Contents that differ and are something with entries themselves are gone into, so the
 //! answer names what differs in them, not that they do.
 
+mod bytes;
 mod causes;
 mod excerpt;
 mod lines;
@@ -24,7 +25,8 @@ use crate::error::Error;
 use crate::facts::Value;
 use crate::format::Format;
 use crate::object::Object;
-use crate::source::{Source, fill};
+use crate::source::Source;
+use bytes::Comparer;
 use stored::StoredBlocks;
 
 /// In what respect something differs. Of two values the first is that of the first object.
@@ -94,15 +96,17 @@ pub struct Differences {
 /// # Errors
 ///
 /// Only what makes the two objects themselves impossible to compare. What is in them and cannot be read is a
-/// difference of its own.
+/// difference of its own, and so is what would be more than [`Limits::compared`](crate::Limits::compared) of the first.
 pub fn diff(a: &Object, b: &Object, ignored: Ignored) -> Result<Differences, Error> {
-    let mut comparison = Comparison { ignored, found: Differences::default() };
+    let comparer = Comparer::new(a.limits());
+    let mut comparison = Comparison { ignored, comparer, found: Differences::default() };
     comparison.objects("", a, b)?;
     Ok(comparison.found)
 }
 
 struct Comparison {
     ignored: Ignored,
+    comparer: Comparer,
     found: Differences,
 }
 
@@ -165,9 +169,10 @@ impl Comparison {
         }
         if is_same_inside && facts.is_empty() {
             let io = |source| Error::Io { what: a.name().to_owned(), source };
-            match first_difference(left, right).map_err(io)? {
+            match self.comparer.first_difference(left, right).map_err(io)? {
                 None => {}
-                Some(_) if self.ignored.signatures && signatures::differ_alone(left, right) => {}
+                Some(_)
+                    if self.ignored.signatures && signatures::differ_alone(left, right, &self.comparer) => {}
                 // The times that are not compared are in bytes that are.
                 Some(_) if self.ignored.times && a.container().is_some() => {}
                 Some(at) if a.container().is_some() || a.text().is_some() => {
@@ -306,13 +311,13 @@ impl Comparison {
         if entry.size == 0 && other.size == 0 {
             return Ok(());
         }
-        if entry.size == other.size && blocks.are_same((left, entry), (right, other)) {
+        if entry.size == other.size && blocks.are_same((left, entry), (right, other), &self.comparer) {
             return Ok(());
         }
         let sources = left.open(entry).and_then(|left| Ok((left, right.open(other)?)));
         let excerpt = sources.and_then(|(left, right)| {
             let io = |source| Error::Io { what: path.to_owned(), source };
-            Excerpt::between(&left, &right).map_err(io)
+            self.comparer.excerpt(&left, &right).map_err(io)
         });
         let excerpt = match excerpt {
             Ok(None) => return Ok(()),
@@ -372,28 +377,5 @@ fn said(value: &Value) -> String {
         Value::Number(number) | Value::Size(number) => number.to_string(),
         Value::Address(address) => format!("{address:#x}"),
         Value::List(list) => list.join("; "),
-    }
-}
-
-/// How much is compared at once.
-const PIECE: usize = 1 << 20;
-
-/// Returns where the first byte is that differs; the end of the shorter one is such a place.
-pub(crate) fn first_difference(a: &Source, b: &Source) -> std::io::Result<Option<u64>> {
-    let mut at = 0;
-    // Most of what is compared is small.
-    let length = a.size()?.max(b.size()?).clamp(1, PIECE as u64) as usize;
-    let (mut left, mut right) = (vec![0; length], vec![0; length]);
-    loop {
-        let (n_left, n_right) = (fill(&**a, at, &mut left)?, fill(&**b, at, &mut right)?);
-        if left[..n_left] != right[..n_right] {
-            let pairs = left[..n_left].iter().zip(&right[..n_right]);
-            let same = pairs.take_while(|(left, right)| left == right).count();
-            return Ok(Some(at + same as u64));
-        }
-        if n_left < length {
-            return Ok(None);
-        }
-        at += n_left as u64;
     }
 }

@@ -5,7 +5,7 @@ use mkimg::pe::{Pe, authenticode};
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
-use super::first_difference;
+use super::bytes::Comparer;
 use crate::source::{Source, Window, some};
 
 /// What a signed kernel module ends with (`include/linux/module_signature.h`).
@@ -21,8 +21,8 @@ const MOST_KERNEL: usize = 1 << 30;
 const MOST_CERTIFICATE: usize = 8 << 10;
 
 /// Says whether two files are the same without their signatures.
-pub(super) fn differ_alone(a: &Source, b: &Source) -> bool {
-    are_same_modules(a, b) || are_same_programs(a, b)
+pub(super) fn differ_alone(a: &Source, b: &Source, comparer: &Comparer) -> bool {
+    are_same_modules(a, b, comparer) || are_same_programs(a, b)
 }
 
 /// Says whether two programs are the same but for certificates in them, which are at the same places and as long: a
@@ -63,14 +63,14 @@ fn certificate_around(a: &[u8], b: &[u8], at: usize) -> Option<usize> {
     })
 }
 
-fn are_same_modules(a: &Source, b: &Source) -> bool {
+fn are_same_modules(a: &Source, b: &Source, comparer: &Comparer) -> bool {
     // One of them may have none.
     match (unsigned(a), unsigned(b)) {
         (None, None) => false,
         (left, right) => {
             let left = left.unwrap_or_else(|| a.clone());
             let right = right.unwrap_or_else(|| b.clone());
-            matches!(first_difference(&left, &right), Ok(None))
+            matches!(comparer.first_difference(&left, &right), Ok(None))
         }
     }
 }
@@ -99,6 +99,11 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::source::Limits;
+
+    fn differ_alone(a: &Source, b: &Source) -> bool {
+        super::differ_alone(a, b, &Comparer::new(Limits::default()))
+    }
 
     fn module(contents: &[u8], signature: &[u8]) -> Source {
         let mut bytes = contents.to_vec();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::container::{Container, SharedEnd, Stored};
-use crate::diff::first_difference;
+use crate::diff::bytes::Comparer;
 use crate::entry::Entry;
 use crate::source::{Source, Window};
 
@@ -21,17 +21,18 @@ impl StoredBlocks {
         &mut self,
         (a, entry): (&dyn Container, &Entry),
         (b, other): (&dyn Container, &Entry),
+        comparer: &Comparer,
     ) -> bool {
         let (Some(left), Some(right)) = (a.stored(entry), b.stored(other)) else { return false };
         if left.settings != right.settings
-            || !are_same_bytes((&left.of, &left.range), (&right.of, &right.range))
+            || !are_same_bytes((&left.of, &left.range), (&right.of, &right.range), comparer)
         {
             return false;
         }
         match (&left.end, &right.end) {
             (None, None) => true,
             (Some(end), Some(other_end)) if end.length == other_end.length => {
-                self.are_same_ends((&left, end), (&right, other_end))
+                self.are_same_ends((&left, end), (&right, other_end), comparer)
                     || {
                         // The blocks may differ in what they have of other files.
                         let unpacked = |container: &dyn Container, entry: &Entry| {
@@ -52,12 +53,12 @@ impl StoredBlocks {
         &mut self,
         (left, end): (&Stored, &SharedEnd),
         (right, other): (&Stored, &SharedEnd),
+        comparer: &Comparer,
     ) -> bool {
         (end.offset, end.is_packed) == (other.offset, other.is_packed)
-            && *self
-                .shared
-                .entry((end.block.start, other.block.start))
-                .or_insert_with(|| are_same_bytes((&left.of, &end.block), (&right.of, &other.block)))
+            && *self.shared.entry((end.block.start, other.block.start)).or_insert_with(|| {
+                are_same_bytes((&left.of, &end.block), (&right.of, &other.block), comparer)
+            })
     }
 }
 
@@ -65,11 +66,12 @@ impl StoredBlocks {
 fn are_same_bytes(
     (a, range): (&Source, &std::ops::Range<u64>),
     (b, other): (&Source, &std::ops::Range<u64>),
+    comparer: &Comparer,
 ) -> bool {
     let length = range.end - range.start;
     if other.end - other.start != length {
         return false;
     }
     let (left, right) = (Window::of(a, range.start, length), Window::of(b, other.start, length));
-    matches!(first_difference(&left, &right), Ok(None))
+    matches!(comparer.first_difference(&left, &right), Ok(None))
 }

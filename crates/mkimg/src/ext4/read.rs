@@ -336,6 +336,18 @@ impl<R: ReadAt> Data<'_, R> {
         Some(&self.extents[place]).filter(|extent| logical - extent.logical < extent.length)
     }
 
+    /// Returns where the next extent with data is at or after `offset`; the end if there is none.
+    pub fn next_data(&self, offset: u64) -> u64 {
+        let block_len = self.reader.superblock.block_size.len() as u64;
+        let written = self.extents.iter().filter(|extent| extent.is_written);
+        let ends_behind = |extent: &&Extent| {
+            (u64::from(extent.logical) + u64::from(extent.length)).saturating_mul(block_len) > offset
+        };
+        let next = written.clone().find(ends_behind);
+        let start = next.map_or(self.size, |extent| u64::from(extent.logical) * block_len);
+        start.max(offset).min(self.size.max(offset))
+    }
+
     /// Fills `buffer` with what is at `offset`, which must not pass the end.
     pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
         let io = |source| ReadError::Io { offset, length: buffer.len(), source };

@@ -139,6 +139,24 @@ impl<'a> Reader<'a> {
         Ok(ranges)
     }
 
+    /// Returns the start of the next block at or after `offset` that may have data; the disk's size if there is none.
+    fn next_data(&self, offset: u64) -> Result<u64, ReadError> {
+        if self.below.is_some() {
+            return Ok(offset);
+        }
+        let (size, block_len) = (self.size(), self.blocks.block_len());
+        let n_blocks = size.div_ceil(block_len);
+        let mut block = offset / block_len;
+        while block < n_blocks {
+            let skipped = match self.blocks.skip(&self.image, block)? {
+                0 if self.blocks.place(&self.image, block)? != Place::Zero => break,
+                skipped => skipped.max(1),
+            };
+            block = block.saturating_add(skipped);
+        }
+        Ok(block.saturating_mul(block_len).min(size).max(offset))
+    }
+
     /// Returns the disk as something to write or convert.
     pub fn contents(&self) -> Result<Contents<'_>, ReadError> {
         Ok(Contents::new(self, self.size(), self.data()?))
@@ -231,6 +249,10 @@ impl ReadAt for Reader<'_> {
 
     fn size(&self) -> io::Result<u64> {
         Ok(Reader::size(self))
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<u64> {
+        Ok(Reader::next_data(self, offset)?)
     }
 }
 

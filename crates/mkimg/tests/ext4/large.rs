@@ -103,6 +103,12 @@ fn a_sparse_file_can_have_16_tib() {
     let mut end = [0; 5000];
     reader.data(&huge).unwrap().read_exact_at(size - 5000, &mut end).unwrap();
     assert_eq!((end[903], end[904], end[4999]), (0, b'x', b'x'));
+    let data = reader.data(&huge).unwrap();
+    let middle = size / 2 / 4096 * 4096;
+    let found =
+        [0, 4095, 4096, middle, middle + 1, middle + 4096, size - 1, size].map(|at| data.next_data(at));
+    let last = size - 4096;
+    assert_eq!(found, [0, 4095, middle, middle, middle + 1, last, size - 1, size]);
     let holes = reader.resolve(b"/holes").unwrap();
     assert_eq!(reader.data(&holes).unwrap().extents().len(), 120_000);
 }

@@ -3,14 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use engine::{Input, Placement, StepId};
+use engine::{Input, StepId};
 
 use super::{Lowering, cargo, timeout};
 use crate::needs::FileIn;
 use crate::scalar::Name;
-use crate::xbuild::{
-    self, Firmwares, Here, RELEASE, Recipe, Strictness, TREE, VERSION_MODULE, Xbuild, version_module,
-};
+use crate::xbuild::{self, Firmwares, Here, RELEASE, Recipe, Strictness, Xbuild};
 use crate::{Problem, SourceFile, suggest};
 
 impl Lowering<'_> {
@@ -22,13 +20,11 @@ impl Lowering<'_> {
         let (Some(tree), Some(crates), Some(recipe)) = (tree, crates, recipe) else { return Vec::new() };
 
         let options = target.options();
-        let mut inputs = vec![crates];
+        let mut version = None;
         let path = |path: &str| FileIn { source: (*target.source.value).clone(), path: path.to_owned() };
         if self.resolved.texts.contains_key(&path(RELEASE)) {
             let said = target.version.as_ref().map(|version| version.value.clone());
-            let version = said.unwrap_or_else(|| self.version_of(&target.source));
-            let input = self.blob(version_module(&version).into_bytes());
-            inputs.push(Placement { path: format!("{TREE}/{VERSION_MODULE}"), input });
+            version = Some(said.unwrap_or_else(|| self.version_of(&target.source)));
         }
         let firmware = target.firmware.as_ref().map(|firmware| self.file(firmware));
         let mut environment = (*self.environment).clone();
@@ -48,7 +44,8 @@ impl Lowering<'_> {
         }
         let here = Here {
             tree: Input::Tree(tree),
-            beside: inputs,
+            beside: vec![crates],
+            version,
             firmwares: firmware.into_iter().map(|input| (0, input)).collect(),
             mkimg: self.resolved.tools["mkimg"],
             root: Some(self.lowered.environments[target.env.as_str()]),

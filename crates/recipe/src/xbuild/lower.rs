@@ -11,7 +11,7 @@ use engine::{Graph, Input, MergeId, Placement, Requirements, Step, StepId};
 use mkimg::spec::{PackItFile, PackItSpec, Spec};
 
 use super::plan::{Copy, Part, Places, Plan, Planned, Product};
-use super::{Image, KERNEL_PARTS};
+use super::{Image, KERNEL_PARTS, VERSION_MODULE, version_module};
 
 /// Where commands find the tree, relative to the input root.
 pub const TREE: &str = "build/src/tree";
@@ -29,6 +29,8 @@ pub struct Here {
     pub mkimg: Digest,
     /// The root of the environment in which commands run, a part of the graph; without it they run on the machine itself.
     pub root: Option<MergeId>,
+    /// The name of the commit that the tree is at, where there is no repository to ask; in an environment only.
+    pub version: Option<String>,
     /// The variables of every command that is not one of our tools.
     pub environment: BTreeMap<String, String>,
     /// What the labels of steps begin with.
@@ -61,10 +63,14 @@ pub struct LoweredImage {
     pub image: Image,
 }
 
-/// Builds something at the root of the tree, and copies what comes of it.
+/// Builds something at the root of the tree, and copies what comes of it. Makefiles take for granted that there is a
+/// directory `bin`, which upstream's program makes first of all; and in older trees a build script writes the module that
+/// says which commit it is.
 const BUILD: &str = r#"tree=$1 product=$2; shift 2
 out=$PWD/out
 cd "$tree"
+mkdir -p bin
+[ ! -e release/src/git_version.rs ] || chmod u+w release/src/git_version.rs
 "$@"
 [ -f "$product" ] || { echo "error: it left no \`$product\`" >&2; exit 1; }
 cp -- "$product" "$out/"
@@ -74,6 +80,8 @@ cp -- "$product" "$out/"
 const TEST: &str = r#"tree=$1 package=$2; shift 2
 out=$PWD/out
 cd "$tree"
+mkdir -p bin
+[ ! -e release/src/git_version.rs ] || chmod u+w release/src/git_version.rs
 "$@" > "$out/messages"
 name=$(printf %s "$package" | tr - _)
 product=$(grep -F '"reason":"compiler-artifact"' "$out/messages" | grep '"kind":\[[^]]*"lib"' |
@@ -82,6 +90,20 @@ rm "$out/messages"
 [ -n "$product" ] || { echo "error: cargo built no test program of \`$package\`" >&2; exit 1; }
 cp -- "$product" "$out/$package"
 "#;
+
+/// Where the program is that answers what build scripts ask of a repository.
+const GIT: &str = "usr/local/bin/git";
+
+/// Returns a program that tells the name of the commit, as `git describe` does.
+fn git(version: &str) -> String {
+    let quoted = version.replace('\'', r"'\''");
+    format!(
+        "#!/bin/sh\n\
+         # There is no repository here, and build scripts ask which commit this is.\n\
+         [ \"$1\" = describe ] || {{ echo \"git: there is no repository here\" >&2; exit 128; }}\n\
+         printf '%s\\n' '{quoted}'\n"
+    )
+}
 
 /// Adds the actions for `plan` to `graph`.
 pub fn lower(plan: &Plan, here: &Here, graph: &mut Graph) -> Lowered {
@@ -128,7 +150,26 @@ impl Lowering<'_> {
         let mut inputs = self.root();
         inputs.push(Placement { path: TREE.to_owned(), input: self.here.tree.clone() });
         inputs.extend(self.here.beside.iter().cloned());
+        if let Some(version) = &self.here.version {
+            for (path, text, executable) in [
+                (format!("{TREE}/{VERSION_MODULE}"), version_module(version), false),
+                (GIT.to_owned(), git(version), true),
+            ] {
+                let input = Input::File { digest: self.blob(text), executable };
+                inputs.push(Placement { path, input });
+            }
+        }
         (self.step(part.label.clone(), arguments, environment, inputs), file)
+    }
+
+    /// Has a text in the store when steps run, and returns its digest.
+    fn blob(&mut self, text: String) -> Digest {
+        let bytes = text.into_bytes();
+        let digest = Digest::of(&bytes);
+        if !self.lowered.blobs.contains(&bytes) {
+            self.lowered.blobs.push(bytes);
+        }
+        digest
     }
 
     fn recipe(&mut self, recipe: &Planned, parts: &[(StepId, String)], firmware: Option<Input>) {

@@ -134,6 +134,9 @@ const BARE_METAL: &str = "x86_64-unknown-none";
 /// What makes images of parts: a program of the tree, since how it lays them out is known to that tree only.
 const BUILDER: &str = "igvmbuilder";
 
+/// Where it is built: in a directory of its own, since cargo has others wait for one that is in use.
+const BUILDER_TARGET: &str = "target/tools";
+
 /// Returns the commands for `recipes`, of which each may have a firmware.
 pub fn plan(recipes: &[Recipe], options: &Options, firmwares: &Firmwares) -> Plan {
     let mut planning = Planning { options, parts: Vec::new(), components: BTreeSet::new() };
@@ -241,6 +244,11 @@ impl Planning<'_> {
         // Whether it is a test is known to the Makefile alone, which reads the one or the other.
         environment.insert("FEATURES".to_owned(), features.clone());
         environment.insert("FEATURES_TEST".to_owned(), features.clone());
+        // What make calls is cargo mostly, which takes options of its own from variables.
+        if let Some(crates) = self.options.build_std.as_ref().and_then(|option| option.split_once('=')) {
+            environment.insert("CARGO_UNSTABLE_BUILD_STD".to_owned(), crates.1.to_owned());
+            command = self.with_library(command);
+        }
         Part {
             label: labelled(&component.name, &features),
             name: component.name.value.clone(),
@@ -256,14 +264,14 @@ impl Planning<'_> {
         let features: Vec<&str> = extra.map(|extra| extra.feature.as_str()).collect();
         let features = features.join(",");
         self.components.insert(BUILDER.to_owned());
-        let mut command = words(&["cargo", "build", "--package", BUILDER]);
+        let mut command = words(&["cargo", "build", "--package", BUILDER, "--target-dir", BUILDER_TARGET]);
         if self.options.all_features {
             command.push("--all-features".to_owned());
         } else if !features.is_empty() {
             command.extend(words(&["--features", &features]));
         }
         self.add_common(&mut command, None);
-        let file = format!("target/{}/{BUILDER}", self.profile());
+        let file = format!("{BUILDER_TARGET}/{}/{BUILDER}", self.profile());
         self.add(Part {
             label: labelled(BUILDER, &features),
             name: BUILDER.to_owned(),

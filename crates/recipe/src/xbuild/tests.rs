@@ -45,7 +45,7 @@ fn commands_are_those_of_upstream() {
             "cargo build --bin bldr --target x86_64-unknown-none --manifest-path boot/bldr/Cargo.toml",
             "cargo build --bin tdx-stage1 --target x86_64-unknown-none --manifest-path stage1/Cargo.toml",
             "cargo build --package userinit --target x86_64-unknown-none",
-            "cargo build --package igvmbuilder",
+            "cargo build --package igvmbuilder --target-dir target/tools",
         ]
     );
     let features = ["attest", "userinit:x", "igvmbuilder:y", "nobody:z"].map(|text| text.parse().unwrap());
@@ -64,11 +64,20 @@ fn commands_are_those_of_upstream() {
                 "cargo build --bin tdx-stage1 --target x86_64-unknown-none --manifest-path stage1/Cargo.toml {tail}"
             ),
             format!("cargo build --package userinit --target x86_64-unknown-none --features x {tail}"),
-            format!("cargo build --package igvmbuilder --features y {tail}"),
+            format!("cargo build --package igvmbuilder --target-dir target/tools --features y {tail}"),
         ]
     );
-    let planned = plan(&[recipe], &options, &Firmwares::new());
+    let planned = plan(std::slice::from_ref(&recipe), &options, &Firmwares::new());
     assert_eq!(planned.unused, ["nobody:z".parse().unwrap()]);
+
+    // Make calls cargo, which has the standard library built all the same.
+    let made =
+        QEMU.replace(r#""manifest": "stage1/Cargo.toml""#, r#""type": "make", "output_file": "bin/stage1""#);
+    let made = self::recipe(&made.replace(r#""bin/stage1", "binary": true"#, r#""bin/stage1""#));
+    let options = Options { build_std: Some("-Zbuild-std=core,alloc".to_owned()), ..Options::default() };
+    let parts = plan(&[made], &options, &Firmwares::new()).parts;
+    assert_eq!(parts[2].command.join(" "), "make bin/stage1");
+    assert_eq!(parts[2].environment["CARGO_UNSTABLE_BUILD_STD"], "core,alloc");
     assert_eq!(planned.parts[0].product, Product::File("target/x86_64-unknown-none/release/svsm".to_owned()));
 }
 
@@ -109,6 +118,7 @@ fn images_are_described_as_upstream_does() {
         firmwares: [(0, Input::File { digest: Digest::of(b"firmware"), executable: false })].into(),
         mkimg: Digest::of(b"mkimg"),
         root: None,
+        version: None,
         environment: std::collections::BTreeMap::new(),
     };
     let mut graph = Graph::default();

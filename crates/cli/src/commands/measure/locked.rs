@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use launch::lock::{Expected, Lock, LockError, Moved, expected, moved};
 use launch::{File, Measurement, ZeroPages};
 
+use super::moved::{self, Origin};
 use super::{place, write};
 use crate::args::{Global, Measure};
 use crate::failure::{Blame, Failure, io};
@@ -54,14 +55,20 @@ fn known(global: &Global, path: &Path) -> Result<BTreeMap<String, bool>, Failure
 
 /// Compares images that were built with what the lock beside their project expects, of those that it has. Under `--locked`
 /// fails when another digest was measured; else that is told.
-pub(super) fn after_build(global: &Global, ui: &Ui, root: &Path, images: &[PathBuf]) -> Result<(), Failure> {
+pub(super) fn after_build(
+    global: &Global,
+    ui: &Ui,
+    root: &Path,
+    images: &[(PathBuf, Origin<'_>)],
+) -> Result<(), Failure> {
     let lock = root.join(LOCK);
     let known = known(global, &lock)?;
     let mut first = Ok(());
-    for image in images {
+    for (image, origin) in images {
         let options = Measure { file: image.clone(), lock: Some(lock.clone()), ..Measure::default() };
         let Some(native_zero) = known.get(&name(&options)) else { continue };
-        let checked = super::check_only(global, ui, &Measure { native_zero: *native_zero, ..options });
+        let checked =
+            super::check_only(global, ui, &Measure { native_zero: *native_zero, ..options }, origin);
         match checked {
             Err(failure) if global.locked => first = first.and(Err(failure)),
             Err(failure) => ui.failure(&failure),
@@ -153,6 +160,32 @@ pub(super) fn check(
         )
         .help(accept)),
     }
+}
+
+/// Tells what changed since an image measured as the lock expects, if a build is remembered in which it did.
+pub(super) fn explain(
+    global: &Global,
+    ui: &Ui,
+    options: &Measure,
+    zeros: ZeroPages,
+    origin: &Origin<'_>,
+) -> Result<(), Failure> {
+    let (_, Some(lock)) = load(global, options)? else { return Ok(()) };
+    let name = name(options);
+    match moved::explain(origin, &name, &lock, zeros)? {
+        Some(explanation) => {
+            ui.report(&format!(
+                "since `{name}` measured as expected:\n{}",
+                indented(&explanation.to_string())
+            ));
+        }
+        None => ui.note(&format!("no build is remembered in which `{name}` measured as expected")),
+    }
+    Ok(())
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("    {line}\n")).collect()
 }
 
 fn said(moved: &Moved) -> String {

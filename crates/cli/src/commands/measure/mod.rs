@@ -1,11 +1,14 @@
 //! `measure`: what the platforms of a confidential guest will report of an IGVM file.
 
 mod locked;
+mod moved;
 mod sign;
 
 use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+
+pub(super) use moved::Origin;
 
 use launch::{
     Directive, File, MeasureError, Measurement, Platform, PlatformKind, ZeroPages, check_kvm, id_block,
@@ -36,6 +39,9 @@ pub(crate) fn run(global: &Global, ui: &Ui, options: &Measure) -> Result<(), Fai
         return Err(Failure::new(Blame::Build, "the firmware would refuse the ID block of the file")
             .help("`--ignore-idblock` measures without it, and `--sign` makes another one"));
     }
+    if let (Some(path), Some(svn)) = (&options.corim, options.svn) {
+        corim(&place(global, path), &measured, svn)?;
+    }
     if options.update {
         locked::update(global, ui, options, &file, &measured, zeros)
     } else if options.check || options.lock.is_some() {
@@ -55,17 +61,31 @@ pub(super) fn value(global: &Global, ui: &Ui, options: &Measure) -> Result<Value
 }
 
 /// Compares images of a project that were built with what its lock expects of them: see [`locked::after_build`].
-pub(super) fn after_build(global: &Global, ui: &Ui, root: &Path, images: &[PathBuf]) -> Result<(), Failure> {
+pub(super) fn after_build(
+    global: &Global,
+    ui: &Ui,
+    root: &Path,
+    images: &[(PathBuf, Origin<'_>)],
+) -> Result<(), Failure> {
     locked::after_build(global, ui, root, images)
 }
 
-/// Fails if a file measures something else than the lock expects, and prints nothing if not.
-pub(super) fn check_only(global: &Global, ui: &Ui, options: &Measure) -> Result<(), Failure> {
+/// Fails if a file measures something else than the lock expects, and tells which input is why; prints nothing if not.
+pub(super) fn check_only(
+    global: &Global,
+    ui: &Ui,
+    options: &Measure,
+    origin: &Origin<'_>,
+) -> Result<(), Failure> {
     let bytes = read(&place(global, &options.file))?;
     let file = parse(&bytes, options)?;
     let zeros = zeros(options);
     let measured = measured(ui, &file, options)?;
-    locked::check(global, ui, options, &file, &measured, zeros)
+    let checked = locked::check(global, ui, options, &file, &measured, zeros);
+    if checked.is_err() {
+        locked::explain(global, ui, options, zeros, origin)?;
+    }
+    checked
 }
 
 fn parse<'b>(bytes: &'b [u8], options: &Measure) -> Result<File<'b>, Failure> {
@@ -178,6 +198,17 @@ fn kvm(ui: &Ui, file: &File<'_>, kinds: &[PlatformKind]) -> Result<(), Failure> 
             "QEMU with KVM would have something else measured than the file says",
         )),
     }
+}
+
+/// Writes what is measured as a document.
+fn corim(path: &Path, measured: &[Measurement], svn: u64) -> Result<(), Failure> {
+    let [measured] = measured else {
+        let names: Vec<_> = measured.iter().map(|measured| measured.platform.name()).collect();
+        return Err(Failure::project(format!("a CoRIM is for one platform, not for {}", names.join(", ")))
+            .help("say which with `--platform`"));
+    };
+    let document = launch::corim(measured, svn).map_err(Failure::project)?;
+    write(path, &document)
 }
 
 type Block<'a> = (&'a launch::IdBlock, Vec<id_block::BlockProblem>);

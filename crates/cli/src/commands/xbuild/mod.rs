@@ -19,7 +19,7 @@ use recipe::xbuild::{
 use recipe::{Goal, Problem, SourceFile, crates, suggest};
 use serde_json::{Value, json};
 
-use super::measure;
+use super::measure::{self, Origin};
 use crate::args::{Global, Measure, Xbuild};
 use crate::builder::{Builder, actions};
 use crate::environment::{self, Clock};
@@ -62,19 +62,19 @@ pub(crate) fn run(global: &Global, ui: &Ui, arguments: &Xbuild) -> Result<(), Fa
     let firmwares = firmwares(ui, &root, &recipes)?;
     let plan = xbuild::plan(&recipes, &options, &firmwares);
     unused(ui, &plan, arguments.compat)?;
-    note_commit(&root)?;
+    let version = note_commit(&root)?;
 
     let made = match &arguments.env {
         None => on_host(global, ui, &root, &plan, &firmwares, &bundle(&root, arguments))?,
-        Some(name) => in_environment(global, ui, &root, &plan, &firmwares, name)?,
+        Some(name) => in_environment(global, ui, &root, &plan, &firmwares, (name, version))?,
     };
-    let Made { lowered, outcome, wall } = &made;
+    let Made { lowered, outcome, wall, .. } = &made;
     let counts = outcome.counts();
     let (mut values, mut measured) = (Vec::new(), Ok(()));
     for image in &lowered.images {
         if outcome.result(image.step).is_some() {
             // All are told, and the first that is not as it should be is what this ends with.
-            match measure(global, ui, &root, image) {
+            match measure(global, ui, &root, &made, image) {
                 Ok(value) => values.push(value),
                 Err(failure) => measured = measured.and(Err(failure)),
             }
@@ -215,11 +215,12 @@ fn run_command(ui: &Ui, root: &Path, command: &[String]) -> Result<(), Failure> 
     Err(Failure::new(Blame::Build, format!("`{shown}`, which makes the firmware, ended with {status}")))
 }
 
-/// Writes of which commit the tree is, for the kernel to tell; only if that is another one than before.
-fn note_commit(root: &Path) -> Result<(), Failure> {
+/// Writes of which commit the tree is, for the kernel to tell; only if that is another one than before. Returns its name,
+/// if there is such a kernel.
+fn note_commit(root: &Path) -> Result<Option<String>, Failure> {
     let directory = root.join(RELEASE);
     if !directory.is_dir() {
-        return Ok(());
+        return Ok(None);
     }
     let describe = ["describe", "--always", "--dirty=+"];
     let described = Command::new("git").args(describe).current_dir(root).output().ok();
@@ -228,11 +229,13 @@ fn note_commit(root: &Path) -> Result<(), Failure> {
     let line = text.lines().next().unwrap_or_default().trim();
     let version = line.strip_prefix('v').unwrap_or(line);
     let text = xbuild::version_module(version);
+    let told = Some(version.to_owned());
     let path = directory.join("git_version.rs");
     if fs::read(&path).is_ok_and(|found| states(&found, version)) {
-        return Ok(());
+        return Ok(told);
     }
-    fs::write(&path, text).map_err(io(format!("write `{}`", path.display())))
+    fs::write(&path, text).map_err(io(format!("write `{}`", path.display())))?;
+    Ok(told)
 }
 
 /// Says whether the text of a module says `version`, whoever wrote it.
@@ -251,8 +254,11 @@ fn ignored(plan: &Plan) -> Ignore {
     Ignore::new(IGNORED.into_iter().chain(products.iter().map(String::as_str)))
 }
 
-/// What came of a build.
+/// What came of a build, and with what it was made.
 struct Made {
+    caches: Caches,
+    state: ProjectState,
+    graph: Graph,
     lowered: Lowered,
     outcome: Outcome,
     wall: Duration,
@@ -279,7 +285,7 @@ fn on_host(
     let target = ("CARGO_TARGET_DIR".to_owned(), "target".to_owned());
     let environment = BTreeMap::from([("BOOTWRIGHT_HOST".to_owned(), host::identity(root)), target]);
     let mut graph = Graph::default();
-    let run_in = RunIn { environment: None, crates: None, variables: environment };
+    let run_in = RunIn { environment: None, crates: None, version: None, variables: environment };
     let lowered = lower(root, &caches.store, &state, plan, firmwares, run_in, &mut graph)?;
     let cancel = signals::cancel_flag()?;
     let logs = root.join(LOGS);
@@ -304,7 +310,7 @@ fn on_host(
     if outcome.end == End::Done {
         cache.save_bundle(bundle, actions(&outcome)).map_err(Failure::machine)?;
     }
-    Ok(Made { lowered, outcome, wall })
+    Ok(Made { lowered, outcome, wall, graph, caches, state })
 }
 
 /// Builds in an environment of the project that the tree is, each part in a sandbox of its own.
@@ -314,7 +320,7 @@ fn in_environment(
     root: &Path,
     plan: &Plan,
     firmwares: &Firmwares,
-    name: &str,
+    (name, version): (&str, Option<String>),
 ) -> Result<Made, Failure> {
     let session = Session::open(global, ui)?;
     let known = session.stack.environments.keys();
@@ -327,7 +333,7 @@ fn in_environment(
     let mut graph = std::mem::take(&mut prepared.lowered.graph);
     let (store, state) = (&session.caches.store, &session.state);
     let crates = locked_crates(&session, root)?;
-    let run_in = RunIn { environment, crates, variables: BTreeMap::new() };
+    let run_in = RunIn { environment, crates, version, variables: BTreeMap::new() };
     let lowered = lower(root, store, state, plan, firmwares, run_in, &mut graph)?;
     prepared.lowered.graph = graph;
     let built = session.build(&prepared, &wanted(&lowered))?;
@@ -340,7 +346,9 @@ fn in_environment(
         &mut state.exported_stats(),
     )?;
     session.keep(&prepared, &built)?;
-    Ok(Made { lowered, wall: built.wall, outcome: built.outcome })
+    let (wall, outcome) = (built.wall, built.outcome);
+    let Session { caches, state, .. } = session;
+    Ok(Made { lowered, wall, outcome, graph: prepared.lowered.graph, caches, state })
 }
 
 fn wanted(lowered: &Lowered) -> Vec<StepId> {
@@ -353,6 +361,8 @@ struct RunIn {
     environment: Option<MergeId>,
     /// The tree of the crates that `Cargo.lock` names, if they are not cargo's own business.
     crates: Option<Digest>,
+    /// The name of the commit that the tree is at, where nobody can ask git.
+    version: Option<String>,
     /// Environment variables.
     variables: BTreeMap<String, String>,
 }
@@ -397,6 +407,7 @@ fn lower(
         firmwares: found,
         mkimg: tools["mkimg"],
         root: run_in.environment,
+        version: run_in.version,
         environment: run_in.variables,
         prefix: String::new(),
         requirements: Requirements::default(),
@@ -410,7 +421,13 @@ fn lower(
 }
 
 /// Measures an image, and tells it as upstream does: for SEV-SNP, if it is for that. Returns what programs are told of it.
-fn measure(global: &Global, ui: &Ui, root: &Path, image: &LoweredImage) -> Result<Value, Failure> {
+fn measure(
+    global: &Global,
+    ui: &Ui,
+    root: &Path,
+    made: &Made,
+    image: &LoweredImage,
+) -> Result<Value, Failure> {
     let size = fs::metadata(root.join(&image.path)).map_or(0, |metadata| metadata.len());
     if !global.json {
         ui.print(&format!("{}  {}\n", image.path, bytes(size)));
@@ -435,7 +452,9 @@ fn measure(global: &Global, ui: &Ui, root: &Path, image: &LoweredImage) -> Resul
     }
     if global.locked && root.join(LOCK).is_file() {
         let quiet = Measure { igvmmeasure: false, check_kvm: false, check: true, ..options };
-        measure::check_only(global, ui, &quiet)?;
+        let Made { caches, state, graph, .. } = made;
+        let origin = Origin { caches, state, graph, step: image.step, file: &image.file };
+        measure::check_only(global, ui, &quiet, &origin)?;
     }
     Ok(value)
 }
