@@ -19,6 +19,8 @@ const CRATES: &[&str] = &["distro", "fdt", "kconfig", "kernel", "layer", "mkimg"
 
 /// Where projects are that others can start from.
 const TEMPLATES: &[&str] = &["examples", "stacks"];
+/// Projects that need a repository which tests cannot reach; `examples/coconut` is what to start from.
+const NO_TEMPLATES: &[&str] = &["stacks/coconut"];
 /// What is in them and belongs to whoever worked there: results, also those of cargo and of COCONUT's `xbuild`, pins, and the
 /// Linux that `guest-arm64` can build.
 const PRIVATE: &[&str] = &["out", "bin", "target", "git_version.rs", "bootwright.lock", "linux"];
@@ -58,7 +60,8 @@ fn templates(workspace: &Path) -> String {
     let mut text = String::from("&[\n");
     for parent in TEMPLATES {
         for (name, path) in entries(&workspace.join(parent)) {
-            if path.join("bootwright.toml").is_file() {
+            let is_none = NO_TEMPLATES.contains(&format!("{parent}/{name}").as_str());
+            if !is_none && path.join("bootwright.toml").is_file() {
                 text.push_str(&format!(
                     "Template {{ name: {name:?}, place: \"{parent}/{name}\", files: &[\n"
                 ));

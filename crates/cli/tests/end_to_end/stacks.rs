@@ -1,6 +1,7 @@
 //! The systems of real users, built and booted.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use crate::harness::guest::{POWER_OFF_AT_EL2, SAY_LEVEL, elf, program};
 use crate::harness::{Project, unique, workspace};
@@ -125,6 +126,22 @@ fn an_arm64_guest_is_built_from_source_and_boots() {
     }
     let ran = project.succeed(&["run", "--set", "HYPERVISOR=hv.elf"]);
     assert!(ran.stdout.contains("started at EL2"), "{}", ran.stdout);
+}
+
+/// Its own repository is out of reach here, so with a small tree of the same shape.
+#[test]
+fn coconut_takes_a_tree_of_ones_own() {
+    let project = Project::copy_of("stacks/coconut");
+    let tree = Project::copy_of("examples/coconut");
+    symlink(tree.path(), project.path().join("svsm")).unwrap();
+    let planned = project.succeed(&["plan", "--set", "SVSM=local", "qemu"]).stdout;
+    for step in
+        ["qemu/svsm (vtpm):", "qemu/bldr:", "qemu/tdx-stage1:", "qemu/igvmbuilder:", "qemu/qemu.igvm:"]
+    {
+        assert!(planned.contains(step), "{step}\n{planned}");
+    }
+    let absent = ["plan", "--set", "SVSM=local", "--set", "QEMU=configs/nowhere.json", "qemu"];
+    project.fail(&absent, 2, &["source `local` has no `configs/nowhere.json`"]);
 }
 
 #[test]
