@@ -152,7 +152,7 @@ fn what_is_asked_for_reaches_the_commands() {
     );
     assert_eq!(
         paths("images/svsm (vtpm)"),
-        ["", "build/src/tree", "build", "build/src/tree/release/src/git_version.rs"]
+        ["", "build/src/tree", "build", "build/src/tree/release/src/git_version.rs", "usr/local/bin/git"]
     );
     assert_eq!(
         paths("images/a.igvm"),
