@@ -80,7 +80,7 @@ mod tests {
     use super::*;
     use crate::source::Window;
 
-    /// A file of 4 EiB with `byte` at `at`, or nothing but a hole.
+    /// A file that is a hole, but for `byte` at `at`.
     fn huge(at: u64, byte: u8) -> File {
         let file = tempfile::tempfile().unwrap();
         // As large as the file system allows, and larger than anybody would read.

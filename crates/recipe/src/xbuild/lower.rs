@@ -63,32 +63,30 @@ pub struct LoweredImage {
     pub image: Image,
 }
 
-/// Builds something at the root of the tree, and copies what comes of it. Makefiles take for granted that there is a
-/// directory `bin`, which upstream's program makes first of all; and in older trees a build script writes the module that
-/// says which commit it is.
-const BUILD: &str = r#"tree=$1 product=$2; shift 2
+/// What every script begins with: it goes into the tree, to build what is called `$what`. Makefiles take for granted that
+/// there is a directory `bin`, which upstream's program makes first of all; and in older trees a build script writes the
+/// module that says which commit it is.
+const ENTER: &str = r#"tree=$1 what=$2; shift 2
 out=$PWD/out
 cd "$tree"
 mkdir -p bin
 [ ! -e release/src/git_version.rs ] || chmod u+w release/src/git_version.rs
-"$@"
-[ -f "$product" ] || { echo "error: it left no \`$product\`" >&2; exit 1; }
-cp -- "$product" "$out/"
+"#;
+
+/// Builds something at the root of the tree, and copies what comes of it.
+const BUILD: &str = r#""$@"
+[ -f "$what" ] || { echo "error: it left no \`$what\`" >&2; exit 1; }
+cp -- "$what" "$out/"
 "#;
 
 /// The same for a test program: cargo tells of everything that it built, a line each.
-const TEST: &str = r#"tree=$1 package=$2; shift 2
-out=$PWD/out
-cd "$tree"
-mkdir -p bin
-[ ! -e release/src/git_version.rs ] || chmod u+w release/src/git_version.rs
-"$@" > "$out/messages"
-name=$(printf %s "$package" | tr - _)
+const TEST: &str = r#""$@" > "$out/messages"
+name=$(printf %s "$what" | tr - _)
 product=$(grep -F '"reason":"compiler-artifact"' "$out/messages" | grep '"kind":\[[^]]*"lib"' |
   grep -F "\"name\":\"$name\"" | grep -F '"test":true' | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
 rm "$out/messages"
-[ -n "$product" ] || { echo "error: cargo built no test program of \`$package\`" >&2; exit 1; }
-cp -- "$product" "$out/$package"
+[ -n "$product" ] || { echo "error: cargo built no test program of \`$what\`" >&2; exit 1; }
+cp -- "$product" "$out/$what"
 "#;
 
 /// Where the program is that answers what build scripts ask of a repository.
@@ -141,7 +139,8 @@ impl Lowering<'_> {
             Product::File(path) => (BUILD, path, path.rsplit('/').next().unwrap_or(path).to_owned()),
             Product::Test(package) => (TEST, package, package.clone()),
         };
-        let head = ["sh", "-euc", script, "sh", "src/tree", product];
+        let script = format!("{ENTER}{script}");
+        let head = ["sh", "-euc", &script, "sh", "src/tree", product];
         let arguments = head.map(str::to_owned).into_iter().chain(part.command.iter().cloned()).collect();
         let mut environment = self.environment.clone();
         if !part.environment.is_empty() {
