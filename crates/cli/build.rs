@@ -19,8 +19,9 @@ const CRATES: &[&str] = &["distro", "fdt", "kconfig", "kernel", "layer", "mkimg"
 
 /// Where projects are that others can start from.
 const TEMPLATES: &[&str] = &["examples", "stacks"];
-/// Projects that need a repository which tests cannot reach; `examples/coconut` is what to start from.
-const NO_TEMPLATES: &[&str] = &["stacks/coconut"];
+/// Projects that need what tests cannot reach: a repository, for which there is `examples/coconut` to start from, and a
+/// release of Debian that moves.
+const NO_TEMPLATES: &[&str] = &["stacks/coconut", "stacks/igvm-guest"];
 /// What is in them and belongs to whoever worked there: results, also those of cargo and of COCONUT's `xbuild`, pins, and the
 /// Linux that `guest-arm64` can build.
 const PRIVATE: &[&str] = &["out", "bin", "target", "git_version.rs", "bootwright.lock", "linux"];

@@ -18,8 +18,10 @@ table! {
     pub struct Machine {
         /// The instruction set of its processors.
         arch: Spanned<Arch> = "amd64",
-        /// The environment that has QEMU.
+        /// The environment that has QEMU, or what `qemu` needs to run.
         env: Spanned<EnvRef>,
+        /// QEMU itself, a file of a target, in place of that of the environment. It finds what lies beside it in the target.
+        qemu: Option<Spanned<TargetRef>>,
         /// How many processors.
         cpus: Spanned<u32> = 1,
         /// How much memory.
@@ -27,6 +29,9 @@ table! {
         /// What starts first, and starts what is on the disks: `"uefi"`, or a table. Without it, what QEMU has: a BIOS on
         /// amd64.
         firmware: Option<Spanned<Firmware>>,
+        /// An IGVM file from which it starts, in place of firmware and a kernel (amd64). The file has to say the state of
+        /// a processor without isolation, and QEMU to be 10.2 or later and built with libigvm, which Debian's is not: see `qemu`.
+        igvm: Option<Spanned<TargetRef>>,
         /// The kernel to load: a target, or a file of one.
         kernel: Option<Spanned<TargetRef>>,
         /// The initramfs for that kernel.
@@ -67,7 +72,7 @@ table! {
 impl Machine {
     /// Returns every file that the machine loads, has as a disk or starts from the network.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Spanned<TargetRef>> {
-        let loaded = self.kernel.iter().chain(&self.initrd).chain(&self.dtb);
+        let loaded = self.kernel.iter().chain(&self.initrd).chain(&self.dtb).chain(&self.igvm).chain(&self.qemu);
         let regions = self.regions.values().filter_map(|region| region.content.file());
         let firmware = self.firmware.iter().flat_map(|firmware| firmware.files());
         let served = self.network.iter().filter_map(|network| network.boot.as_ref());

@@ -11,8 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::host::{Host, Verdict};
-use crate::qemu::Engine;
-use crate::spec::{Accelerator, Arch};
+use crate::qemu::{self, Engine};
+use crate::spec::{Accelerator, Arch, Machine};
 
 /// How much of a processor the probe may use. On a busy machine it may have to wait for that, which says
 /// nothing about KVM.
@@ -31,15 +31,16 @@ pub struct Choice {
     pub reason: Option<String>,
 }
 
-/// Returns the engine for a guest of `arch`: what the machine demands, what was noted, or what probing finds.
+/// Returns the engine for the guest of `machine`: what the machine demands, what was noted, or what probing finds.
 ///
 /// Fails when KVM is demanded and cannot run such a guest; the text says why.
-pub fn choose(demand: Accelerator, arch: Arch, host: &Host) -> Result<Choice, String> {
+pub fn choose(machine: &Machine, host: &Host) -> Result<Choice, String> {
+    let demand = machine.demand();
     let verdict = match demand {
         Accelerator::Tcg => return Ok(Choice { engine: Engine::Tcg, reason: None }),
-        Accelerator::Auto => kvm(arch, host),
+        Accelerator::Auto => kvm(machine, host),
         // Whoever insists wants to know how it is now.
-        Accelerator::Kvm => try_kvm(arch, host),
+        Accelerator::Kvm => try_kvm(machine, host),
     };
     match (verdict, demand) {
         (Verdict::Usable, _) => Ok(Choice { engine: Engine::Kvm, reason: None }),
@@ -48,21 +49,21 @@ pub fn choose(demand: Accelerator, arch: Arch, host: &Host) -> Result<Choice, St
     }
 }
 
-/// Returns whether KVM can run a guest of `arch` here, as far as possible from what was noted.
-pub fn kvm(arch: Arch, host: &Host) -> Verdict {
-    match obstacle(arch, host) {
+/// Returns whether KVM can run the guest of `machine` here, as far as possible from what was noted.
+pub fn kvm(machine: &Machine, host: &Host) -> Verdict {
+    match obstacle(machine.arch, host) {
         Some(reason) => Verdict::Unusable(reason),
-        None => host.recall().unwrap_or_else(|| try_kvm(arch, host)),
+        None => host.recall().unwrap_or_else(|| try_kvm(machine, host)),
     }
 }
 
-/// Finds out whether KVM can run a guest of `arch` here, and notes it.
-fn try_kvm(arch: Arch, host: &Host) -> Verdict {
-    if let Some(reason) = obstacle(arch, host) {
+/// Finds out whether KVM can run the guest of `machine` here, and notes it.
+fn try_kvm(machine: &Machine, host: &Host) -> Verdict {
+    if let Some(reason) = obstacle(machine.arch, host) {
         return Verdict::Unusable(reason);
     }
-    let probed = match arch {
-        Arch::X86_64 => probe_x86(host),
+    let probed = match machine.arch {
+        Arch::X86_64 => probe_x86(qemu::program(machine)),
         // There is no published case of a KVM on these that opens and does not execute.
         Arch::Arm64 | Arch::Riscv64 => return Verdict::Usable,
     };
@@ -96,11 +97,11 @@ fn obstacle(arch: Arch, host: &Host) -> Option<String> {
 }
 
 /// Runs the tiny guest. Fails when it could not be run at all.
-fn probe_x86(host: &Host) -> Result<Verdict, String> {
+fn probe_x86(program: &str) -> Result<Verdict, String> {
     let failed = |error: io::Error| format!("the probe could not be run: {error}");
     let mut firmware = tempfile::NamedTempFile::new().map_err(failed)?;
     firmware.write_all(&probe_firmware()).map_err(failed)?;
-    let mut child = Command::new(host.program(Arch::X86_64))
+    let mut child = Command::new(program)
         .args(["-accel", "kvm", "-machine", "q35", "-m", "16", "-nodefaults", "-no-user-config"])
         .args(["-display", "none", "-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-bios"])
         .arg(firmware.path())

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::iter;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,15 @@ pub enum BootError {
         file: String,
         /// The Debian package that has it there.
         package: &'static str,
+    },
+    /// This QEMU does not start guests from IGVM files.
+    #[error(
+        "`{program}` knows nothing of IGVM files: it is older than 10.2, or built without libigvm, as Debian's is. \
+         The machine's `qemu` can be another one; `stacks/igvm-guest` builds one"
+    )]
+    NoIgvm {
+        /// The program.
+        program: String,
     },
     /// A disk in which the guest writes could not be made.
     #[error("could not copy the disk `{file}` to `{copy}`")]
@@ -129,20 +139,20 @@ pub fn run(
     notice: &mut dyn FnMut(&str),
 ) -> Result<Success, BootError> {
     let map = layout::load(&boot.machine)?;
-    firmware_is_there(&boot.machine)?;
-    let choice = accelerator::choose(boot.machine.demand(), boot.machine.arch, host)
-        .map_err(|reason| BootError::NoKvm { reason })?;
+    can_start(&boot.machine)?;
+    let choice =
+        accelerator::choose(&boot.machine, host).map_err(|reason| BootError::NoKvm { reason })?;
     if let Some(reason) = &choice.reason {
         notice(&format!("the guest runs on TCG: {reason}"));
     }
-    match attempt(boot, &map, host, choice.engine, logs)? {
+    match attempt(boot, &map, choice.engine, logs)? {
         Attempt::Done => Ok(Success { engine: choice.engine }),
         Attempt::Failed { gave_up: true, .. }
             if choice.engine == Engine::Kvm && boot.machine.accelerator == Accelerator::Auto =>
         {
             host.note(&Verdict::Unusable(GAVE_UP.to_owned()));
             notice(&format!("{GAVE_UP}: trying once more on TCG"));
-            match attempt(boot, &map, host, Engine::Tcg, logs)? {
+            match attempt(boot, &map, Engine::Tcg, logs)? {
                 Attempt::Done => Ok(Success { engine: Engine::Tcg }),
                 Attempt::Failed { failure, .. } => Err(BootError::Unexpected(failure)),
             }
@@ -174,7 +184,7 @@ enum End {
 }
 
 #[allow(clippy::disallowed_methods, reason = "a boot has a timeout")]
-fn attempt(boot: &Boot, map: &Map, host: &Host, engine: Engine, logs: &Path) -> Result<Attempt, BootError> {
+fn attempt(boot: &Boot, map: &Map, engine: Engine, logs: &Path) -> Result<Attempt, BootError> {
     let io = |doing| move |source| BootError::Io { doing, source };
     let sockets = tempfile::tempdir().map_err(io("make a directory for the QMP socket"))?;
     let socket = sockets.path().join("qmp");
@@ -188,8 +198,8 @@ fn attempt(boot: &Boot, map: &Map, host: &Host, engine: Engine, logs: &Path) -> 
     let console = qemu::Console::Program { qmp_socket: socket.to_string_lossy().into_owned() };
     let arguments = layout::arguments(&boot.machine, map, sockets.path(), engine, &console)
         .map_err(io("write the bare kernel"))?;
-    let program = host.program(boot.machine.arch);
-    let (mut qemu, events) = Qemu::start(&program, &arguments, &stderr_path)?;
+    let program = qemu::program(&boot.machine);
+    let (mut qemu, events) = Qemu::start(program.as_ref(), &arguments, &stderr_path)?;
     let monitor = if qemu::is_held(&boot.machine, &console) {
         Monitor::connect_and_continue(&socket)
     } else {
@@ -271,7 +281,7 @@ fn attempt(boot: &Boot, map: &Map, host: &Host, engine: Engine, logs: &Path) -> 
     let complaints = fs::read_to_string(&stderr_path).unwrap_or_default();
     let gave_up = gave_up || complaints.contains("KVM internal error");
     let command =
-        (qemu_failed || shown.is_empty()).then(|| qemu::shell_line(&program.to_string_lossy(), &arguments));
+        (qemu_failed || shown.is_empty()).then(|| qemu::shell_line(program, &arguments));
     let failure = Failure {
         what,
         console: shown,
@@ -281,8 +291,24 @@ fn attempt(boot: &Boot, map: &Map, host: &Host, engine: Engine, logs: &Path) -> 
     Ok(Attempt::Failed { failure, gave_up })
 }
 
+/// Fails when what the machine starts from is not there, or is nothing to its QEMU.
+pub(crate) fn can_start(machine: &Machine) -> Result<(), BootError> {
+    firmware_is_there(machine)?;
+    if machine.igvm.is_none() {
+        return Ok(());
+    }
+    let program = qemu::program(machine);
+    let mut command = Command::new(program);
+    command.args(["-object", "help"]).stdin(Stdio::null()).stderr(Stdio::null());
+    let known = command.output().map_err(|source| StartError::new(program.as_ref(), source))?;
+    match String::from_utf8_lossy(&known.stdout).contains("igvm-cfg") {
+        true => Ok(()),
+        false => Err(BootError::NoIgvm { program: program.to_owned() }),
+    }
+}
+
 /// Fails when the machine has firmware that is not where it is said to be.
-pub(crate) fn firmware_is_there(machine: &Machine) -> Result<(), BootError> {
+fn firmware_is_there(machine: &Machine) -> Result<(), BootError> {
     let firmware = machine.firmware.iter();
     for file in firmware.flat_map(|firmware| iter::once(&firmware.code).chain(&firmware.variables)) {
         if !Path::new(file).exists() {

@@ -7,7 +7,6 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::host::Host;
 use crate::process::StartError;
 use crate::qemu::{self, Console, Engine};
 use crate::spec::{Accelerator, Arch, Machine};
@@ -50,7 +49,7 @@ pub enum DeviceTreeError {
 ///
 /// It is the tree of a machine on TCG unless the machine insists on KVM, and has no seeds for random numbers,
 /// so that it is the same everywhere.
-pub fn dump(machine: &Machine, host: &Host, file: &Path) -> Result<(), DeviceTreeError> {
+pub fn dump(machine: &Machine, file: &Path) -> Result<(), DeviceTreeError> {
     if machine.arch == Arch::X86_64 {
         return Err(DeviceTreeError::None);
     }
@@ -67,18 +66,18 @@ pub fn dump(machine: &Machine, host: &Host, file: &Path) -> Result<(), DeviceTre
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io("replace", file)(error)),
         _ => {}
     }
-    let program = host.program(machine.arch);
-    let mut stderr = tempfile::tempfile().map_err(io("make a file for the complaints of", &program))?;
-    let writer = stderr.try_clone().map_err(io("make a file for the complaints of", &program))?;
+    let program = Path::new(qemu::program(machine));
+    let mut stderr = tempfile::tempfile().map_err(io("make a file for the complaints of", program))?;
+    let writer = stderr.try_clone().map_err(io("make a file for the complaints of", program))?;
     let console = Console::Terminal { qmp_socket: None };
-    let mut child = Command::new(&program)
+    let mut child = Command::new(program)
         .args(qemu::device_tree_arguments(machine, engine, &console, &file.to_string_lossy()))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(writer)
         .spawn()
-        .map_err(|source| StartError::new(&program, source))?;
-    let status = wait(&mut child).map_err(io("wait for", &program))?;
+        .map_err(|source| StartError::new(program, source))?;
+    let status = wait(&mut child).map_err(io("wait for", program))?;
     let what = match status {
         Some(status) if !status.success() => format!("QEMU failed: {status}"),
         Some(_) if starts_with(file, MAGIC).map_err(io("read", file))? => return Ok(()),

@@ -1,4 +1,4 @@
-//! What a boot finds of the machine it runs on: KVM, what is known of KVM, and QEMU.
+//! What a boot finds of the machine it runs on: KVM, and what is known of it.
 //!
 //! Finding out that KVM is of no use takes seconds, so the answer is noted in a file for the boots that come
 //! later. Who provides the file decides how long it is kept: the answer holds until the machine restarts.
@@ -7,9 +7,6 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-
-use crate::qemu;
-use crate::spec::Arch;
 
 /// The longest reason that is believed to be one.
 const LONGEST_REASON: usize = 200;
@@ -21,19 +18,12 @@ pub struct Host {
     pub kvm: PathBuf,
     /// The file with what is known of KVM. It is used only if it exists, and may be empty.
     pub note: PathBuf,
-    /// The QEMU program, when it is not the one of the usual name on `PATH`.
-    pub qemu: Option<PathBuf>,
 }
 
 impl Host {
     /// Returns the machine as a sandbox shows it, with the note in the file `note`.
     pub fn new(note: &Path) -> Host {
-        Host { kvm: PathBuf::from("/dev/kvm"), note: note.to_owned(), qemu: None }
-    }
-
-    /// Returns the QEMU program for guests of `arch`.
-    pub fn program(&self, arch: Arch) -> PathBuf {
-        self.qemu.clone().unwrap_or_else(|| PathBuf::from(qemu::program(arch)))
+        Host { kvm: PathBuf::from("/dev/kvm"), note: note.to_owned() }
     }
 
     /// Returns what was found out about KVM before; `None` when that is nothing, or not understood.

@@ -35,9 +35,12 @@ pub enum Console {
     },
 }
 
-/// Returns the name of the QEMU program for guests of `arch`.
-pub fn program(arch: Arch) -> &'static str {
-    match arch {
+/// Returns the QEMU program of `machine`: a path, or the usual name, which is looked for on `PATH`.
+pub fn program(machine: &Machine) -> &str {
+    if let Some(qemu) = &machine.qemu {
+        return qemu;
+    }
+    match machine.arch {
         Arch::X86_64 => "qemu-system-x86_64",
         Arch::Arm64 => "qemu-system-aarch64",
         Arch::Riscv64 => "qemu-system-riscv64",
@@ -96,7 +99,7 @@ pub fn device_tree_arguments(
     if let Some(network) = &mut machine.network {
         network.boot = None;
     }
-    (machine.regions, machine.dtb, machine.gdb) = (Vec::new(), None, None);
+    (machine.regions, machine.dtb, machine.igvm, machine.gdb) = (Vec::new(), None, None, None);
     let mut board = board(&machine);
     // Otherwise QEMU puts seeds into the tree that differ each time.
     match machine.arch {
@@ -117,6 +120,9 @@ fn build(
     let mut arguments = Vec::new();
     let mut push = |words: &[&str]| arguments.extend(words.iter().map(|word| (*word).to_owned()));
     push(&["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+    if let Some(igvm) = &machine.igvm {
+        push(&["-object", &format!("igvm-cfg,id=igvm,file={}", escape(igvm))]);
+    }
     push(&["-machine", board]);
     match engine {
         Engine::Kvm => push(&["-accel", "kvm", "-cpu", "host"]),
@@ -227,7 +233,8 @@ fn build(
 /// A guest without firmware may be through before QMP is listened to, and then nobody knows how it ended.
 pub fn is_held(machine: &Machine, console: &Console) -> bool {
     let is_watched = matches!(console, Console::Program { .. });
-    is_watched && !machine.regions.is_empty() && !waits_for_debugger(machine)
+    let is_bare = !machine.regions.is_empty() || machine.igvm.is_some();
+    is_watched && is_bare && !waits_for_debugger(machine)
 }
 
 fn waits_for_debugger(machine: &Machine) -> bool {
@@ -243,7 +250,7 @@ fn board(machine: &Machine) -> String {
         Arch::Arm64 => "virt,gic-version=3",
         Arch::Riscv64 => "virt",
     };
-    board.to_owned()
+    if machine.igvm.is_some() { format!("{board},igvm-cfg=igvm") } else { board.to_owned() }
 }
 
 /// Returns the port of a disk on the board's SATA controller: that of its place among those that are there.
@@ -383,6 +390,27 @@ mod tests {
         assert!(checked.contains("-machine q35,smm=on "), "{checked}");
         assert!(checked.contains("value=on -drive if=pflash,unit=0,format=raw,readonly=on,"), "{checked}");
         assert!(checked.find("unit=1") < checked.find("id=disk0"), "{checked}");
+    }
+
+    #[test]
+    fn an_igvm_file_takes_the_place_of_firmware() {
+        let machine = Machine {
+            igvm: Some("in/a,b.igvm".into()),
+            qemu: Some("in/qemu/bin/qemu".into()),
+            kernel: None,
+            initrd: None,
+            cmdline: String::new(),
+            ..machine()
+        };
+        let console = Console::Program { qmp_socket: "/tmp/q".into() };
+        let shown = arguments(&machine, Engine::Tcg, &console).join(" ");
+        let loaded = "-object igvm-cfg,id=igvm,file=in/a,,b.igvm -machine q35,igvm-cfg=igvm -accel tcg";
+        assert!(shown.contains(loaded), "{shown}");
+        assert_eq!(program(&machine), "in/qemu/bin/qemu");
+        assert!(is_held(&machine, &console), "it may be through before anybody listens");
+        let moved = machine.with_files(|file| format!("/x/{file}"));
+        assert_eq!(moved.igvm.as_deref(), Some("/x/in/a,b.igvm"));
+        assert_eq!(program(&moved), "/x/in/qemu/bin/qemu");
     }
 
     #[test]

@@ -90,6 +90,13 @@ pub struct Machine {
     /// What starts first, and starts what is on the disks. Without it, what QEMU has: a BIOS on x86, nothing on others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub firmware: Option<Firmware>,
+    /// An IGVM file that says what is loaded, and in which state the processors start, in place of firmware and kernel
+    /// (x86 only). Not every QEMU reads these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub igvm: Option<String>,
+    /// QEMU itself, if it is not the program of the usual name on `PATH`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qemu: Option<String>,
     /// The network card. Without it there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
@@ -120,6 +127,8 @@ impl Default for Machine {
             virtualization: false,
             dtb: None,
             firmware: None,
+            igvm: None,
+            qemu: None,
             network: None,
             regions: Vec::new(),
             gdb: None,
@@ -137,11 +146,12 @@ impl Machine {
         let firmware =
             firmware.flat_map(|firmware| iter::once(&mut firmware.code).chain(&mut firmware.variables));
         let single = [&mut machine.kernel, &mut machine.initrd, &mut machine.dtb];
+        let single = single.into_iter().chain([&mut machine.igvm, &mut machine.qemu]);
         let disks = machine.disks.iter_mut().map(|disk| &mut disk.file);
         let served = machine.network.iter_mut().filter_map(|network| network.boot.as_mut());
         let served = served.map(|boot| &mut boot.directory);
         let regions = machine.regions.iter_mut().filter_map(|region| region.content.file_mut());
-        for file in single.into_iter().flatten().chain(disks).chain(regions).chain(firmware).chain(served) {
+        for file in single.flatten().chain(disks).chain(regions).chain(firmware).chain(served) {
             *file = path(file);
         }
         machine

@@ -40,7 +40,7 @@ impl World {
         for file in ["kvm", "note"] {
             fs::write(path(file), "").unwrap();
         }
-        let host = Host { kvm: path("kvm"), note: path("note"), qemu: Some(path("qemu")) };
+        let host = Host { kvm: path("kvm"), note: path("note") };
         World { directory, host }
     }
 
@@ -50,7 +50,8 @@ impl World {
 
     /// Boots a guest that is to say hello, and returns what executed it and what was noticed.
     fn boot(&self, accelerator: Accelerator) -> (Result<Engine, BootError>, Vec<String>) {
-        let machine = Machine { arch: ARCH, memory_mib: 64, accelerator, ..Machine::default() };
+        let qemu = Some(self.path("qemu").to_string_lossy().into_owned());
+        let machine = Machine { arch: ARCH, memory_mib: 64, accelerator, qemu, ..Machine::default() };
         let boot = Boot {
             machine,
             script: vec![Talk::Expect("hello".to_owned())],

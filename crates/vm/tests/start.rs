@@ -28,7 +28,7 @@ impl World {
         let log = format!("for word; do echo \"$word\"; done > {}", path("arguments").display());
         fs::write(path("qemu"), format!("#!/bin/sh\n{log}\n{script}\n")).unwrap();
         fs::set_permissions(path("qemu"), fs::Permissions::from_mode(0o755)).unwrap();
-        let host = Host { kvm: path("kvm"), note: path("note"), qemu: Some(path("qemu")) };
+        let host = Host { kvm: path("kvm"), note: path("note") };
         World { directory, host }
     }
 
@@ -41,6 +41,7 @@ impl World {
             arch: Arch::Arm64,
             accelerator: Accelerator::Tcg,
             virtualization: true,
+            qemu: Some(self.path("qemu").to_string_lossy().into_owned()),
             ..Machine::default()
         }
     }
@@ -153,7 +154,7 @@ fn check_dump(arch: Arch, script: &str, expected: &str) {
     let file = world.path("dtb");
     fs::write(&file, "from before").unwrap();
     let machine = Machine { arch, ..world.with_hypervisor(1024) };
-    let told = match device_tree::dump(&machine, &world.host, &file) {
+    let told = match device_tree::dump(&machine, &file) {
         Ok(()) => "written".to_owned(),
         Err(error) => error.to_string(),
     };
@@ -172,4 +173,26 @@ fn a_device_tree_is_dumped_or_it_is_told_why_not() {
     check_dump(Arch::Riscv64, "exit 0", other);
     check_dump(Arch::Riscv64, "echo text > dtb", other);
     check_dump(Arch::X86_64, "exit 0", "an x86 machine has no device tree");
+}
+
+#[test]
+fn a_qemu_that_reads_no_igvm_files_is_told_before_it_starts() {
+    let machine = |world: &World| Machine {
+        arch: Arch::X86_64,
+        virtualization: false,
+        igvm: Some("guest.igvm".to_owned()),
+        ..world.machine()
+    };
+    let world = World::new("echo 'List of user creatable objects:'; echo '  iothread'");
+    let error = world.boot(machine(&world)).unwrap_err().to_string();
+    let start = format!("`{}` knows nothing of IGVM files: it is older than 10.2", world.path("qemu").display());
+    assert!(error.starts_with(&start), "{error}");
+    assert_eq!(fs::read_to_string(world.path("arguments")).unwrap(), "-object\nhelp\n");
+
+    // One that does is started with it, and let go once somebody listens.
+    let known = "case \"$*\" in '-object help') echo igvm-cfg ;; *) echo hello; sleep 60 ;; esac";
+    let world = World::new(known);
+    world.boot(machine(&world)).unwrap();
+    let arguments = fs::read_to_string(world.path("arguments")).unwrap();
+    assert!(arguments.contains("-object\nigvm-cfg,id=igvm,file=guest.igvm\n"), "{arguments}");
 }

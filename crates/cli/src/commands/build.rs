@@ -76,7 +76,14 @@ pub(crate) fn goals_of(
             let store = &session.caches.store;
             let has = |output: &Digest| artifacts::file_at(store, output, &file.path).is_some();
             if let Some(idx) = outputs.iter().position(has) {
-                images.push((directory.join(&file.path), steps[idx], file.path.clone()));
+                let origin = measure::Origin {
+                    caches: &session.caches,
+                    state: &session.state,
+                    graph: &prepared.lowered.graph,
+                    step: steps[idx],
+                    file: file.path.clone(),
+                };
+                images.push((directory.join(&file.path), origin));
             }
         }
         made.push((name.as_str(), files));
@@ -101,19 +108,6 @@ pub(crate) fn goals_of(
     if !tainted.is_empty() {
         ui.note(&format!("made with --incremental, so not for others: {}", tainted.join(", ")));
     }
-    let images: Vec<_> = images
-        .iter()
-        .map(|(path, step, file)| {
-            let origin = measure::Origin {
-                caches: &session.caches,
-                state: &session.state,
-                graph: &prepared.lowered.graph,
-                step: *step,
-                file,
-            };
-            (path.clone(), origin)
-        })
-        .collect();
     measure::after_build(global, ui, &session.root, &images)?;
     let has_failed = counts.failed > 0;
     ui.note(&match (has_failed, counts.ran) {

@@ -100,14 +100,14 @@ pub(crate) fn dry(global: &Global, ui: &Ui, name: Option<&str>, gdb: Option<u16>
     check_budgets(&session, &prepared)?;
     let machine = &prepared.lowered.machines[&name].machine;
     let files = export(&session, &prepared, &name)?;
-    let mut machine = machine.with_files(|file| files.get(file).cloned().unwrap_or_else(|| file.to_owned()));
+    let mut machine = machine.with_files(|file| exported(&files, file));
     machine.gdb = gdb.map(|port| spec::Gdb { listen: spec::Listen::Tcp(port), wait: true });
     let engine = match machine.accelerator {
         spec::Accelerator::Kvm => Engine::Kvm,
         spec::Accelerator::Auto | spec::Accelerator::Tcg => Engine::Tcg,
     };
     let map = vm::layout::load(&machine).map_err(|error| Failure::new(Blame::Build, error))?;
-    let program = qemu::program(machine.arch);
+    let program = qemu::program(&machine);
     let extras = session.root.join(OUT).join(EXTRAS).join(name.as_str());
     if qemu::needs_bare_kernel(&machine, &map) {
         fs::create_dir_all(&extras).map_err(io(format!("make `{}`", extras.display())))?;
@@ -177,6 +177,15 @@ fn export(
     }
     stats.save().map_err(Failure::machine)?;
     Ok(places)
+}
+
+/// Returns where a file of the specification is, or lies in a directory that is there.
+fn exported(places: &BTreeMap<String, String>, file: &str) -> String {
+    let within = |(at, place): (&String, &String)| {
+        let rest = file.strip_prefix(at.as_str())?;
+        (rest.is_empty() || rest.starts_with('/')).then(|| format!("{place}{rest}"))
+    };
+    places.iter().find_map(within).unwrap_or_else(|| file.to_owned())
 }
 
 /// Returns where a file of that directory is, or the directory itself if there is no path.

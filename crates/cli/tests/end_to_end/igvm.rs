@@ -2,6 +2,7 @@
 //!
 //! Debian's QEMU is built without IGVM. So a few instructions stand in for its loader: what the file loads is put into the
 //! memory of a QEMU without firmware, and where firmware would start, they put the processor into the state of the file.
+//! `stacks/igvm-guest` builds a QEMU that reads the files itself, which takes minutes: that test is started by hand.
 
 use std::fs;
 
@@ -357,4 +358,92 @@ memory    = "512M"
 "#;
     let serial = booted(recipe, |_| {}, "guest", "512M");
     assert!(serial.contains("started with: console=ttyS0 panic=-1 quiet igvm"), "{serial}");
+}
+
+#[test]
+#[ignore = "compiles QEMU, which takes ten minutes, from a release of Debian that moves"]
+fn guests_start_in_a_qemu_that_reads_the_files() {
+    let project = Project::copy_of("stacks/igvm-guest");
+    project.succeed(&["lock", "--ignore-dates"]);
+    let ran = project.succeed(&["test"]);
+    assert!(ran.stdout.contains("2 passed, 0 failed"), "{}\n{}", ran.stdout, ran.stderr);
+}
+
+#[test]
+fn a_machine_has_a_qemu_of_its_own_and_says_what_it_cannot_start() {
+    let project = Project::new(
+        r#"
+[stack]
+name = "own"
+
+[target.kernel]
+kind    = "kernel-package"
+distro  = "debian:bookworm"
+package = "linux-image-cloud-amd64"
+
+[target.initrd]
+kind     = "initramfs"
+distro   = "debian:bookworm"
+packages = ["busybox-static"]
+busybox  = ["cat", "mount", "poweroff", "sh"]
+init     = """
+#!/bin/sh
+mount -t sysfs sys /sys
+echo "made by $(cat /sys/class/dmi/id/sys_vendor)"
+poweroff -f
+"""
+
+[env.vm]
+distro   = "debian:bookworm"
+packages = ["qemu-system-x86"]
+
+# It finds the text beside it.
+[target.qemu]
+kind    = "command"
+env     = "vm"
+outputs = ["bin/qemu", "vendor"]
+run     = """
+mkdir $OUT/bin
+echo somebody > $OUT/vendor
+printf '%s\\n' '#!/bin/sh' 'exec qemu-system-x86_64 -smbios type=1,manufacturer=$(cat $${0%/*}/../vendor) "$@"' > $OUT/bin/qemu
+chmod +x $OUT/bin/qemu
+"""
+
+[machine.vm]
+env     = "vm"
+qemu    = "qemu/bin/qemu"
+accel   = "tcg"
+kernel  = "kernel"
+initrd  = "initrd"
+cmdline = "console=ttyS0 quiet panic=-1"
+
+[test.boots]
+machine = "vm"
+expect  = ["made by somebody"]
+
+[target.guest]
+kind      = "igvm"
+platforms = ["native"]
+kernel    = "kernel/vmlinuz"
+initrd    = "initrd"
+memory    = "512M"
+
+[machine.igvm]
+env  = "vm"
+igvm = "guest/guest.igvm"
+
+[test.igvm]
+machine = "igvm"
+expect  = ["made by"]
+"#,
+    );
+    project.succeed(&["lock"]);
+    project.succeed(&["test", "boots"]);
+    project.fail(&["test", "igvm"], 1, &["`qemu-system-x86_64` knows nothing of IGVM files", "`qemu`"]);
+    let line = project.succeed(&["run", "--dry-run", "vm"]).stdout;
+    let program = project.path().join("out/qemu/bin/qemu");
+    assert!(line.starts_with(&format!("{} ", program.display())), "{line}");
+    assert!(program.is_file());
+    let line = project.succeed(&["run", "--dry-run", "igvm"]).stdout;
+    assert!(line.contains("out/guest/guest.igvm -machine q35,igvm-cfg=igvm"), "{line}");
 }

@@ -131,8 +131,8 @@ impl ReleaseError {
     pub fn help(&self) -> Option<&'static str> {
         match self {
             ReleaseError::Expired { .. } => Some(
-                "the mirror is stale or replays an old state; try another one. To use it nevertheless, accepting \
-                 that security fixes may be missing, ignore dates",
+                "the mirror is stale or replays an old state; try another one. With `--ignore-dates` it is used nevertheless, \
+                 and security fixes may be missing",
             ),
             ReleaseError::FromTheFuture { .. } => Some("check the clock of this machine"),
             ReleaseError::OtherSuite { .. } => Some("name a release by its code name"),

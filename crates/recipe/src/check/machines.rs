@@ -53,6 +53,7 @@ impl Checker<'_> {
         }
         self.disks_of(machine);
         self.regions(name, machine);
+        self.igvm_of(machine);
         match &machine.kernel {
             None => {
                 if let Some(initrd) = &machine.initrd {
@@ -81,6 +82,24 @@ impl Checker<'_> {
                     self.report(Problem::at(&reference.place, message).related(&arch.place, "of the kernel"));
                 }
             }
+        }
+    }
+
+    /// Reports what says beside an IGVM file how the guest starts.
+    fn igvm_of(&mut self, machine: &Machine) {
+        let Some(igvm) = &machine.igvm else { return };
+        if machine.arch.value != Arch::Amd64 {
+            let message = format!("QEMU starts no {} guest from an IGVM file", machine.arch.as_str());
+            self.report(Problem::at(&igvm.place, message).help("they are for `arch = \"amd64\"`"));
+        }
+        let firmware = machine.firmware.iter().map(|firmware| ("firmware", &firmware.place));
+        let kernel = machine.kernel.iter().map(|kernel| ("kernel", &kernel.place));
+        let dtb = machine.dtb.iter().map(|dtb| ("dtb", &dtb.place));
+        let regions = machine.regions.values().take(1).map(|region| ("regions", &region.place));
+        for (key, place) in firmware.chain(kernel).chain(dtb).chain(regions) {
+            let problem = Problem::at(place, format!("`{key}` and `igvm` exclude each other"));
+            let problem = problem.related(&igvm.place, "given here");
+            self.report(problem.help("what the guest starts from is in the IGVM file"));
         }
     }
 

@@ -129,6 +129,7 @@ impl Lowering<'_> {
             spec
         });
         let dtb = machine.dtb.as_ref().map(|file| place(self, "dtb", file));
+        let igvm = machine.igvm.as_ref().map(|file| place(self, "igvm", file));
         let boot = machine.network.as_ref().and_then(|network| network.boot.as_ref());
         let regions = machine.regions.iter().map(|(name, region)| {
             let file = region.content.file().map(|file| place(self, &format!("regions/{name}"), file));
@@ -136,14 +137,11 @@ impl Lowering<'_> {
         });
         let regions = regions.collect();
         let boot = boot.map(|file| {
-            let (input, file) = match self.reference(file) {
-                // A server has what lies beside the file, too.
-                Input::Output { step, path } => (Input::Output { step, path: String::new() }, path),
-                other => (other, String::new()),
-            };
-            inputs.push(Placement { path: format!("{INPUTS}/network"), input });
+            let (placed, file) = self.beside("network", file);
+            inputs.push(placed);
             spec::NetworkBoot { directory: "in/network".to_owned(), file }
         });
+        let qemu = machine.qemu.as_ref().map(|file| self.qemu(file, &mut inputs));
         let network = machine.network.as_ref().map(|_| spec::Network { boot });
         let (disks, placed) = self.disks_of(machine, test);
         inputs.extend(placed);
@@ -164,6 +162,8 @@ impl Lowering<'_> {
             virtualization: machine.virtualization,
             dtb,
             firmware,
+            igvm,
+            qemu,
             network,
             regions,
             gdb: None,
@@ -175,6 +175,22 @@ impl Lowering<'_> {
             inputs.push(Placement { path: format!("{INPUTS}/map"), input });
         }
         (spec, inputs)
+    }
+
+    /// Places a QEMU that a target leaves, and returns where it is then.
+    pub(super) fn qemu(&mut self, file: &TargetRef, inputs: &mut Vec<Placement>) -> String {
+        let (placed, file) = self.beside("qemu", file);
+        inputs.push(placed);
+        format!("in/qemu/{file}")
+    }
+
+    /// Returns a file with all that lies beside it in the target's results, and where it is in these.
+    fn beside(&mut self, name: &str, file: &TargetRef) -> (Placement, String) {
+        let (input, file) = match self.reference(file) {
+            Input::Output { step, path } => (Input::Output { step, path: String::new() }, path),
+            other => (other, String::new()),
+        };
+        (Placement { path: format!("{INPUTS}/{name}"), input }, file)
     }
 
     /// Returns the step that finds out what lies where in a machine with regions, and whether it can.

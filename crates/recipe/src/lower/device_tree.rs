@@ -117,6 +117,9 @@ impl Lowering<'_> {
     /// Returns the step in which QEMU says what the devices of a machine are.
     fn dumped(&mut self, name: &Name, machine: &Name) -> StepId {
         let machine = &self.stack.machines[machine];
+        let environment = self.lowered.environments[machine.env.as_str()];
+        let mut inputs =
+            vec![Placement { path: String::new(), input: Input::Merged(environment) }, self.tool("runvm")];
         let spec = spec::Machine {
             arch: super::boot::arch(machine.arch.value),
             cpus: machine.cpus.value,
@@ -124,14 +127,10 @@ impl Lowering<'_> {
             virtualization: machine.virtualization,
             arguments: machine.arguments.clone(),
             accelerator: spec::Accelerator::Tcg,
+            qemu: machine.qemu.as_ref().map(|file| self.qemu(file, &mut inputs)),
             ..spec::Machine::default()
         };
-        let environment = self.lowered.environments[machine.env.as_str()];
-        let inputs = vec![
-            Placement { path: String::new(), input: Input::Merged(environment) },
-            self.tool("runvm"),
-            Placement { path: format!("{INPUTS}/machine.json"), input: self.json(&spec) },
-        ];
+        inputs.push(Placement { path: format!("{INPUTS}/machine.json"), input: self.json(&spec) });
         self.step(Step {
             label: format!("{name}/machine"),
             arguments: ["tools/runvm", "dumpdtb", "in/machine.json", "out/machine.dtb"]

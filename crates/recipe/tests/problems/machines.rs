@@ -313,3 +313,81 @@ error: nothing that test `a` leaves is used here
 "#,
     );
 }
+
+#[test]
+fn an_igvm_file_says_alone_how_a_guest_starts() {
+    check(
+        r#"[stack]
+name = "demo"
+
+[env.qemu]
+distro = "debian:bookworm"
+
+[target.tool]
+kind    = "command"
+env     = "qemu"
+run     = "true"
+outputs = ["x", "y"]
+
+[machine.a]
+env      = "qemu"
+igvm     = "tool/x"
+qemu     = "tool"
+kernel   = "tool/y"
+firmware = "uefi"
+
+[machine.b]
+arch = "arm64"
+env  = "qemu"
+qemu = "tool/qemu"
+igvm = "tool/x"
+"#,
+        r#"
+error: what a machine loads, starts or has as a disk is one file, and target `tool` leaves several or undeclared ones
+  --> bootwright.toml:16:12
+   |
+16 | qemu     = "tool"
+   |            ^^^^^^
+   |
+   = help: say which: `tool/…`, and list it in the target's `outputs`
+
+error: `kernel` and `igvm` exclude each other
+  --> bootwright.toml:17:12
+   |
+15 | igvm     = "tool/x"
+   |            -------- given here
+16 | qemu     = "tool"
+17 | kernel   = "tool/y"
+   |            ^^^^^^^^
+   |
+   = help: what the guest starts from is in the IGVM file
+
+error: `firmware` and `igvm` exclude each other
+  --> bootwright.toml:18:12
+   |
+15 | igvm     = "tool/x"
+   |            -------- given here
+...
+18 | firmware = "uefi"
+   |            ^^^^^^
+   |
+   = help: what the guest starts from is in the IGVM file
+
+error: target `tool` leaves no `qemu`
+  --> bootwright.toml:23:8
+   |
+23 | qemu = "tool/qemu"
+   |        ^^^^^^^^^^^
+   |
+   = help: known files of it: `x`, `y`
+
+error: QEMU starts no arm64 guest from an IGVM file
+  --> bootwright.toml:24:8
+   |
+24 | igvm = "tool/x"
+   |        ^^^^^^^^
+   |
+   = help: they are for `arch = "amd64"`
+"#,
+    );
+}

@@ -91,7 +91,7 @@ fn run(boot: &spec::Boot, logs: &Path) -> Result<(), Failed> {
     let done = boot::run(boot, &Host::new(Path::new(NOTE)), logs, &mut |text| eprintln!("note: {text}"));
     match done {
         Ok(_) => Ok(()),
-        Err(error @ (BootError::Unexpected(_) | BootError::Layout(_))) => Err((1, error.into())),
+        Err(error @ (BootError::Unexpected(_) | BootError::Layout(_) | BootError::NoIgvm { .. })) => Err((1, error.into())),
         Err(error) => Err((3, error.into())),
     }
 }
@@ -102,7 +102,7 @@ fn console(machine: &spec::Machine) -> Result<(), Failed> {
     match ended {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err((1, format!("QEMU failed: {status}").into())),
-        Err(error @ BootError::Layout(_)) => Err((1, error.into())),
+        Err(error @ (BootError::Layout(_) | BootError::NoIgvm { .. })) => Err((1, error.into())),
         Err(error) => Err((3, error.into())),
     }
 }
@@ -122,7 +122,7 @@ fn with_agent(machine: spec::Machine, fd: &str) -> Result<(), Failed> {
 
 fn print_arguments(machine: &spec::Machine) -> Result<(), Failed> {
     let map = layout::load(machine).map_err(|error| (1, error.into()))?;
-    println!("{}", qemu::program(machine.arch));
+    println!("{}", qemu::program(machine));
     let console = Console::Terminal { qmp_socket: None };
     for argument in qemu::arguments_with_map(machine, &map, qemu::BARE_KERNEL, Engine::Tcg, &console) {
         println!("{argument}");
@@ -146,8 +146,7 @@ fn write_map(machine: &spec::Machine, directory: &Path) -> Result<(), Failed> {
 }
 
 fn dump(machine: &spec::Machine, file: &Path) -> Result<(), Failed> {
-    let dumped = device_tree::dump(machine, &Host::new(Path::new(NOTE)), file);
-    dumped.map_err(|error| match error {
+    device_tree::dump(machine, file).map_err(|error| match error {
         DeviceTreeError::None | DeviceTreeError::Failed { .. } => (1, error.into()),
         DeviceTreeError::Start(_) | DeviceTreeError::Io { .. } => (3, error.into()),
     })
@@ -159,5 +158,6 @@ fn probe() {
         "riscv64" => spec::Arch::Riscv64,
         _ => spec::Arch::X86_64,
     };
-    println!("{}", accelerator::kvm(arch, &Host::new(Path::new(NOTE))));
+    let machine = spec::Machine { arch, ..spec::Machine::default() };
+    println!("{}", accelerator::kvm(&machine, &Host::new(Path::new(NOTE))));
 }

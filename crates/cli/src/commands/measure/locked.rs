@@ -55,7 +55,7 @@ fn known(global: &Global, path: &Path) -> Result<BTreeMap<String, bool>, Failure
 
 /// Compares images that were built with what the lock beside their project expects, of those that it has. Under `--locked`
 /// fails when another digest was measured; else that is told.
-pub(super) fn after_build(
+pub(in crate::commands) fn after_build(
     global: &Global,
     ui: &Ui,
     root: &Path,

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+pub(super) use locked::after_build;
 pub(super) use moved::Origin;
 
 use launch::{
@@ -58,16 +59,6 @@ pub(super) fn value(global: &Global, ui: &Ui, options: &Measure) -> Result<Value
     let zeros = zeros(options);
     let measured = measured(ui, &file, options)?;
     Ok(as_json(options, (&file, zeros), &measured, &blocks(&file, &measured)))
-}
-
-/// Compares images of a project that were built with what its lock expects of them: see [`locked::after_build`].
-pub(super) fn after_build(
-    global: &Global,
-    ui: &Ui,
-    root: &Path,
-    images: &[(PathBuf, Origin<'_>)],
-) -> Result<(), Failure> {
-    locked::after_build(global, ui, root, images)
 }
 
 /// Fails if a file measures something else than the lock expects, and tells which input is why; prints nothing if not.

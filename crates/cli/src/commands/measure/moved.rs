@@ -26,7 +26,7 @@ pub(in crate::commands) struct Origin<'a> {
     /// The step that made the image.
     pub(in crate::commands) step: StepId,
     /// The name of the file in its output.
-    pub(in crate::commands) file: &'a str,
+    pub(in crate::commands) file: String,
 }
 
 /// Returns why the image called `name` is another one than it was when it measured as `lock` expects; none if no build
@@ -45,7 +45,7 @@ pub(super) fn explain(
     let mut seen: Vec<Digest> = Vec::new();
     for run in runs.filter(|run| run.exit_code == 0) {
         let Some(result) = cache.get(&run.action).map_err(Failure::machine)? else { continue };
-        let Some(image) = artifacts::file_at(store, &result.output, origin.file) else { continue };
+        let Some(image) = artifacts::file_at(store, &result.output, &origin.file) else { continue };
         if seen.contains(&image) || seen.len() == MOST_MEASURED {
             continue;
         }

@@ -453,7 +453,7 @@ fn measure(
     if global.locked && root.join(LOCK).is_file() {
         let quiet = Measure { igvmmeasure: false, check_kvm: false, check: true, ..options };
         let Made { caches, state, graph, .. } = made;
-        let origin = Origin { caches, state, graph, step: image.step, file: &image.file };
+        let origin = Origin { caches, state, graph, step: image.step, file: image.file.clone() };
         measure::check_only(global, ui, &quiet, &origin)?;
     }
     Ok(value)
