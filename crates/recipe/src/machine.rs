@@ -72,7 +72,8 @@ table! {
 impl Machine {
     /// Returns every file that the machine loads, has as a disk or starts from the network.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Spanned<TargetRef>> {
-        let loaded = self.kernel.iter().chain(&self.initrd).chain(&self.dtb).chain(&self.igvm).chain(&self.qemu);
+        let loaded =
+            self.kernel.iter().chain(&self.initrd).chain(&self.dtb).chain(&self.igvm).chain(&self.qemu);
         let regions = self.regions.values().filter_map(|region| region.content.file());
         let firmware = self.firmware.iter().flat_map(|firmware| firmware.files());
         let served = self.network.iter().filter_map(|network| network.boot.as_ref());

@@ -140,8 +140,7 @@ pub fn run(
 ) -> Result<Success, BootError> {
     let map = layout::load(&boot.machine)?;
     can_start(&boot.machine)?;
-    let choice =
-        accelerator::choose(&boot.machine, host).map_err(|reason| BootError::NoKvm { reason })?;
+    let choice = accelerator::choose(&boot.machine, host).map_err(|reason| BootError::NoKvm { reason })?;
     if let Some(reason) = &choice.reason {
         notice(&format!("the guest runs on TCG: {reason}"));
     }
@@ -280,8 +279,7 @@ fn attempt(boot: &Boot, map: &Map, engine: Engine, logs: &Path) -> Result<Attemp
     let Some(what) = what else { return Ok(Attempt::Done) };
     let complaints = fs::read_to_string(&stderr_path).unwrap_or_default();
     let gave_up = gave_up || complaints.contains("KVM internal error");
-    let command =
-        (qemu_failed || shown.is_empty()).then(|| qemu::shell_line(program, &arguments));
+    let command = (qemu_failed || shown.is_empty()).then(|| qemu::shell_line(program, &arguments));
     let failure = Failure {
         what,
         console: shown,

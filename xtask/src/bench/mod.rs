@@ -4,6 +4,7 @@
 
 mod boot;
 mod bootstrap;
+mod coconut;
 mod crates;
 mod disks;
 mod download;
@@ -38,6 +39,7 @@ const BENCHMARKS: &[Benchmark] = &[
     ("bootstrap", 5, bootstrap::run),
     ("download", 5, download::run),
     ("crates", 3, crates::run),
+    ("coconut", 1, coconut::run),
     ("unpack", 1, harness::unpack),
     ("add-package", 5, environment::add_package),
     ("graph", 10, graph::run),
@@ -273,7 +275,7 @@ mod tests {
         check(
             &["nop"],
             Err(
-                "there is no benchmark `nop`, only noop, bootstrap, download, crates, unpack, add-package, graph, sandbox, ext4, cpio, iso, squashfs-gzip, squashfs-lz4, squashfs-lz4hc, squashfs-zstd, squashfs-xz, erofs, update, fat, disk, formats, inspect, diff, store, stage, solve, lock, kernel, boot",
+                "there is no benchmark `nop`, only noop, bootstrap, download, crates, coconut, unpack, add-package, graph, sandbox, ext4, cpio, iso, squashfs-gzip, squashfs-lz4, squashfs-lz4hc, squashfs-zstd, squashfs-xz, erofs, update, fat, disk, formats, inspect, diff, store, stage, solve, lock, kernel, boot",
             ),
         );
     }

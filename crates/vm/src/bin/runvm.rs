@@ -91,7 +91,9 @@ fn run(boot: &spec::Boot, logs: &Path) -> Result<(), Failed> {
     let done = boot::run(boot, &Host::new(Path::new(NOTE)), logs, &mut |text| eprintln!("note: {text}"));
     match done {
         Ok(_) => Ok(()),
-        Err(error @ (BootError::Unexpected(_) | BootError::Layout(_) | BootError::NoIgvm { .. })) => Err((1, error.into())),
+        Err(error @ (BootError::Unexpected(_) | BootError::Layout(_) | BootError::NoIgvm { .. })) => {
+            Err((1, error.into()))
+        }
         Err(error) => Err((3, error.into())),
     }
 }

@@ -65,7 +65,7 @@ pub(crate) fn run(global: &Global, ui: &Ui, arguments: &Xbuild) -> Result<(), Fa
     let version = note_commit(&root)?;
 
     let made = match &arguments.env {
-        None => on_host(global, ui, &root, &plan, &firmwares, &bundle(&root, arguments))?,
+        None => on_host(global, ui, &root, &plan, &firmwares, (&bundle(&root, arguments), version))?,
         Some(name) => in_environment(global, ui, &root, &plan, &firmwares, (name, version))?,
     };
     let Made { lowered, outcome, wall, .. } = &made;
@@ -244,14 +244,15 @@ fn states(text: &[u8], version: &str) -> bool {
     text.split(|byte| *byte == b'\n').any(|found| found == line.as_bytes())
 }
 
-/// Returns what of the tree no part is built from: what is built there.
+/// Returns what of the tree no part is built from: what is built or written there.
 fn ignored(plan: &Plan) -> Ignore {
     let products = plan.parts.iter().filter_map(|part| match &part.product {
         Product::File(path) => Some(format!("/{path}")),
         Product::Test(_) => None,
     });
-    let products: Vec<String> = products.collect();
-    Ignore::new(IGNORED.into_iter().chain(products.iter().map(String::as_str)))
+    // Which commit it is, is told beside it: the build writes that file once more, in words of its own.
+    let written: Vec<String> = products.chain([format!("/{}", xbuild::VERSION_MODULE)]).collect();
+    Ignore::new(IGNORED.into_iter().chain(written.iter().map(String::as_str)))
 }
 
 /// What came of a build, and with what it was made.
@@ -276,14 +277,15 @@ fn on_host(
     root: &Path,
     plan: &Plan,
     firmwares: &Firmwares,
-    bundle: &str,
+    (bundle, version): (&str, Option<String>),
 ) -> Result<Made, Failure> {
     let caches = Caches::open(global)?;
     let state = ProjectState::open(&caches.root, root)?;
     caches.store.open_bundle(bundle).map_err(Failure::machine)?;
     // Recipes take for granted that cargo leaves things there.
     let target = ("CARGO_TARGET_DIR".to_owned(), "target".to_owned());
-    let environment = BTreeMap::from([("BOOTWRIGHT_HOST".to_owned(), host::identity(root)), target]);
+    let mut environment = BTreeMap::from([("BOOTWRIGHT_HOST".to_owned(), host::identity(root)), target]);
+    environment.extend(version.map(|version| ("BOOTWRIGHT_VERSION".to_owned(), version)));
     let mut graph = Graph::default();
     let run_in = RunIn { environment: None, crates: None, version: None, variables: environment };
     let lowered = lower(root, &caches.store, &state, plan, firmwares, run_in, &mut graph)?;

@@ -1,7 +1,9 @@
 //! `cargo xtask fuzz`: every reader of foreign bytes is given what nobody would write, and it is kept count of how long.
 //!
 //! `fuzz/times.json` says of each target how much processor time it had in all and what came of it. The next run begins
-//! with those that had the least.
+//! with those that had the least, and with the inputs that were kept of the last.
+
+mod kept;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -165,6 +167,8 @@ fn run_one(root: &Path, target: &str, seconds: u64) -> Result<(Record, bool), St
     for directory in [&corpus, &artifacts] {
         fs::create_dir_all(directory).map_err(failed)?;
     }
+    kept::unpack(root, target)
+        .map_err(|error| format!("could not unpack the inputs kept of `{target}`: {error}"))?;
     let mut child = Command::new(program(&fuzz, target)?)
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         .arg(format!("-max_total_time={seconds}"))
@@ -192,7 +196,10 @@ fn run_one(root: &Path, target: &str, seconds: u64) -> Result<(Record, bool), St
     // It has ended, since it writes no more, and until it is waited for its times can be read.
     record.cpu_seconds = cpu_seconds(child.id()).unwrap_or_default();
     let status = child.wait().map_err(failed)?;
-    if !status.success() {
+    if status.success() {
+        kept::pack(root, target, &program(&fuzz, target)?)
+            .map_err(|error| format!("could not keep inputs of `{target}`: {error}"))?;
+    } else {
         eprintln!("{target}: {status}\n{}", last.join("\n"));
     }
     Ok((record, status.success()))
