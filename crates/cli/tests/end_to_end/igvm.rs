@@ -325,9 +325,8 @@ fn program(code: &[u8]) -> Vec<u8> {
     file
 }
 
-#[test]
-fn linux_of_debian_starts_its_init() {
-    let recipe = r#"
+/// Linux, and an init that says how it was started and who is said to have made the machine.
+const LINUX: &str = r#"
 [stack]
 name = "linux"
 
@@ -344,7 +343,9 @@ busybox  = ["cat", "mount", "reboot", "sh"]
 init     = """
 #!/bin/sh
 mount -t proc proc /proc
+mount -t sysfs sys /sys
 echo "started with: $(cat /proc/cmdline)"
+echo "made by $(cat /sys/class/dmi/id/sys_vendor)"
 reboot -f
 """
 
@@ -356,7 +357,10 @@ initrd    = "initrd"
 cmdline   = "console=ttyS0 panic=-1 quiet igvm"
 memory    = "512M"
 "#;
-    let serial = booted(recipe, |_| {}, "guest", "512M");
+
+#[test]
+fn linux_of_debian_starts_its_init() {
+    let serial = booted(LINUX, |_| {}, "guest", "512M");
     assert!(serial.contains("started with: console=ttyS0 panic=-1 quiet igvm"), "{serial}");
 }
 
@@ -371,28 +375,7 @@ fn guests_start_in_a_qemu_that_reads_the_files() {
 
 #[test]
 fn a_machine_has_a_qemu_of_its_own_and_says_what_it_cannot_start() {
-    let project = Project::new(
-        r#"
-[stack]
-name = "own"
-
-[target.kernel]
-kind    = "kernel-package"
-distro  = "debian:bookworm"
-package = "linux-image-cloud-amd64"
-
-[target.initrd]
-kind     = "initramfs"
-distro   = "debian:bookworm"
-packages = ["busybox-static"]
-busybox  = ["cat", "mount", "poweroff", "sh"]
-init     = """
-#!/bin/sh
-mount -t sysfs sys /sys
-echo "made by $(cat /sys/class/dmi/id/sys_vendor)"
-poweroff -f
-"""
-
+    let machines = r#"
 [env.vm]
 distro   = "debian:bookworm"
 packages = ["qemu-system-x86"]
@@ -420,13 +403,7 @@ cmdline = "console=ttyS0 quiet panic=-1"
 [test.boots]
 machine = "vm"
 expect  = ["made by somebody"]
-
-[target.guest]
-kind      = "igvm"
-platforms = ["native"]
-kernel    = "kernel/vmlinuz"
-initrd    = "initrd"
-memory    = "512M"
+end     = "reset"
 
 [machine.igvm]
 env  = "vm"
@@ -434,9 +411,8 @@ igvm = "guest/guest.igvm"
 
 [test.igvm]
 machine = "igvm"
-expect  = ["made by"]
-"#,
-    );
+"#;
+    let project = Project::new(&format!("{LINUX}{machines}"));
     project.succeed(&["lock"]);
     project.succeed(&["test", "boots"]);
     project.fail(&["test", "igvm"], 1, &["`qemu-system-x86_64` knows nothing of IGVM files", "`qemu`"]);
