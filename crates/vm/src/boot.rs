@@ -299,10 +299,9 @@ pub(crate) fn can_start(machine: &Machine) -> Result<(), BootError> {
     let mut command = Command::new(program);
     command.args(["-object", "help"]).stdin(Stdio::null()).stderr(Stdio::null());
     let known = command.output().map_err(|source| StartError::new(program.as_ref(), source))?;
-    match String::from_utf8_lossy(&known.stdout).contains("igvm-cfg") {
-        true => Ok(()),
-        false => Err(BootError::NoIgvm { program: program.to_owned() }),
-    }
+    // One that does not even say what it knows will say why when it is started.
+    let is_known = !known.status.success() || String::from_utf8_lossy(&known.stdout).contains("igvm-cfg");
+    if is_known { Ok(()) } else { Err(BootError::NoIgvm { program: program.to_owned() }) }
 }
 
 /// Fails when the machine has firmware that is not where it is said to be.

@@ -190,6 +190,11 @@ fn a_qemu_that_reads_no_igvm_files_is_told_before_it_starts() {
     assert!(error.starts_with(&start), "{error}");
     assert_eq!(fs::read_to_string(world.path("arguments")).unwrap(), "-object\nhelp\n");
 
+    let world = World::new("echo 'qemu: libpixman is missing' >&2; exit 127");
+    let error = world.boot(machine(&world)).unwrap_err().to_string();
+    assert!(error.starts_with("QEMU failed: exit status: 127"), "{error}");
+    assert!(error.contains("qemu: libpixman is missing"), "{error}");
+
     // One that does is started with it, and let go once somebody listens.
     let known = "case \"$*\" in '-object help') echo igvm-cfg ;; *) echo hello; sleep 60 ;; esac";
     let world = World::new(known);

@@ -201,15 +201,7 @@ impl Bench {
             let mut program = Command::new(&self.program);
             command(self.arguments(&mut program, words)).map(drop)
         };
-        // Whoever watched before may be there still.
-        run(&["watch", "--stop"])?;
-        run(&["watch", "--daemon"])?;
-        // The first one has the source watched, which takes a moment; the second one is told since when it is.
-        for _ in 0..2 {
-            run(&["test", "--incremental"])?;
-            std::thread::sleep(std::time::Duration::from_secs(2));
-        }
-        Ok(())
+        super::watch(run, &["test", "--incremental"])
     }
 
     /// Changes a file so that another kernel comes of it.

@@ -246,6 +246,32 @@ fn make_directory(path: &Path) -> Result<(), String> {
     fs::create_dir_all(path).map_err(|error| format!("could not make `{}`: {error}", path.display()))
 }
 
+/// Has the sources of a project watched, and the command `build` know since when. `run` runs our program in the project.
+fn watch(run: impl Fn(&[&str]) -> Result<(), String>, build: &[&str]) -> Result<(), String> {
+    // Whoever watched before may be there still.
+    run(&["watch", "--stop"])?;
+    run(&["watch", "--daemon"])?;
+    // The first one has the source watched, which takes a moment; the second one is told since when it is.
+    for _ in 0..2 {
+        run(build)?;
+        std::thread::sleep(std::time::Duration::from_secs(2));
+    }
+    Ok(())
+}
+
+/// Uses nearly all memory that is free, and gives it back. To a virtual machine, memory may cost several times as much the
+/// first time that it is used, which says nothing of what is measured.
+fn use_memory() -> Result<(), String> {
+    let told = fs::read_to_string("/proc/meminfo")
+        .map_err(|error| format!("could not read how much memory there is: {error}"))?;
+    let line = told.lines().find_map(|line| line.strip_prefix("MemFree:"));
+    let free = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok());
+    // What files have in memory stays there.
+    let n_bytes = free.unwrap_or_default() / 10 * 9 * 1024;
+    std::hint::black_box(vec![1_u8; n_bytes]);
+    Ok(())
+}
+
 /// Removes a file or a directory with all that is in it, if it is there.
 fn remove(path: &Path) -> Result<(), String> {
     let result = match fs::symlink_metadata(path) {

@@ -9,7 +9,7 @@ use std::process::Command;
 use super::measure::{Case, Task, in_turns, in_turns_without_warm_up};
 use super::report::{Goal, Report, Row};
 use super::squashfs::{make_root, size};
-use super::{Context, command, copy, make_directory, missing, remove, write};
+use super::{Context, command, copy, make_directory, missing, remove, use_memory, watch, write};
 
 /// How often it is measured what takes no minutes.
 const N_SHORT: usize = 5;
@@ -88,6 +88,7 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
     };
     edit()?;
     bootwright(&["build", "live"])?;
+    use_memory()?;
 
     let mut cases = [Case::new("bootwright build", task(&["build", "live"])).prepare(|_| edit())];
     let ours = in_turns(&scratch, &mut cases, N_SHORT)?;
@@ -123,6 +124,10 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
     let mut cases = [Case::new("bootwright build", task(&["build", "live"])).says("nothing to do")];
     let nothing = in_turns(&scratch, &mut cases, N_SHORT)?;
     rows.push(Row::of("nothing edited", &nothing[0]).goal(Goal::Seconds(NOTHING_GOAL)));
+    watch(|words| bootwright(words).map(drop), &["build", "live"])?;
+    let watched = in_turns(&scratch, &mut cases, N_SHORT);
+    bootwright(&["watch", "--stop"])?;
+    rows.push(Row::of("nothing edited, watched", &watched?[0]).goal(Goal::Seconds(NOTHING_GOAL)));
 
     for name in ["live.raw", "live.qcow2"] {
         let image = scratch.join(name);
