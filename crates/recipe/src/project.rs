@@ -67,6 +67,7 @@ pub fn parse_with(
 ) -> (Option<Stack>, Vec<Problem>) {
     let mut gathering = Gathering {
         include,
+        is_too_much: false,
         seen: Vec::new(),
         chain: Vec::new(),
         syntax_errors: Vec::new(),
@@ -137,9 +138,16 @@ struct Gathering<'a> {
     include: &'a mut dyn FnMut(&str) -> io::Result<String>,
     seen: Vec<String>,
     chain: Vec<String>,
+    /// Whether there are more files than there may be, which was reported.
+    is_too_much: bool,
     syntax_errors: Vec<Problem>,
     problems: Vec<Problem>,
 }
+
+/// How many files may include each other in a row, and how many there may be in all: a link to a directory around itself
+/// gives the same file names without end.
+const MOST_DEEP: usize = 64;
+const MOST_FILES: usize = 1000;
 
 const SECTIONS: [&str; 6] = ["knob", "source", "env", "target", "machine", "test"];
 
@@ -185,6 +193,20 @@ impl Gathering<'_> {
         }
         // The same file by two ways says the same thing twice.
         if self.seen.contains(&name) {
+            return;
+        }
+        let limit = match (self.chain.len(), self.seen.len()) {
+            (MOST_DEEP, _) => Some(format!("more than {MOST_DEEP} files include each other in a row")),
+            (_, MOST_FILES) => Some(format!("a project of more than {MOST_FILES} files")),
+            _ => None,
+        };
+        if let Some(message) = limit {
+            // Once says it all.
+            if !self.is_too_much {
+                let help = "a link among the directories may lead in a circle; else join some of the files";
+                self.problems.push(Problem::at(&path.place, message).help(help));
+            }
+            self.is_too_much = true;
             return;
         }
         match (self.include)(&name) {

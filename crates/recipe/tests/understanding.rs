@@ -156,6 +156,24 @@ fn included_files_add_their_sections() {
 }
 
 #[test]
+fn files_without_end_are_not_read() {
+    let main = "include = [\"a/x.toml\", \"b/x.toml\"]\n";
+    let mut n_read = 0;
+    // As with a link `a` to the directory that it is in.
+    let mut include = |_: &str| {
+        n_read += 1;
+        Ok(main.to_owned())
+    };
+    let (stack, problems) =
+        parse_with(&format!("{main}[stack]\nname = \"demo\"\n"), &Settings::default(), &mut include);
+    assert!(stack.is_none());
+    let told = render(&problems);
+    assert!(told.starts_with("error: more than 64 files include each other in a row"), "{told}");
+    assert!(told.contains("a link among the directories may lead in a circle"), "{told}");
+    assert_eq!((problems.len(), n_read), (1, 999));
+}
+
+#[test]
 fn includes_stay_in_the_project_and_do_not_go_round() {
     check_files(
         &[

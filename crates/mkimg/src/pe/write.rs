@@ -148,26 +148,25 @@ fn append(bytes: &mut Vec<u8>, contents: &[u8], align: u32, name: &str) -> Resul
 /// The debug directory says where in the file things are, which was said of the old one.
 fn move_debug(pe: &Pe<'_>, kept: &[&Section], bytes: &mut [u8]) {
     let (address, size) = pe.directory(DEBUG);
-    let n_kept = kept.len();
-    // Where a place of the old file is in the new one.
-    let moved = |bytes: &[u8], offset: u32| {
-        (0..n_kept).find_map(|idx| {
-            let (old, new) = (kept[idx], get_u32(bytes, pe.table + idx * SECTION + 20));
-            let within = offset.checked_sub(old.offset)?;
-            (within < old.raw_size).then_some(new + within)
-        })
-    };
-    let home = kept.iter().find(|section| {
+    // Known before anything is changed: in a damaged program one thing may lie in another.
+    let offsets: Vec<u32> =
+        (0..kept.len()).map(|idx| get_u32(bytes, pe.table + idx * SECTION + 20)).collect();
+    let moved = || kept.iter().zip(&offsets);
+    let home = moved().find(|(section, _)| {
         address
             .checked_sub(section.address)
             .is_some_and(|within| u64::from(within) + u64::from(size) <= u64::from(section.raw_size))
     });
-    let Some(home) = home.filter(|_| size > 0) else { return };
-    let Some(start) = moved(bytes, home.offset + (address - home.address)) else { return };
+    let Some((home, start)) = home.filter(|_| size > 0) else { return };
+    let start = (start + (address - home.address)) as usize;
     for idx in 0..size as usize / DEBUG_ENTRY {
-        let at = start as usize + idx * DEBUG_ENTRY + 24;
-        let offset = moved(bytes, get_u32(bytes, at)).unwrap_or_default();
-        put_u32(bytes, at, offset);
+        let at = start + idx * DEBUG_ENTRY + 24;
+        let old = get_u32(bytes, at);
+        let place = moved().find_map(|(section, new)| {
+            let within = old.checked_sub(section.offset)?;
+            (within < section.raw_size).then(|| new + within)
+        });
+        put_u32(bytes, at, place.unwrap_or_default());
     }
 }
 

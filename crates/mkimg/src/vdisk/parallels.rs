@@ -164,10 +164,13 @@ pub(super) fn read(image: &Image<'_>) -> Result<Parallels, ReadError> {
     }
     let entries = image.bytes("the table of blocks", HEADER_LEN as u64, needed * 4)?;
     let offsets = entries.chunks_exact(4).map(|entry| match get_u32(entry, 0) {
-        0 => UNUSED,
-        number => u64::from(number) * unit,
+        0 => Some(UNUSED),
+        number => u64::from(number).checked_mul(unit),
     });
-    Ok(Parallels { size, table: Table::new(image, block_len, offsets.collect())? })
+    match offsets.collect() {
+        Some(offsets) => Ok(Parallels { size, table: Table::new(image, block_len, offsets)? }),
+        None => corrupt(what, "a block lies where no file ends".to_owned()),
+    }
 }
 
 impl Blocks for Parallels {

@@ -160,6 +160,16 @@ fn headers_grow_until_they_meet_what_is_loaded() {
 }
 
 #[test]
+fn what_lies_in_each_other_stays_readable() {
+    // Its section `.data` has the headers in it, and its debug directory lies in a section at address 0.
+    let program = include_bytes!("overlapping.efi");
+    let pe = Pe::parse(program).unwrap();
+    let added = NewSection { name: ".linux", contents: b"contents", is_code: true };
+    let made = with_sections(&pe, &[".sbat"], &[added]).unwrap();
+    assert_eq!(Pe::parse(&made).unwrap().section(".linux"), Some(&b"contents"[..]));
+}
+
+#[test]
 fn no_byte_of_a_stub_makes_the_writer_panic() {
     let (good, kernel) = (stub("257"), kernel());
     for at in (0..HEADERS).chain(HEADERS + 512..HEADERS + 1600) {

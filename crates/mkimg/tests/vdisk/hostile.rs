@@ -153,6 +153,11 @@ fn others() {
     check("parallels", &[(36, &[0; 8])], "the header: 1 blocks of 1048576 bytes are not enough for 0");
     check(
         "parallels",
+        &[(28, &[0, 0, 0, 0x80]), (64, &[0xff; 4])],
+        "the header: a block lies where no file ends",
+    );
+    check(
+        "parallels",
         &[(64, &[0xff])],
         "it is cut off: a block would end at 267386881, and the file has 2097152 bytes",
     );
