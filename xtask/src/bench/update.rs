@@ -66,7 +66,7 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
     let project = scratch.join("project");
     make_directory(&project.join("edited/usr/lib"))?;
     write(&project.join("bootwright.toml"), PROJECT)?;
-    share(&root.join("tree"), &project.join("tree"))?;
+    copy_tree(&root.join("tree"), &project.join("tree"))?;
     let bootwright = |words: &[&str]| {
         let mut bootwright = Command::new(context.program("bootwright"));
         bootwright.current_dir(&project).arg("--cache").arg(scratch.join("cache")).args(words);
@@ -160,12 +160,13 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
     })
 }
 
-/// Makes a directory another name of one with the same files.
-fn share(from: &Path, to: &PathBuf) -> Result<(), String> {
+/// Copies a directory, once. Files that have other names are looked at each time, since nobody is told what is done to them by
+/// these.
+fn copy_tree(from: &Path, to: &PathBuf) -> Result<(), String> {
     if to.exists() {
         return Ok(());
     }
-    command(Command::new("cp").args(["--archive", "--link"]).arg(from).arg(to)).map(drop)
+    command(Command::new("cp").arg("--archive").arg(from).arg(to)).map(drop)
 }
 
 /// Fails unless both files have the same bytes.

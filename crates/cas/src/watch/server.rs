@@ -66,6 +66,12 @@ impl Server {
         Ok(Server { socket: socket.to_owned(), stop, n_questions, thread: Some(thread), _lock: lock })
     }
 
+    /// Returns whether a process answers at `socket`, or was told to end and has not ended yet.
+    pub fn is_there(socket: &Path) -> bool {
+        let lock = File::open(socket.with_extension("lock"));
+        lock.is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockShared) == Err(Errno::AGAIN))
+    }
+
     /// Returns how often it was asked.
     pub fn n_questions(&self) -> u64 {
         self.n_questions.load(Ordering::Relaxed)

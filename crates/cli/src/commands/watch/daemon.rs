@@ -23,6 +23,8 @@ use crate::workspace::{Caches, find_root};
 const IDLE: Duration = Duration::from_secs(8 * 3600);
 /// How often it looks whether it should end.
 const INTERVAL: Duration = Duration::from_millis(500);
+/// How long it may take until it has ended.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// What it says once it answers.
 const READY: &str = "ready";
 
@@ -100,12 +102,22 @@ pub(crate) fn answer(global: &Global, ui: &Ui) -> Result<(), Failure> {
 
 /// Ends the process that watches the project.
 pub(crate) fn stop(global: &Global, ui: &Ui) -> Result<(), Failure> {
-    let Some(process) = Watcher::at(&state(global)?.watcher_socket()).process() else {
+    let socket = state(global)?.watcher_socket();
+    let Some(process) = Watcher::at(&socket).process() else {
         ui.note("nobody watches this project");
         return Ok(());
     };
     match kill_process(process, Signal::TERM) {
         Ok(()) => {
+            let clock = Clock::start();
+            // Whoever starts another one next must not meet this one.
+            while Server::is_there(&socket) {
+                if clock.elapsed() > PATIENCE {
+                    let message = format!("process {process} was told to end and did not");
+                    return Err(Failure::machine(message).help(format!("`kill -9 {process}` ends it")));
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
             ui.note(&format!("process {process} does not watch this project any more"));
             Ok(())
         }
