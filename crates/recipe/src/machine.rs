@@ -30,7 +30,7 @@ table! {
         /// amd64.
         firmware: Option<Spanned<Firmware>>,
         /// An IGVM file from which it starts, in place of firmware and a kernel (amd64). The file has to say the state of
-        /// a processor without isolation, and QEMU to be 10.2 or later and built with libigvm, which Debian's is not: see `qemu`.
+        /// a processor without isolation, and QEMU to be one that reads such a file: not Debian's, so see `qemu`.
         igvm: Option<Spanned<TargetRef>>,
         /// The kernel to load: a target, or a file of one.
         kernel: Option<Spanned<TargetRef>>,

@@ -57,7 +57,7 @@ pub enum BootError {
     },
     /// This QEMU does not start guests from IGVM files.
     #[error(
-        "`{program}` knows nothing of IGVM files: it is older than 10.2, or built without libigvm, as Debian's is. \
+        "`{program}` knows nothing of IGVM files: it is older than 10.1, or built without libigvm, as Debian's is. \
          The machine's `qemu` can be another one; `stacks/igvm-guest` builds one"
     )]
     NoIgvm {

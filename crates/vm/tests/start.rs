@@ -186,7 +186,7 @@ fn a_qemu_that_reads_no_igvm_files_is_told_before_it_starts() {
     let world = World::new("echo 'List of user creatable objects:'; echo '  iothread'");
     let error = world.boot(machine(&world)).unwrap_err().to_string();
     let start =
-        format!("`{}` knows nothing of IGVM files: it is older than 10.2", world.path("qemu").display());
+        format!("`{}` knows nothing of IGVM files: it is older than 10.1", world.path("qemu").display());
     assert!(error.starts_with(&start), "{error}");
     assert_eq!(fs::read_to_string(world.path("arguments")).unwrap(), "-object\nhelp\n");
 
