@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, openat, readlinkat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, openat, readlinkat, statat};
 
 use crate::files::{Stamp, changed, modified};
 use crate::store::Doing as _;
@@ -64,9 +67,9 @@ pub fn look(directory: &Path, ignore: &Ignore) -> Result<Digest, StoreError> {
 /// Fails when something cannot be looked at, or has a name that is no UTF-8.
 pub(crate) fn glance(directory: &Path, ignore: &Ignore) -> Result<Glance, StoreError> {
     let identity = identity(directory)?;
-    let todo = Todo::default();
-    todo.add(Below { path: directory.to_owned(), parts: Vec::new() });
-    let mut directories = look_at(&todo, ignore, thread::available_parallelism().map_or(1, usize::from))?;
+    let place = Place { directory, ignore, known: &BTreeMap::new() };
+    let n_threads = thread::available_parallelism().map_or(1, usize::from);
+    let mut directories = look_at(&place, vec![Vec::new()], n_threads)?;
     directories.sort_unstable_by(|left, right| left.parts.cmp(&right.parts));
     Ok(Glance { identity, directories })
 }
@@ -98,26 +101,18 @@ pub(crate) fn glance_again(
             return Ok(None);
         }
     }
-    let mut todo = Todo::default();
-    for ChangedDirectory { parts, .. } in changed {
-        // What is new is found in what it is in.
-        if known.contains_key(parts) {
-            let path = parts.iter().fold(directory.to_owned(), |path, part| path.join(part));
-            todo.add(Below { path, parts: parts.clone() });
-        }
-    }
-    // Two threads look sooner at what came all at once, and not at a few directories.
-    let n_threads = match changed.iter().any(|changed| changed.below) {
-        true => thread::available_parallelism().map_or(1, usize::from),
-        false => 1,
-    };
-    todo.known = known;
-    let looked_at = match look_at(&todo, ignore, n_threads) {
+    // What is new is found in what it is in.
+    let todo = changed.iter().map(|changed| &changed.parts).filter(|parts| known.contains_key(*parts));
+    let todo = todo.cloned().collect();
+    // Several threads look sooner at what came all at once and at many directories, and not at a few.
+    let is_much = changed.len() > MOST_ALONE || changed.iter().any(|changed| changed.below);
+    let n_threads = if is_much { thread::available_parallelism().map_or(1, usize::from) } else { 1 };
+    let looked_at = match look_at(&Place { directory, ignore, known: &known }, todo, n_threads) {
         Ok(looked_at) => looked_at,
         Err(StoreError::Io { source, .. }) if is_gone(&source) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let mut all = todo.known;
+    let mut all = known;
     all.extend(looked_at.into_iter().map(|seen| (seen.parts.clone(), seen)));
     let mut directories: BTreeMap<Vec<String>, Seen> = BTreeMap::new();
     let mut named: BTreeMap<Vec<String>, Vec<String>> = BTreeMap::new();
@@ -165,11 +160,14 @@ pub(crate) fn identity(directory: &Path) -> Result<(u64, u64), StoreError> {
     Ok((about.st_dev, about.st_ino))
 }
 
-/// Looks at what is to be done, on so many threads.
-fn look_at(todo: &Todo, ignore: &Ignore, n_threads: usize) -> Result<Vec<Seen>, StoreError> {
+/// Looks at the directories `todo` and those below them, on so many threads.
+fn look_at(place: &Place<'_>, todo: Vec<Vec<String>>, n_threads: usize) -> Result<Vec<Seen>, StoreError> {
+    let doing = || format!("list `{}`", place.directory.display());
+    let root = openat(CWD, place.directory, DIRECTORY, Mode::empty()).doing(doing)?;
+    let todo = Todo::new(todo, n_threads);
     let results = thread::scope(|scope| {
-        let others: Vec<_> = (1..n_threads).map(|_| scope.spawn(|| work(todo, ignore))).collect();
-        let mut results = vec![work(todo, ignore)];
+        let others: Vec<_> = (1..n_threads).map(|_| scope.spawn(|| work(place, &root, &todo))).collect();
+        let mut results = vec![work(place, &root, &todo)];
         results.extend(others.into_iter().map(|other| {
             // A panic in a worker is our bug, and goes on as one.
             other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -183,13 +181,17 @@ fn look_at(todo: &Todo, ignore: &Ignore, n_threads: usize) -> Result<Vec<Seen>, 
     Ok(directories)
 }
 
+/// Up to so many directories are looked at sooner than another thread is there.
+const MOST_ALONE: usize = 32;
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// A directory to look at.
-struct Below {
-    path: PathBuf,
-    /// Its path from the source's root, its names apart.
-    parts: Vec<String>,
+/// What is looked at.
+struct Place<'a> {
+    /// The source.
+    directory: &'a Path,
+    ignore: &'a Ignore,
+    /// Directories at which nobody looks for being found where they are.
+    known: &'a BTreeMap<Vec<String>, Seen>,
 }
 
 /// A directory that was looked at.
@@ -209,95 +211,133 @@ pub(crate) struct Seen {
     pub(crate) children: Vec<String>,
 }
 
-/// The directories that are to be looked at. It ends when none is left and none is being looked at.
-#[derive(Default)]
+/// The directories that nobody looks at yet, by their paths. It ends when there are none and everybody waits.
 struct Todo {
     state: Mutex<State>,
     changed: Condvar,
-    /// Directories at which nobody looks for being found where they are.
-    known: BTreeMap<Vec<String>, Seen>,
+    n_threads: usize,
+    /// Whether somebody waits, for those who have too much to do.
+    is_wanted: AtomicBool,
 }
 
-#[derive(Default)]
 struct State {
-    waiting: Vec<Below>,
-    n_open: usize,
-    failed: bool,
+    directories: Vec<Vec<String>>,
+    n_waiting: usize,
+    is_over: bool,
 }
 
 impl Todo {
-    fn add(&self, below: Below) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.waiting.push(below);
-        state.n_open += 1;
-        self.changed.notify_one();
+    fn new(directories: Vec<Vec<String>>, n_threads: usize) -> Todo {
+        let state = Mutex::new(State { directories, n_waiting: 0, is_over: false });
+        Todo { state, changed: Condvar::new(), n_threads, is_wanted: AtomicBool::new(false) }
     }
 
-    /// Waits for a directory; `None` at the end.
-    fn next(&self) -> Option<Below> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if state.failed {
-                return None;
-            }
-            if let Some(below) = state.waiting.pop() {
-                return Some(below);
-            }
-            if state.n_open == 0 {
-                return None;
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn done(&self, failed: bool) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.n_open -= 1;
-        state.failed |= failed;
-        if state.n_open == 0 || failed {
+    /// Gives some of what is in `own` to others, if they have nothing to do.
+    fn share(&self, own: &mut Vec<Vec<String>>) {
+        if own.len() > 1 && self.is_wanted.load(Ordering::Relaxed) {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            // Those found first have the most below them.
+            let half = own.len() / 2;
+            state.directories.extend(own.drain(..half));
+            self.is_wanted.store(false, Ordering::Relaxed);
             self.changed.notify_all();
         }
     }
+
+    /// Waits for a directory; `None` at the end.
+    fn next(&self) -> Option<Vec<String>> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if state.is_over {
+                return None;
+            }
+            if let Some(directory) = state.directories.pop() {
+                return Some(directory);
+            }
+            if state.n_waiting + 1 == self.n_threads {
+                state.is_over = true;
+                self.changed.notify_all();
+                return None;
+            }
+            state.n_waiting += 1;
+            self.is_wanted.store(true, Ordering::Relaxed);
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.n_waiting -= 1;
+        }
+    }
+
+    fn end(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).is_over = true;
+        self.changed.notify_all();
+    }
 }
 
-fn work(todo: &Todo, ignore: &Ignore) -> Result<Vec<Seen>, StoreError> {
+fn work(place: &Place<'_>, root: &OwnedFd, todo: &Todo) -> Result<Vec<Seen>, StoreError> {
     let mut all = Vec::new();
+    let mut own = Vec::new();
     let mut scratch = Scratch::default();
-    while let Some(below) = todo.next() {
-        let seen = directory(below, todo, ignore, &mut scratch);
-        todo.done(seen.is_err());
-        all.push(seen?);
+    while let Some(parts) = own.pop().or_else(|| todo.next()) {
+        match look_into(place, root, parts, &mut own, &mut scratch) {
+            Ok(seen) => all.push(seen),
+            Err(error) => {
+                todo.end();
+                return Err(error);
+            }
+        }
+        todo.share(&mut own);
     }
     Ok(all)
 }
 
 /// Buffers that are used for one directory after the other.
-#[derive(Default)]
 struct Scratch {
+    /// What the kernel lists.
+    listing: Vec<MaybeUninit<u8>>,
     /// What is known of each entry, and where its name begins and ends in it.
     text: Vec<u8>,
     entries: Vec<(usize, usize)>,
+    sorted: Vec<u8>,
 }
 
-fn directory(below: Below, todo: &Todo, ignore: &Ignore, scratch: &mut Scratch) -> Result<Seen, StoreError> {
-    let Below { path, mut parts } = below;
-    let doing = || format!("list `{}`", path.display());
-    let fd = openat(CWD, &path, DIRECTORY, Mode::empty()).map_err(io::Error::from).doing(doing)?;
+impl Default for Scratch {
+    fn default() -> Scratch {
+        /// Most directories are listed at once.
+        const LISTING: usize = 32 << 10;
+        let listing = vec![MaybeUninit::uninit(); LISTING];
+        Scratch { listing, text: Vec::new(), entries: Vec::new(), sorted: Vec::new() }
+    }
+}
+
+/// Looks at the directory with the path `parts`, and adds those in it to `todo`.
+fn look_into(
+    place: &Place<'_>,
+    root: &OwnedFd,
+    mut parts: Vec<String>,
+    todo: &mut Vec<Vec<String>>,
+    scratch: &mut Scratch,
+) -> Result<Seen, StoreError> {
+    let below = parts.join("/");
+    let path = || place.directory.join(&below);
+    let doing = || format!("list `{}`", path().display());
+    let name = if below.is_empty() { "." } else { &below };
+    let fd = openat(root, name, DIRECTORY, Mode::empty()).doing(doing)?;
     let mut latest = Stamp::default();
     let mut has_links = false;
     let mut children = Vec::new();
-    scratch.text.clear();
-    scratch.entries.clear();
-    for entry in Dir::read_from(&fd).map_err(io::Error::from).doing(doing)? {
-        let entry = entry.map_err(io::Error::from).doing(doing)?;
+    let Scratch { listing, text, entries, sorted } = scratch;
+    text.clear();
+    entries.clear();
+    let mut list = RawDir::new(&fd, listing);
+    while let Some(entry) = list.next() {
+        let entry = entry.doing(doing)?;
         let name = entry.file_name();
         if matches!(name.to_bytes(), b"." | b"..") {
             continue;
         }
-        let full = || path.join(OsStr::from_bytes(name.to_bytes()));
+        let full = || path().join(OsStr::from_bytes(name.to_bytes()));
         let attributes = || format!("read the attributes of `{}`", full().display());
-        let stat = || statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW).map_err(io::Error::from).doing(attributes);
-        let text = name.to_str().map_err(|_| StoreError::NotUtf8 { path: full() })?;
+        let stat = || statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW).doing(attributes);
+        let name_text = name.to_str().map_err(|_| StoreError::NotUtf8 { path: full() })?;
         let mut kind = entry.file_type();
         let mut about = None;
         if kind == FileType::Unknown {
@@ -305,43 +345,47 @@ fn directory(below: Below, todo: &Todo, ignore: &Ignore, scratch: &mut Scratch) 
             kind = FileType::from_raw_mode(found.st_mode);
             about = Some(found);
         }
-        parts.push(text.to_owned());
-        if ignore.matches(&parts, kind == FileType::Directory) {
+        if !place.ignore.is_empty() {
+            parts.push(name_text.to_owned());
+            let is_ignored = place.ignore.matches(&parts, kind == FileType::Directory);
             parts.pop();
-            continue;
+            if is_ignored {
+                continue;
+            }
         }
-        let start = scratch.text.len();
-        scratch.text.extend(name.to_bytes_with_nul());
+        let start = text.len();
+        text.extend(name.to_bytes_with_nul());
         if kind == FileType::Directory {
-            scratch.text.push(b'd');
-            children.push(text.to_owned());
-            if !todo.known.contains_key(&parts) {
-                todo.add(Below { path: path.join(text), parts: parts.clone() });
+            text.push(b'd');
+            children.push(name_text.to_owned());
+            let mut child = Vec::with_capacity(parts.len() + 1);
+            child.extend_from_slice(&parts);
+            child.push(name_text.to_owned());
+            if !place.known.contains_key(&child) {
+                todo.push(child);
             }
         } else if kind == FileType::Symlink {
-            scratch.text.push(b'l');
-            let target = readlinkat(&fd, name, Vec::new()).map_err(io::Error::from);
+            text.push(b'l');
+            let target = readlinkat(&fd, name, Vec::new());
             let target = target.doing(|| format!("read link `{}`", full().display()))?;
-            scratch.text.extend(target.to_bytes_with_nul());
+            text.extend(target.to_bytes_with_nul());
         } else {
             let about = match about {
                 Some(about) => about,
                 None => stat()?,
             };
             has_links |= about.st_nlink > 1;
-            latest = latest.max(write(&about, &mut scratch.text));
+            latest = latest.max(write(&about, text));
         }
-        scratch.entries.push((start, scratch.text.len()));
-        parts.pop();
+        entries.push((start, text.len()));
     }
     // The order of names is the file system's, which may be another one tomorrow.
-    let all = &scratch.text;
-    scratch.entries.sort_unstable_by(|left, right| all[left.0..left.1].cmp(&all[right.0..right.1]));
-    let mut sorted = Vec::with_capacity(all.len());
-    for (start, end) in &scratch.entries {
-        sorted.extend_from_slice(&all[*start..*end]);
+    entries.sort_unstable_by(|left, right| text[left.0..left.1].cmp(&text[right.0..right.1]));
+    sorted.clear();
+    for (start, end) in entries {
+        sorted.extend_from_slice(&text[*start..*end]);
     }
-    Ok(Seen { parts, digest: Digest::of(&sorted), latest, has_links, is_old: false, children })
+    Ok(Seen { parts, digest: Digest::of(sorted), latest, has_links, is_old: false, children })
 }
 
 /// Writes what a file can be recognised by, and returns when it last changed.

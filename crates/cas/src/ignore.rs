@@ -33,6 +33,11 @@ impl Ignore {
         Ignore { patterns: patterns.collect() }
     }
 
+    /// Returns whether it leaves nothing out.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
     /// Returns patterns that say the same.
     pub(crate) fn patterns(&self) -> Vec<String> {
         let text = |pattern: &Pattern| {

@@ -58,9 +58,10 @@ impl LocalStore {
             watcher.count_unchanged();
             return Ok(before.imported);
         }
-        let known = before.as_ref().and_then(Remembered::directories).unwrap_or_default();
-        let partly = match changed {
-            Some(changed) if !known.is_empty() => {
+        // To take it apart takes long for large trees, and is not needed where nothing changed.
+        let known = || before.as_ref().and_then(Remembered::directories).unwrap_or_default();
+        let partly = match changed.map(|changed| (changed, known())) {
+            Some((changed, known)) if !known.is_empty() => {
                 glance_again(directory, ignore, seen(&known), &with_links(changed, &known))?
             }
             _ => None,
@@ -86,7 +87,7 @@ impl LocalStore {
             return Ok(before.imported);
         }
         let looked_at_before = before.as_ref().map_or(0, |before| before.now);
-        let known = known.into_iter().filter(|(_, known)| {
+        let known = known().into_iter().filter(|(_, known)| {
             // What had just changed may have changed once more within the same tick of the clock. Where nobody has to
             // look, because the watcher says that nothing changed, that does not matter.
             known.latest + QUIET < looked_at_before || is_partly && !was_looked_at(&glance, known)

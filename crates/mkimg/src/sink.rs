@@ -87,7 +87,7 @@ impl Position {
 }
 
 /// What is to be copied does not wait for more than this: others read and compress meanwhile.
-const MOST_PENDING: u64 = 16 << 20;
+const MOST_PENDING: u64 = 1 << 20;
 
 /// Writes into an empty file and leaves holes where the image is zero.
 ///

@@ -94,7 +94,10 @@ pub fn with_sections(pe: &Pe<'_>, removed: &[&str], added: &[NewSection<'_>]) ->
         put_u32(entry, 16, offset.1);
         put_u32(entry, 20, offset.0);
         entry_at += SECTION;
-        end = end.max(section.address + section.virtual_size.max(section.raw_size));
+        // In the file it may take more than before, to a multiple of the alignment.
+        let size = section.virtual_size.max(section.raw_size).max(offset.1);
+        let too_large = || WriteError::TooLarge(section.name.clone());
+        end = end.max(section.address.checked_add(size).ok_or_else(too_large)?);
     }
     move_debug(pe, &kept, &mut bytes);
     let mut initialized = 0u32;
@@ -102,8 +105,8 @@ pub fn with_sections(pe: &Pe<'_>, removed: &[&str], added: &[NewSection<'_>]) ->
         let too_large = || WriteError::TooLarge(section.name.to_owned());
         let size = u32::try_from(section.contents.len()).map_err(|_| too_large())?;
         let address = end.checked_next_multiple_of(align).ok_or_else(too_large)?;
-        end = address.checked_add(size.max(1)).ok_or_else(too_large)?;
         let (offset, raw_size) = append(&mut bytes, section.contents, file_align, section.name)?;
+        end = address.checked_add(size.max(raw_size).max(1)).ok_or_else(too_large)?;
         let entry = &mut bytes[entry_at..entry_at + SECTION];
         entry[..section.name.len()].copy_from_slice(section.name.as_bytes());
         for (at, value) in [(8, size), (12, address), (16, raw_size), (20, offset)] {

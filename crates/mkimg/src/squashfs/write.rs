@@ -41,7 +41,7 @@ impl Threads {
         // A thread has a block, its compressed form, and with filters another one.
         let each = Packer::memory(options) + 3 * block_len;
         let count = wanted.clamp(1, (WORKERS_MEMORY / each).max(1));
-        let limit = (WAITING_MEMORY / block_len).min(count * 16).max(count + 1);
+        let limit = (WAITING_MEMORY / block_len).min(count * 64).max(count + 1);
         Threads { count, limit }
     }
 }

@@ -170,6 +170,26 @@ fn what_lies_in_each_other_stays_readable() {
 }
 
 #[test]
+fn what_is_rounded_up_stays_in_the_address_space() {
+    let with_data_at = |address: u32| {
+        let mut program = small();
+        let optional = HEADERS_AT + 24;
+        // The alignment in the file, and the addresses of both sections.
+        for (at, value) in [(optional + 36, 0x2_0000), (optional + 252, 0x4_0000), (optional + 292, address)]
+        {
+            program[at..at + 4].copy_from_slice(&u32::to_le_bytes(value));
+        }
+        let pe = Pe::parse(&program).unwrap();
+        let added = NewSection { name: ".linux", contents: b"contents", is_code: true };
+        with_sections(&pe, &[], &[added])
+    };
+    assert_eq!(with_data_at(0xfffd_0000), Err(WriteError::TooLarge(".linux".to_owned())));
+    assert_eq!(with_data_at(0xffff_0000), Err(WriteError::TooLarge(".data".to_owned())));
+    let made = with_data_at(0xfffa_0000).unwrap();
+    assert_eq!(Pe::parse(&made).unwrap().section(".linux"), Some(&b"contents"[..]));
+}
+
+#[test]
 fn no_byte_of_a_stub_makes_the_writer_panic() {
     let (good, kernel) = (stub("257"), kernel());
     for at in (0..HEADERS).chain(HEADERS + 512..HEADERS + 1600) {
