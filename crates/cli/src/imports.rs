@@ -121,7 +121,7 @@ fn one(
     if outside {
         let problem = Problem::at(place, format!("`{}` leads out of the project", path.as_str()))
             .help("put the files into the project, or name them as a `url` or `git` source");
-        return Err(Failure::project(problem.render_plain()));
+        return Err(Failure::project(problem));
     }
     if metadata.is_dir() {
         let imported = store.import_source(&full, ignore, stats, watcher);
@@ -162,7 +162,7 @@ fn refused(error: StoreError, place: &Place) -> Failure {
         StoreError::NotUtf8 { .. } => "give it another name",
         _ => return Failure::machine(error),
     };
-    Failure::project(Problem::at(place, error.to_string()).help(help).render_plain())
+    Failure::project(Problem::at(place, error.to_string()).help(help))
 }
 
 fn file_digest(node: &Node) -> Digest {

@@ -103,6 +103,8 @@ impl fmt::Display for Problem {
     }
 }
 
+impl std::error::Error for Problem {}
+
 /// Sorts the problems by where they are and drops repetitions: what two readings of one text both found.
 pub(crate) fn tidy(problems: &mut Vec<Problem>) {
     let key = |problem: &Problem| {

@@ -108,6 +108,10 @@ impl Ui {
     pub(crate) fn failure(&self, failure: &Failure) {
         self.clear();
         let Some(error) = &failure.error else { return };
+        // It says itself that it is an error, where, and what helps.
+        if let Some(problem) = error.downcast_ref() {
+            return self.problems(std::slice::from_ref(problem));
+        }
         let mut text = format!("error: {error}\n");
         let mut cause = error.source();
         while let Some(error) = cause {
