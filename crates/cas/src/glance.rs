@@ -181,8 +181,9 @@ fn look_at(place: &Place<'_>, todo: Vec<Vec<String>>, n_threads: usize) -> Resul
     Ok(directories)
 }
 
-/// Up to so many directories are looked at sooner than another thread is there.
+/// Up to so many directories are not worth another thread.
 const MOST_ALONE: usize = 32;
+
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// What is looked at.

@@ -100,7 +100,7 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
     let copies = ["copies", "exported"].map(|name| scratch.join(name));
     let remove_copies = || copies.iter().try_for_each(|copies| remove(copies));
     let mut cases = vec![Case::new("bootwright build", task(&["build", "live"])).prepare(|_| edit())];
-    // The `sha256sum` of many distributions takes three times as long.
+    // Debian's `sha256sum` takes four times as long.
     let no_openssl = missing("openssl", "openssl");
     if no_openssl.is_none() {
         let copy = Task::new("sh", &scratch).args(["-c", COPY]);
