@@ -77,13 +77,13 @@ impl RawHeader {
             return Ok(None);
         }
         let stated = unsigned(&block[148..156], "checksum")?;
-        // The checksum itself counts as blanks. Some old archivers summed signed characters.
-        let sum_of = |bytes: &[u8]| bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>();
-        let sum = sum_of(block) - sum_of(&block[148..156]) + 8 * u64::from(b' ');
-        let n_negative =
-            block.iter().enumerate().filter(|(at, byte)| **byte >= 128 && !(148..156).contains(at));
-        let signed_sum = sum as i64 - 256 * n_negative.count() as i64;
-        if stated != sum && i64::try_from(stated) != Ok(signed_sum) {
+        // The checksum itself counts as blanks.
+        let (before, after) = (&block[..148], &block[156..]);
+        let sum_of = |bytes: &[u8]| bytes.iter().map(|byte| u32::from(*byte)).sum::<u32>();
+        let sum = sum_of(before) + sum_of(after) + 8 * u32::from(b' ');
+        // Some old archivers summed signed characters.
+        let n_negative = || before.iter().chain(after).filter(|byte| **byte >= 128).count() as i64;
+        if stated != u64::from(sum) && i64::try_from(stated) != Ok(i64::from(sum) - 256 * n_negative()) {
             return Err(HeaderError::Checksum);
         }
         let mut name = text(&block[..100]).to_vec();
@@ -389,6 +389,20 @@ mod tests {
         assert_eq!(read(&[0xff; 12]), Some(-1));
         assert!(unsigned(&[0xff; 12], "size").is_err());
         assert!(unsigned(&[0xbf; 12], "size").is_err());
+    }
+
+    #[test]
+    fn checksums_are_of_bytes_or_of_signed_characters() {
+        let mut block = [0; BLOCK];
+        block[0] = 0xe9;
+        block[156] = b'0';
+        let others = i64::from(b'0') + 8 * i64::from(b' ');
+        for (first, is_right) in [(0xe9, true), (0xe9 - 256, true), (0xe9 - 128, false)] {
+            let sum = format!("{:06o}\0 ", first + others);
+            block[148..156].copy_from_slice(sum.as_bytes());
+            let parsed = RawHeader::parse(&block).map(|header| header.unwrap().name);
+            assert_eq!(parsed, if is_right { Ok(vec![0xe9]) } else { Err(HeaderError::Checksum) });
+        }
     }
 
     #[test]
