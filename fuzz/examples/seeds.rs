@@ -13,6 +13,7 @@ use cas::{Digest, Directory, Node};
 use fdt::machine::{cpus, memory, root};
 use layer::{Builder, Content, Declaration, EntryPath, Layer, Metadata, Tree};
 use mkimg::ext4::{Journal, Options, Size, Timestamp};
+use mkimg::sign::{Signer, sign};
 use mkimg::spec::Compression;
 use mkimg::{MemorySink, cpio, disk, erofs, fat, iso, squashfs, vdisk, write_ext4};
 use recipe::{Lock, LockedFile, LockedRelease, LockedSet, LockedSource, Pin};
@@ -61,6 +62,24 @@ const PATCHES: [(&str, &str); 4] = [
     ),
 ];
 
+/// A `.config` and the files that the target `kconfig` makes.
+const KCONFIG: [(&str, &str); 2] = [
+    (
+        "menu",
+        "CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_S=\"x\"\nCONFIG_N=0x10\n\0mainmenu \"M\"\nconfig A\n\tbool \"a\" if B\n\t\
+         default y if N > 3 && !B || S = \"x\"\n\tselect B if S != \"\"\n\thelp\n\t  text\n\nsource \"sub\"\nchoice\n\tprompt \
+         \"c\"\n\tdefault D\nconfig D\n\tbool \"d\"\nconfig E\n\tbool \"e\"\nendchoice\n\0if A\nmenuconfig B\n\ttristate \
+         \"b\"\n\tdepends on (A || D) && m\n\timply E\nendif\nmenu \"m\"\n\tvisible if B\nconfig N\n\thex \"n\"\n\trange 0 \
+         0xff if A\nconfig S\n\tstring \"s\"\n\tdef_string \"$(ARCH)\"\nendmenu\n",
+    ),
+    (
+        "macros",
+        "\0a := $(ARCH)64\nf = $(a)-$(1)$(2)\n$(f,x,$(a)):=y\nb += $(if-success,true,y,n)\n$(warning-if,y,x)\nconfig \
+         $(a)\n\tdef_bool $(success,test -f x)\n\tdefault $(shell,echo y)\n\tdepends on $(cc-option,-x)\nosource \
+         \"$(a)/*\"\nrsource \"sub\"\ncomment \"c\"\n\tdepends on y\n",
+    ),
+];
+
 const RELEASE: &str = "Origin: Demo\nLabel: Demo\nSuite: stable\nCodename: demo\nVersion: 1.0\n\
     Date: Sat, 11 Jul 2026 10:16:37 UTC\nValid-Until: Sat, 18 Jul 2026 10:16:37 UTC\nAcquire-By-Hash: yes\n\
     Architectures: all amd64 arm64\nComponents: main contrib\nSHA256:\n \
@@ -97,6 +116,13 @@ fn hash_tree() -> Vec<u8> {
     bytes
 }
 
+/// Returns an image and one that has another byte behind its middle, as the target `diff` reads them.
+fn pair(image: &[u8]) -> Result<Vec<u8>> {
+    let mut other = image.to_vec();
+    other[image.len() / 3 * 2] ^= 1;
+    Ok([&u32::try_from(image.len())?.to_le_bytes(), image, &other].concat())
+}
+
 fn main() -> Result<()> {
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let corpus = project.join("fuzz/corpus");
@@ -109,6 +135,9 @@ fn main() -> Result<()> {
             let images = corpus.join("image");
             fs::create_dir_all(&images)?;
             fs::write(images.join(format!("{target}-{name}")), bytes)?;
+            let pairs = corpus.join("diff");
+            fs::create_dir_all(&pairs)?;
+            fs::write(pairs.join(format!("{target}-{name}")), pair(bytes)?)?;
         }
         Ok(())
     };
@@ -143,6 +172,13 @@ fn main() -> Result<()> {
     let sections: [(&str, &[u8]); 4] =
         [(".text", &[0xc3]), (".sbat", b"sbat,1"), (".data", &filler), (".sdmagic", &magic)];
     put("pe", "sections", &firmware::program(&sections))?;
+    let keys = project.join("crates/mkimg/tests/boot");
+    let signer = Signer::new(&fs::read(keys.join("db.key"))?, &fs::read(keys.join("db.crt"))?)?;
+    put("pe", "signed", &sign(&firmware::program(&sections), &signer)?)?;
+    for (name, files) in KCONFIG {
+        put("kconfig", name, files.as_bytes())?;
+    }
+    put("console", "login", b"\x60login:\x1b[2J\x1b]0;x\x07[ 0.0] a\r\n\xc3\xa4 login: ")?;
     put("efi_variables", "empty", &firmware::template())?;
     put("verity", "superblock", &hash_tree())?;
 
