@@ -129,6 +129,7 @@ pub enum LockedSource {
         /// The archive and state that had it.
         release: LockedRelease,
         /// Its files, the `.dsc` first.
+        #[serde(deserialize_with = "files")]
         files: Vec<LockedFile>,
     },
 }
@@ -197,6 +198,11 @@ fn sha256<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D
         Some(_) => Ok(text),
         None => Err(serde::de::Error::custom(format!("`{text}` is not a SHA-256"))),
     }
+}
+
+fn files<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<LockedFile>, D::Error> {
+    let files = Vec::deserialize(deserializer)?;
+    if files.is_empty() { Err(serde::de::Error::custom("it has no files")) } else { Ok(files) }
 }
 
 fn commit<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

@@ -1,6 +1,6 @@
 //! From a project's files to a stack, or to all that is wrong with them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,7 +80,8 @@ pub fn parse_with(
     let mut problems = gathering.problems;
     let stack = understand(top, &main, settings, !syntax_errors.is_empty(), &mut problems);
     // What was made of a line that is no TOML is not what its author meant.
-    problems.retain(|problem| !syntax_errors.iter().any(|error| on_same_line(error, problem)));
+    let wrong: BTreeSet<_> = syntax_errors.iter().filter_map(line_of).collect();
+    problems.retain(|problem| line_of(problem).is_none_or(|line| !wrong.contains(&line)));
     problems.extend(syntax_errors);
     problem::tidy(&mut problems);
     (stack.filter(|_| problems.is_empty()), problems)
@@ -119,12 +120,10 @@ pub fn load_telling(
     }))
 }
 
-fn on_same_line(one: &Problem, other: &Problem) -> bool {
-    let line = |problem: &Problem| {
-        let place = problem.place.as_ref()?;
-        Some((place.file().name.clone(), place.line_and_column().0))
-    };
-    line(one).is_some_and(|one| line(other) == Some(one))
+/// Returns the file and the line that a problem is in.
+fn line_of(problem: &Problem) -> Option<(String, usize)> {
+    let place = problem.place.as_ref()?;
+    Some((place.file().name.clone(), place.line_and_column().0))
 }
 
 fn read_text(path: &Path) -> io::Result<String> {

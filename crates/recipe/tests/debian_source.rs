@@ -113,6 +113,17 @@ fn a_lock_without_the_control_file_is_a_problem() {
 }
 
 #[test]
+fn a_lock_without_files_pins_nothing() {
+    let without = |text: String| {
+        let (before, rest) = text.split_once("files = [").unwrap();
+        let (_, after) = rest.split_once("\n]").unwrap();
+        format!("{before}files = []{after}")
+    };
+    let problem = lock(&stack(RECIPE), without).unwrap_err();
+    assert!(problem.contains("the lock is damaged"), "{problem}");
+}
+
+#[test]
 fn paths_in_a_lock_are_paths() {
     for wrong in ["pool/..", "", "pool/", "/pool/x"] {
         let stack = stack(RECIPE);
