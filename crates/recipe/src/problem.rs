@@ -124,7 +124,7 @@ pub(crate) fn tidy(problems: &mut Vec<Problem>) {
             files.push(file);
         }
     }
-    problems.sort_by_key(|problem| {
+    problems.sort_by_cached_key(|problem| {
         let file = problem.place.as_ref().map(|place| place.file().name.clone());
         (files.iter().position(|known| *known == file), key(problem))
     });
