@@ -9,7 +9,8 @@ use launch::{Directive, File, PlatformKind, ZeroPages, check_kvm, map, measure, 
 use libfuzzer_sys::fuzz_target;
 
 static KEY: LazyLock<Key> = LazyLock::new(|| {
-    Key::parse(include_bytes!("../../crates/launch/tests/launch/id.pem")).expect("the key of the tests is one")
+    Key::parse(include_bytes!("../../crates/launch/tests/launch/id.pem"))
+        .expect("the key of the tests is one")
 });
 
 /// Measuring more takes long, and shows nothing.
@@ -19,7 +20,9 @@ fuzz_target!(|bytes: &[u8]| {
     let bytes = fuzz::with_igvm_checksum(bytes);
     let Ok(file) = File::parse(&bytes) else { return };
     let ranges = map::ranges(&file, u32::MAX);
-    assert!(ranges.iter().all(|range| range.pieces.iter().map(|piece| piece.size).sum::<u64>() == range.size));
+    assert!(
+        ranges.iter().all(|range| range.pieces.iter().map(|piece| piece.size).sum::<u64>() == range.size)
+    );
     let mut is_small = true;
     for platform in &file.platforms {
         let _ = check_kvm(&file, platform);

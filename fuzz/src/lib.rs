@@ -30,7 +30,9 @@ pub fn with_gpt_checksums(bytes: &[u8]) -> Vec<u8> {
     const SECTOR: usize = 512;
     const ENTRIES: usize = 128 * 128;
     let mut bytes = bytes.to_vec();
-    let Some(last) = (bytes.len() / SECTOR).checked_sub(1).map(|sector| sector * SECTOR) else { return bytes };
+    let Some(last) = (bytes.len() / SECTOR).checked_sub(1).map(|sector| sector * SECTOR) else {
+        return bytes;
+    };
     let Some(copy) = last.checked_sub(ENTRIES).filter(|copy| *copy >= 2 * SECTOR) else { return bytes };
     for (header, entries) in [(SECTOR, 2 * SECTOR), (last, copy)] {
         let Some(sum) = bytes.get(entries..entries + ENTRIES).map(crc32) else { continue };
@@ -48,8 +50,11 @@ pub fn with_gpt_checksums(bytes: &[u8]) -> Vec<u8> {
 pub fn with_igvm_checksum(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let fixed = if bytes.get(4) == Some(&2) { 32 } else { 24 };
-    let number = |at: usize| bytes.get(at..at + 4)?.iter().rev().try_fold(0, |sum, byte| Some(sum << 8 | usize::from(*byte)));
-    let headers = number(8).zip(number(12)).and_then(|(start, size)| bytes.get(start..start.checked_add(size)?));
+    let number = |at: usize| {
+        bytes.get(at..at + 4)?.iter().rev().try_fold(0, |sum, byte| Some(sum << 8 | usize::from(*byte)))
+    };
+    let headers =
+        number(8).zip(number(12)).and_then(|(start, size)| bytes.get(start..start.checked_add(size)?));
     let Some((headers, length)) = headers.zip(u32::try_from(bytes.len()).ok()) else { return bytes };
     let mut all = [bytes.get(..fixed).unwrap_or_default(), headers].concat();
     let Some(said) = all.get_mut(16..24) else { return bytes };
@@ -73,7 +78,9 @@ fn crc32(bytes: &[u8]) -> u32 {
 pub fn with_vdisk_checksums(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     if bytes.starts_with(b"vhdxfile") {
-        for (at, length) in [(64 << 10, 4096), (128 << 10, 4096), (192 << 10, 64 << 10), (256 << 10, 64 << 10)] {
+        for (at, length) in
+            [(64 << 10, 4096), (128 << 10, 4096), (192 << 10, 64 << 10), (256 << 10, 64 << 10)]
+        {
             let Some(part) = bytes.get_mut(at..at + length) else { continue };
             part[4..8].fill(0);
             let sum = crc32c(part);
@@ -81,12 +88,12 @@ pub fn with_vdisk_checksums(bytes: &[u8]) -> Vec<u8> {
         }
     }
     let last = bytes.len().saturating_sub(512);
-    for (at, length, place, magic) in [
-        (0, 512, 64, &b"conectix"[..]),
-        (512, 1024, 36, &b"cxsparse"[..]),
-        (last, 512, 64, &b"conectix"[..]),
-    ] {
-        let Some(part) = bytes.get_mut(at..at + length).filter(|part| part.starts_with(magic)) else { continue };
+    for (at, length, place, magic) in
+        [(0, 512, 64, &b"conectix"[..]), (512, 1024, 36, &b"cxsparse"[..]), (last, 512, 64, &b"conectix"[..])]
+    {
+        let Some(part) = bytes.get_mut(at..at + length).filter(|part| part.starts_with(magic)) else {
+            continue;
+        };
         part[place..place + 4].fill(0);
         let sum = part.iter().map(|byte| u32::from(*byte)).fold(0, u32::wrapping_add);
         part[place..place + 4].copy_from_slice(&(!sum).to_be_bytes());

@@ -61,7 +61,8 @@ fn tidy() -> bool {
 
 fn ci() -> bool {
     cargo(&["fmt", "--all", "--check"])
-        // Nothing else here looks at the lock of the fuzz targets, which are no part of the workspace.
+        // The fuzz targets are no part of the workspace: nothing else here looks at them.
+        && cargo(&["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"])
         && cargo(&["fetch", "--locked", "--manifest-path", "fuzz/Cargo.toml"])
         && cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"])
         // With the same choice of packages as the tests, so that nothing is compiled twice.

@@ -176,7 +176,9 @@ fn manifests(root: &Path) -> Vec<PathBuf> {
 
 fn files(root: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut folders = vec![root.join("crates"), root.join("xtask"), root.join("fuzz/fuzz_targets")];
+    let mut folders = ["crates", "xtask", "fuzz/examples", "fuzz/fuzz_targets", "fuzz/src"]
+        .map(|name| root.join(name))
+        .to_vec();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Seek as _, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt, FileExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::thread;
 
@@ -123,6 +123,45 @@ pub(crate) fn copy_hashing(from: &mut File, to: &mut File) -> io::Result<Digest>
     })?;
     to.set_len(size)?;
     Ok(hasher.finish())
+}
+
+/// Makes `to` hold what is left of `from` by writing only where it holds something else; holes become holes.
+///
+/// Where most is the same that is faster than a copy, and the disk has little to write. That is on the disk before this
+/// returns: after the machine died, a file that looks as it was left must not hold what was there before. When it fails,
+/// `to` holds some of both.
+pub(crate) fn rewrite(from: &mut File, to: &File) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    if rustix::fs::ioctl_ficlone(to, &*from).is_ok() {
+        return to.set_len(from.metadata()?.len());
+    }
+    let holes = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    let mut there = vec![0; BUFFER];
+    let mut size = 0;
+    let mut is_changed = false;
+    for_runs(from, |run| {
+        match run {
+            Run::Bytes(bytes) => {
+                let there = &mut there[..bytes.len()];
+                match to.read_exact_at(there, size) {
+                    Ok(()) if there == bytes => {}
+                    Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
+                    _ => {
+                        to.write_all_at(bytes, size)?;
+                        is_changed = true;
+                    }
+                }
+                size += bytes.len() as u64;
+            }
+            Run::Hole(n_bytes) => {
+                fallocate(to, holes, size, n_bytes)?;
+                size += n_bytes;
+            }
+        }
+        Ok(())
+    })?;
+    to.set_len(size)?;
+    if is_changed { to.sync_data() } else { Ok(()) }
 }
 
 /// A piece of a file.

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 
 use cas::{Digest, Directory, FIXED_MTIME, ImportMode, LocalStore, MemoryStore, Node, Store, StoreError};
@@ -392,4 +392,94 @@ fn an_export_that_is_there_already_is_left_alone() {
     fs::set_permissions(out.join("readme"), fs::Permissions::from_mode(0o755)).unwrap();
     assert!(store.update_export(&tree, &out, &mut cache).unwrap());
     assert!(!store.update_export(&tree, &out, &mut cache).unwrap());
+}
+
+/// Makes a directory with an image in it: `words`, half a megabyte of each, a hole between them, and what `edit` does.
+fn make_image(made: &Path, words: [u8; 2], edit: impl FnOnce(&fs::File)) {
+    fs::create_dir_all(made.join("in")).unwrap();
+    let file = fs::File::create(made.join("in/image")).unwrap();
+    file.write_all_at(&[words[0]; 512 << 10], 0).unwrap();
+    file.write_all_at(&[words[1]; 512 << 10], 1 << 20).unwrap();
+    edit(&file);
+}
+
+/// Exports what was made, and returns the number of the image's inode.
+fn export_image(store: &LocalStore, made: &Path, out: &Path) -> u64 {
+    let expected = fs::read(made.join("in/image")).unwrap();
+    let blocks = fs::metadata(made.join("in/image")).unwrap().blocks();
+    let tree = store.import_tree(made, ImportMode::Move).unwrap().digest;
+    store.export(&Node::Directory { digest: tree }, out).unwrap();
+    assert!(fs::read(out.join("in/image")).unwrap() == expected);
+    let metadata = fs::metadata(out.join("in/image")).unwrap();
+    assert_eq!((metadata.mode() & 0o7777, metadata.nlink()), (0o644, 1));
+    assert!(metadata.blocks() <= blocks + 8, "{} for {blocks}", metadata.blocks());
+    metadata.ino()
+}
+
+#[test]
+fn an_exported_image_becomes_the_next_one() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(&root.path().join("store")).renewing_exports(|_| true);
+    let (out, made) = (root.path().join("out"), root.path().join("made"));
+    make_image(&made, [1, 2], |_| ());
+    let number = export_image(&store, &made, &out);
+    let export = |words, edit: &dyn Fn(&fs::File)| {
+        make_image(&made, words, edit);
+        assert_eq!(export_image(&store, &made, &out), number, "it was written anew");
+    };
+    export([1, 3], &|_| ());
+    export([4, 3], &|_| ());
+    // Somebody wrote where there is a hole, or there is none any more.
+    let written = fs::File::options().write(true).open(out.join("in/image")).unwrap();
+    written.write_all_at(&[9; 5000], 700 << 10).unwrap();
+    drop(written);
+    export([5, 3], &|_| ());
+    export([5, 3], &|file| file.write_all_at(&[6; 5000], 700 << 10).unwrap());
+    // It grows, with a hole at the end, and shrinks.
+    export([5, 3], &|file| file.set_len(3 << 20).unwrap());
+    export([5, 3], &|file| file.set_len((1 << 20) + 1).unwrap());
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 3);
+}
+
+#[test]
+fn images_that_others_have_are_left_to_them() {
+    let root = tempfile::tempdir().unwrap();
+    let (out, made) = (root.path().join("out"), root.path().join("made"));
+    let exported = out.join("in/image");
+    let export = |store: &LocalStore, word| {
+        make_image(&made, [word; 2], |_| ());
+        export_image(store, &made, &out)
+    };
+
+    // Whoever has it open keeps it.
+    let store = open(&root.path().join("store"));
+    let number = export(&store, 1);
+    let mut held = fs::File::open(&exported).unwrap();
+    let before = fs::read(&exported).unwrap();
+    assert_ne!(export(&store, 2), number);
+    let mut bytes = Vec::new();
+    held.read_to_end(&mut bytes).unwrap();
+    assert!(bytes == before);
+
+    // So does whoever has another name for it.
+    let store = store.renewing_exports(|_| true);
+    let elsewhere = root.path().join("elsewhere");
+    fs::create_dir_all(elsewhere.join("in")).unwrap();
+    fs::hard_link(&exported, elsewhere.join("image")).unwrap();
+    let before = fs::read(&exported).unwrap();
+    export(&store, 3);
+    assert!(fs::read(elsewhere.join("image")).unwrap() == before);
+
+    // What a link leads to is no part of the export, be it the image, a directory or all of it.
+    fs::remove_file(&exported).unwrap();
+    symlink(elsewhere.join("image"), &exported).unwrap();
+    export(&store, 4);
+    fs::remove_dir_all(out.join("in")).unwrap();
+    symlink(&elsewhere, out.join("in")).unwrap();
+    export(&store, 5);
+    fs::rename(elsewhere.join("image"), elsewhere.join("in/image")).unwrap();
+    fs::remove_dir_all(&out).unwrap();
+    symlink(&elsewhere, &out).unwrap();
+    export(&store, 6);
+    assert!(fs::read(elsewhere.join("in/image")).unwrap() == before);
 }

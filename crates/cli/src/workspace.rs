@@ -90,7 +90,7 @@ impl Caches {
         let store = LocalStore::open(&root.join("store")).map_err(|error| {
             Failure::store(error).help("name another directory with --cache, or mend this one's permissions")
         })?;
-        Ok(Caches { root, store })
+        Ok(Caches { root, store: store.renewing_exports(sandbox::is_alone) })
     }
 
     /// Returns what is remembered of actions.

@@ -149,7 +149,8 @@ impl Agent {
             let status = self.ask(&doing, "guest-exec-status", json!({ "pid": pid }))?;
             if status.get("exited").and_then(Value::as_bool) == Some(true) {
                 let number = |key: &str| status.get(key).and_then(Value::as_i64);
-                let code = number("exitcode").or(number("signal").map(|signal| 128 + signal)).unwrap_or(-1);
+                let code = number("exitcode").or(number("signal").map(|signal| signal.saturating_add(128)));
+                let code = code.unwrap_or(-1);
                 let text = |key: &str| {
                     let bytes =
                         status.get(key).and_then(Value::as_str).and_then(|text| STANDARD.decode(text).ok());
@@ -282,6 +283,24 @@ mod tests {
         assert!(error.to_string().ends_with("guest-exec is disabled"), "{error}");
         drop(agent);
         guest.join().unwrap();
+    }
+
+    #[test]
+    fn the_end_of_a_command_is_what_the_guest_says() {
+        for (said, code) in [
+            ("\"exitcode\":3", 3),
+            ("\"signal\":9", 137),
+            ("\"signal\":9223372036854775807", i64::MAX),
+            ("\"exitcode\":\"x\"", -1),
+        ] {
+            let status = format!("{{\"return\":{{\"exited\":true,{said}}}}}\n");
+            let answers =
+                Box::leak(Box::new(["{\"return\":{\"pid\":1}}\n", Box::leak(status.into_boxed_str())]));
+            let (mut agent, guest) = guest(answers);
+            assert_eq!(agent.shell("true", &[]).unwrap().code, code, "{said}");
+            drop(agent);
+            guest.join().unwrap();
+        }
     }
 
     #[test]

@@ -25,7 +25,8 @@ mod squashfs;
 mod store;
 mod update;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -259,16 +260,19 @@ fn watch(run: impl Fn(&[&str]) -> Result<(), String>, build: &[&str]) -> Result<
     Ok(())
 }
 
-/// Uses nearly all memory that is free, and gives it back. To a virtual machine, memory may cost several times as much the
-/// first time that it is used, which says nothing of what is measured.
-fn use_memory() -> Result<(), String> {
+/// Fills nearly all memory that is free with a file of zeros at `path`, which takes no room on the disk. What is measured
+/// then gets memory that was used before. To a virtual machine that gives back what is free, memory may cost several times
+/// as much the first time that it is used again, which says nothing of what is measured.
+fn use_memory(path: &Path) -> Result<(), String> {
     let told = fs::read_to_string("/proc/meminfo")
         .map_err(|error| format!("could not read how much memory there is: {error}"))?;
     let line = told.lines().find_map(|line| line.strip_prefix("MemFree:"));
-    let free = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok());
-    // What files have in memory stays there.
-    let n_bytes = free.unwrap_or_default() / 10 * 9 * 1024;
-    std::hint::black_box(vec![1_u8; n_bytes]);
+    let free = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    let failed = |error| format!("could not fill the memory with `{}`: {error}", path.display());
+    let mut file =
+        File::options().read(true).write(true).create(true).truncate(true).open(path).map_err(failed)?;
+    file.set_len(free.unwrap_or_default() / 10 * 9 * 1024).map_err(failed)?;
+    io::copy(&mut file, &mut io::sink()).map_err(failed)?;
     Ok(())
 }
 

@@ -95,7 +95,7 @@ pub(crate) fn run(context: &Context, n_runs: usize) -> Result<Report, String> {
     };
     edit()?;
     bootwright(&["build", "live", "root"])?;
-    use_memory()?;
+    use_memory(&scratch.join("zeros"))?;
 
     let copies = ["copies", "exported"].map(|name| scratch.join(name));
     let remove_copies = || copies.iter().try_for_each(|copies| remove(copies));

@@ -4,8 +4,8 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use rustix::fs::{CWD, RenameFlags, Timespec, Timestamps, UTIME_NOW};
@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use tempfile::{NamedTempFile, TempPath};
 
 use super::LocalStore;
+use super::renew::Earlier;
 use crate::files::{Stamp, copy_content, copy_hashing, hash};
 use crate::remove::remove_tree;
 use crate::replace::remove_unfinished;
@@ -24,14 +25,16 @@ impl LocalStore {
     ///
     /// The parent directory must exist; what a killed export left there is removed. A file or link is replaced
     /// at once, and so is a directory where the file system can exchange two names. When it fails, what was
-    /// there still is: with [`StoreError::Damaged`] when a file is not what its digest says.
+    /// there still is, but for files that were [renewed](LocalStore::renewing_exports): with
+    /// [`StoreError::Damaged`] when a file is not what its digest says.
     /// Modes are 0755 for directories and executable files, else 0644; times are those of the copying.
     pub fn export(&self, node: &Node, destination: &Path) -> Result<(), StoreError> {
         let _lock = begin_export(destination)?;
-        self.write_export(node, destination)
+        self.write_export(node, destination).map(drop)
     }
 
-    fn write_export(&self, node: &Node, destination: &Path) -> Result<(), StoreError> {
+    /// Returns the files that others wait for until they are dropped.
+    fn write_export(&self, node: &Node, destination: &Path) -> Result<Vec<fs::File>, StoreError> {
         let parent = parent_of(destination);
         let doing = || format!("write `{}`", destination.display());
         match node {
@@ -39,22 +42,25 @@ impl LocalStore {
                 let mut file = NamedTempFile::with_prefix_in(UNFINISHED, parent).doing(doing)?;
                 self.copy_out(digest, *executable, file.as_file_mut(), destination)?;
                 clear_directory(destination)?;
-                file.persist(destination).map(drop).map_err(|error| error.error).doing(doing)
+                file.persist(destination).map_err(|error| error.error).doing(doing)?;
+                Ok(Vec::new())
             }
             Node::Symlink { target } => {
                 let path = unused_path(parent).doing(doing)?;
                 std::os::unix::fs::symlink(target, &path).doing(doing)?;
                 clear_directory(destination)?;
-                path.persist(destination).map_err(|error| error.error).doing(doing)
+                path.persist(destination).map_err(|error| error.error).doing(doing)?;
+                Ok(Vec::new())
             }
             Node::Directory { digest } => {
                 let path =
                     unused_path(parent).doing(doing)?.keep().map_err(|error| error.error).doing(doing)?;
-                let exported =
-                    self.export_tree(digest, &path).and_then(|()| replace(&path, destination).doing(doing));
+                let exported = self
+                    .export_tree(digest, &path, destination)
+                    .and_then(|held| replace(&path, destination).doing(doing).map(|()| held));
                 // The unfinished tree, or what the finished one was exchanged for.
                 let removed = remove_large(&path).and_then(|()| remove_any(&path));
-                exported.and(removed)
+                exported.and_then(|held| removed.map(|()| held))
             }
         }
     }
@@ -73,7 +79,8 @@ impl LocalStore {
         if self.is_exported(node, destination, cache, now)? {
             return Ok(false);
         }
-        self.write_export(node, destination)?;
+        // Nobody else writes into what is remembered before it is.
+        let _held = self.write_export(node, destination)?;
         self.remember_export(node, destination, cache)?;
         Ok(true)
     }
@@ -136,17 +143,31 @@ impl LocalStore {
         }
     }
 
-    /// Writes the tree, its files side by side.
-    fn export_tree(&self, tree: &Digest, path: &Path) -> Result<(), StoreError> {
+    /// Writes the tree, its files side by side. What `earlier` has of large ones may be used up for that; what became of
+    /// those is returned.
+    fn export_tree(&self, tree: &Digest, root: &Path, earlier: &Path) -> Result<Vec<fs::File>, StoreError> {
+        let renewed = Mutex::new(Vec::new());
         let mut files = Vec::new();
-        self.export_directories(tree, path, &mut files)?;
+        self.export_directories(tree, root, &mut files)?;
+        let earlier = Earlier::open(earlier);
         let doing = |path: &Path| format!("write `{}`", path.display());
         let sizes = files.iter().map(|(_, digest, _)| digest.size());
         let n_large = sizes.filter(|size| *size >= LARGE).count();
         side_by_side(&files, n_large, |(path, digest, executable)| {
+            let name = path.strip_prefix(root).unwrap_or(path);
+            if digest.size() >= LARGE
+                && self.is_fresh(digest)
+                && let Some(earlier) = &earlier
+                && let Some(file) = self.renew(earlier, name, path, &mut self.open_blob(digest)?)
+            {
+                finish(&file, *executable, self.now()?).doing(|| doing(path))?;
+                renewed.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+                return Ok(());
+            }
             let mut file = fs::File::create_new(path).doing(|| doing(path))?;
             self.copy_out(digest, *executable, &mut file, path)
-        })
+        })?;
+        Ok(renewed.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Makes the directories and links of a tree, and lists its files.
@@ -181,10 +202,9 @@ impl LocalStore {
         destination: &Path,
     ) -> Result<(), StoreError> {
         let mut blob = self.open_blob(digest)?;
-        let mode = if executable { 0o755 } else { 0o644 };
         let doing = || format!("copy blob {digest} to `{}`", destination.display());
         // What leaves the store is what its name says, or does not leave.
-        if self.fresh.lock().unwrap_or_else(PoisonError::into_inner).contains(digest) {
+        if self.is_fresh(digest) {
             copy_content(&mut blob, file).doing(doing)?;
         } else {
             let found = copy_hashing(&mut blob, file).doing(doing)?;
@@ -192,8 +212,11 @@ impl LocalStore {
                 return Err(StoreError::Damaged { digest: *digest, found });
             }
         }
-        file.set_permissions(Permissions::from_mode(mode)).doing(doing)?;
-        set_apart(file, self.now()?).doing(doing)
+        finish(file, executable, self.now()?).doing(doing)
+    }
+
+    fn is_fresh(&self, digest: &Digest) -> bool {
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).contains(digest)
     }
 }
 
@@ -224,6 +247,12 @@ fn side_by_side<T: Sync>(
         };
         others.into_iter().map(join).fold(own, Result::and)
     })
+}
+
+/// Gives a file that was just written its mode and time.
+fn finish(file: &fs::File, executable: bool, now: Stamp) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(if executable { 0o755 } else { 0o644 }))?;
+    set_apart(file, now)
 }
 
 /// Dates a file that was just written a little back, so that no later edit leaves the same time: see

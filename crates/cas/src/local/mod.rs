@@ -16,6 +16,7 @@ mod import;
 mod lease;
 mod records;
 mod recover;
+mod renew;
 mod roots;
 mod table;
 
@@ -71,6 +72,8 @@ pub struct LocalStore {
     bundles: Bundles,
     /// Blobs whose files this process has hashed and placed: they need not be compared with their names again.
     fresh: Mutex<BTreeSet<Digest>>,
+    /// Says whether nobody else has a file open; see [`LocalStore::renewing_exports`].
+    is_ours: fn(&File) -> bool,
 }
 
 impl LocalStore {
@@ -99,6 +102,7 @@ impl LocalStore {
             n_syncs: AtomicU64::new(0),
             bundles: Bundles::default(),
             fresh: Mutex::default(),
+            is_ours: |_| false,
         };
         let synced = store.recover_if_machine_died()?;
         *store.synced.lock().unwrap_or_else(PoisonError::into_inner) = synced;
