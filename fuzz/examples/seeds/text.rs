@@ -62,7 +62,7 @@ pub(crate) const RELEASE: &str = "Origin: Demo\nLabel: Demo\nSuite: stable\nCode
 pub(crate) const SHA256: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// Specifications of what `mkimg` is to make.
-pub(crate) const SPECS: [(&str, &str); 9] = [
+pub(crate) const SPECS: [(&str, &str); 10] = [
     (
         "layer",
         r#"{"kind":"layer","output":"out/l.tar","epoch":1,"layers":["in/a"],"entries":[{"path":"etc/x","type":"file","text":"y"},{"path":"dev/null","type":"char-device","major":1,"minor":3,"mode":438},{"path":"l","type":"symlink","target":"x"}]}"#,

@@ -146,26 +146,28 @@ impl LocalStore {
     /// Writes the tree, its files side by side. What `earlier` has of large ones may be used up for that; what became of
     /// those is returned.
     fn export_tree(&self, tree: &Digest, root: &Path, earlier: &Path) -> Result<Vec<fs::File>, StoreError> {
-        let renewed = Mutex::new(Vec::new());
         let mut files = Vec::new();
         self.export_directories(tree, root, &mut files)?;
-        let earlier = Earlier::open(earlier);
-        let doing = |path: &Path| format!("write `{}`", path.display());
-        let sizes = files.iter().map(|(_, digest, _)| digest.size());
-        let n_large = sizes.filter(|size| *size >= LARGE).count();
-        side_by_side(&files, n_large, |(path, digest, executable)| {
-            let name = path.strip_prefix(root).unwrap_or(path);
-            if digest.size() >= LARGE
-                && self.is_fresh(digest)
-                && let Some(earlier) = &earlier
-                && let Some(file) = self.renew(earlier, name, path, &mut self.open_blob(digest)?)
-            {
-                finish(&file, *executable, self.now()?).doing(|| doing(path))?;
-                renewed.lock().unwrap_or_else(PoisonError::into_inner).push(file);
-                return Ok(());
-            }
-            let mut file = fs::File::create_new(path).doing(|| doing(path))?;
+        // What is used up is so last, when nothing else can fail any more.
+        let (large, others): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|(_, digest, _)| digest.size() >= LARGE && self.is_fresh(digest));
+        let n_large = others.iter().filter(|(_, digest, _)| digest.size() >= LARGE).count();
+        let write = |(path, digest, executable): &(PathBuf, Digest, bool)| {
+            let mut file = fs::File::create_new(path).doing(|| format!("write `{}`", path.display()))?;
             self.copy_out(digest, *executable, &mut file, path)
+        };
+        side_by_side(&others, n_large, write)?;
+        let earlier = Earlier::open(earlier);
+        let renewed = Mutex::new(Vec::new());
+        side_by_side(&large, large.len(), |of| {
+            let (path, digest, executable) = of;
+            let name = path.strip_prefix(root).unwrap_or(path);
+            let mut blob = self.open_blob(digest)?;
+            let file = earlier.as_ref().and_then(|earlier| self.renew(earlier, name, path, &mut blob));
+            let Some(file) = file else { return write(of) };
+            finish(&file, *executable, self.now()?).doing(|| format!("write `{}`", path.display()))?;
+            renewed.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+            Ok(())
         })?;
         Ok(renewed.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
