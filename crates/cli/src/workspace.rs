@@ -1,5 +1,6 @@
 //! The project that a command works on, and this machine's caches.
 
+use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -90,7 +91,8 @@ impl Caches {
         let store = LocalStore::open(&root.join("store")).map_err(|error| {
             Failure::store(error).help("name another directory with --cache, or mend this one's permissions")
         })?;
-        Ok(Caches { root, store: store.renewing_exports(sandbox::is_alone) })
+        let is_ours = |file: &File| sandbox::lease::lease(file).unwrap_or(false);
+        Ok(Caches { root, store: store.renewing_exports(is_ours) })
     }
 
     /// Returns what is remembered of actions.

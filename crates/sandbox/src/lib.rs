@@ -21,7 +21,7 @@ pub mod emulate;
 mod error;
 mod filter;
 pub mod init;
-mod lease;
+pub mod lease;
 mod probe;
 mod protocol;
 mod ptrace;
@@ -35,7 +35,6 @@ pub use description::{
 };
 pub use error::Error;
 pub use init::overlay::mount_overlay;
-pub use lease::is_alone;
 pub use probe::{Capabilities, probe};
 pub use remove::remove_tree;
 pub use spawn::{Child, Ended, Exit, Files, Standard, Stream, Usage, spawn};

@@ -213,14 +213,14 @@ pub(crate) fn move_above(fd: impl AsFd, least: RawFd) -> io::Result<OwnedFd> {
     Ok(rustix::io::fcntl_dupfd_cloexec(fd, least)?)
 }
 
-/// Takes a write lease on a file that is open for writing; see fcntl(2), `F_SETLEASE`.
-pub(crate) fn lease(file: BorrowedFd<'_>) -> io::Result<()> {
+/// Takes a lease on a file or gives it back; see fcntl(2), `F_SETLEASE`.
+pub(crate) fn set_lease(file: BorrowedFd<'_>, lease: libc::c_int) -> io::Result<()> {
     /// Of `linux/fcntl.h`, the same on every architecture.
     const F_SETSIG: libc::c_int = 10;
     // Who opens the file has a signal sent here: one that does nothing, not the usual one, which ends a process.
     // SAFETY: both commands take a number and touch no memory of this process.
     check(unsafe { libc::fcntl(file.as_raw_fd(), F_SETSIG, libc::SIGURG) })?;
     // SAFETY: as above.
-    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) })?;
+    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, lease) })?;
     Ok(())
 }

@@ -65,27 +65,24 @@ impl Console {
     }
 
     fn decode(&mut self) {
+        let mut done = 0;
         loop {
-            match std::str::from_utf8(&self.pending) {
+            match std::str::from_utf8(&self.pending[done..]) {
                 Ok(text) => {
                     self.text.push_str(text);
                     self.pending.clear();
                     return;
                 }
                 Err(error) => {
-                    let valid = error.valid_up_to();
-                    self.text.push_str(&String::from_utf8_lossy(&self.pending[..valid]));
-                    match error.error_len() {
-                        Some(n_bad) => {
-                            self.text.push(char::REPLACEMENT_CHARACTER);
-                            self.pending.drain(..valid + n_bad);
-                        }
+                    let valid = done + error.valid_up_to();
+                    self.text.push_str(&String::from_utf8_lossy(&self.pending[done..valid]));
+                    let Some(n_bad) = error.error_len() else {
                         // The rest of a character has not arrived yet.
-                        None => {
-                            self.pending.drain(..valid);
-                            return;
-                        }
-                    }
+                        self.pending.drain(..valid);
+                        return;
+                    };
+                    self.text.push(char::REPLACEMENT_CHARACTER);
+                    done = valid + n_bad;
                 }
             }
         }
@@ -181,6 +178,17 @@ mod tests {
     fn colours_and_returns_do_not_hide_text() {
         let mut console = console(&[b"\x1b[1;32mWel\x1b[0mcome\r\r\n", b"\x1b]0;title\x07to \x1bcus"]);
         assert!(console.find("Welcome\nto us"));
+    }
+
+    #[test]
+    fn what_is_no_text_is_replaced_in_whatever_pieces_it_comes() {
+        let bytes = b"a\xff\xfe\xc3\xa9b\xe2\x82\n\xf0\x9f\x99\x82\x80c\xe2\x82";
+        let whole = console(&[bytes]);
+        assert_eq!(whole.text, "a\u{fffd}\u{fffd}\u{e9}b\u{fffd}\n\u{1f642}\u{fffd}c");
+        for length in 1..bytes.len() {
+            let pieces: Vec<&[u8]> = bytes.chunks(length).collect();
+            assert_eq!(console(&pieces).text, whole.text, "{length}");
+        }
     }
 
     #[test]

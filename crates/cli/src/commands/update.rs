@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use cas::{Digest, LocalStore, Node};
@@ -63,7 +64,13 @@ pub(crate) fn run(global: &Global, ui: &Ui, arguments: &UpdateArgs) -> Result<()
         layout: &layout,
         force: arguments.force,
     };
-    let patched = if arguments.dry_run { patch.dry_run() } else { patch.run(&journal, &mut go_on) };
+    let patched = if arguments.dry_run {
+        patch.dry_run()
+    } else {
+        // Whoever opens it from here on waits for the new one.
+        check_alone(&file, &path)?;
+        patch.run(&journal, &mut go_on)
+    };
     let patched = patched.map_err(failure)?;
     tell(ui, global, arguments, &path, patched, &layout.left, is_recovered);
     Ok(())
@@ -98,7 +105,37 @@ fn open(path: &Path) -> Result<File, Failure> {
             Failure::new(Blame::Build, problem).help(format!("detach it first: `losetup -d {device}`"))
         );
     }
+    check_alone(&file, path)?;
+    // Others need not wait for the build. Where there are no leases, there is nothing to give back.
+    let _released = sandbox::lease::release(&file);
     Ok(file)
+}
+
+/// Fails when somebody else has the image open, as far as that can be found out here. If nobody has, nobody can open it
+/// until it is closed.
+fn check_alone(file: &File, path: &Path) -> Result<(), Failure> {
+    if sandbox::lease::lease(file).unwrap_or(true) {
+        return Ok(());
+    }
+    let who = holder(file).unwrap_or_else(|| "somebody".to_owned());
+    let problem = format!("`{}` is in use: {who} has it open", path.display());
+    Err(Failure::new(Blame::Build, problem)
+        .help("stop the machine that runs from it, or wait for the copy to end"))
+}
+
+/// Returns the name of a process that has a file open, of those that we may look at.
+fn holder(file: &File) -> Option<String> {
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let wanted = identity(file.metadata().ok()?);
+    let numbers =
+        fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let holds = |number: &u32| {
+        let files = fs::read_dir(format!("/proc/{number}/fd")).into_iter().flatten().flatten();
+        files.filter_map(|file| fs::metadata(file.path()).ok()).any(|found| identity(found) == wanted)
+    };
+    let number = numbers.filter(|number| *number != std::process::id()).find(holds)?;
+    let name = fs::read_to_string(format!("/proc/{number}/comm")).ok()?;
+    Some(format!("`{}` (process {number})", name.trim_end()))
 }
 
 /// Returns the loop device that a file is attached as, if it is.

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read as _;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cas::Digest;
 use rustix::fs::{FlockOperation, fcntl_lock};
 
 use crate::harness::{Project, check_failure, run};
@@ -263,6 +264,34 @@ fn images_are_updated_in_place() {
 }
 
 #[test]
+fn an_image_in_out_becomes_the_next_one_unless_somebody_has_it() {
+    let (project, cache) = project();
+    let disk = project.path().join("out/disk/disk.raw");
+    let built = |number| {
+        edit(&project, number);
+        project.succeed(&with_cache(&cache, &["build", "disk"]));
+        let sums = fs::read_to_string(disk.with_file_name("SHA256SUMS")).unwrap();
+        let sum = format!("{}  disk.raw", Digest::of(&fs::read(&disk).unwrap()).hex());
+        assert!(sums.lines().any(|line| line == sum), "{sums}");
+        fs::metadata(&disk).unwrap().ino()
+    };
+    let first = built(1);
+    // Some file systems have no leases, and then it is always a new file.
+    let opened = File::options().read(true).write(true).open(&disk).unwrap();
+    let has_leases = sandbox::lease::lease(&opened).is_ok_and(|is_alone| is_alone);
+    drop(opened);
+    let second = built(2);
+    assert!(!has_leases || second == first);
+
+    let mut held = File::open(&disk).unwrap();
+    let before = fs::read(&disk).unwrap();
+    assert_ne!(built(3), second);
+    let mut bytes = Vec::new();
+    held.read_to_end(&mut bytes).unwrap();
+    assert!(bytes == before, "who had it open got another one");
+}
+
+#[test]
 fn what_must_not_be_updated_is_refused() {
     let (project, cache) = project();
     let succeed = |arguments: &[&str]| project.succeed(&with_cache(&cache, arguments));
@@ -294,6 +323,11 @@ fn what_must_not_be_updated_is_refused() {
         1,
         &["disk.raw` is in use: a machine runs from it, or a tool has it open", "stop the machine first"],
     );
+    drop(in_use);
+    // Or as programs do that lock nothing.
+    let in_use = File::open(project.path().join("disk.raw")).unwrap();
+    let holder = format!("(process {}) has it open", std::process::id());
+    refused(&update, 1, &["disk.raw` is in use: `", &holder, "stop the machine that runs from it"]);
     drop(in_use);
 
     // What somebody changed who is not the build.
