@@ -1,6 +1,6 @@
 //! What is wrong with a project, and how it is shown.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
@@ -107,25 +107,18 @@ impl std::error::Error for Problem {}
 
 /// Sorts the problems by where they are and drops repetitions: what two readings of one text both found.
 pub(crate) fn tidy(problems: &mut Vec<Problem>) {
+    let file = |problem: &Problem| problem.place.as_ref().map(|place| place.file().name.clone());
+    // The order of files is that in which they were read, which the first problem of each shows.
+    let mut files = BTreeMap::new();
+    for problem in problems.iter() {
+        let n_known = files.len();
+        files.entry(file(problem)).or_insert(n_known);
+    }
     let key = |problem: &Problem| {
         let place = problem.place.as_ref().map(|place| (place.span().start, place.span().end));
-        (place, problem.message.clone())
+        (files.get(&file(problem)).copied(), place, problem.message.clone())
     };
     let mut seen = BTreeSet::new();
-    problems.retain(|problem| {
-        let file = problem.place.as_ref().map(|place| place.file().name.clone());
-        seen.insert((file, key(problem)))
-    });
-    // The order of files is that in which they were read, which the first problem of each shows.
-    let mut files = Vec::new();
-    for problem in problems.iter() {
-        let file = problem.place.as_ref().map(|place| place.file().name.clone());
-        if !files.contains(&file) {
-            files.push(file);
-        }
-    }
-    problems.sort_by_cached_key(|problem| {
-        let file = problem.place.as_ref().map(|place| place.file().name.clone());
-        (files.iter().position(|known| *known == file), key(problem))
-    });
+    problems.retain(|problem| seen.insert(key(problem)));
+    problems.sort_by_cached_key(key);
 }
