@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cas::{Digest, LocalStore, Node};
 use engine::{ActionCache as _, StepId};
@@ -21,6 +22,10 @@ use crate::ui::{self, Ui, bytes};
 
 /// How many earlier builds an image may be one of.
 const MOST_BASES: usize = 16;
+/// How often an image is looked at until it counts as in use, and how long apart: a machine that was just stopped may not
+/// have closed it yet.
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Builds the target and writes what differs into the image.
 pub(crate) fn run(global: &Global, ui: &Ui, arguments: &UpdateArgs) -> Result<(), Failure> {
@@ -114,8 +119,11 @@ fn open(path: &Path) -> Result<File, Failure> {
 /// Fails when somebody else has the image open, as far as that can be found out here. If nobody has, nobody can open it
 /// until it is closed.
 fn check_alone(file: &File, path: &Path) -> Result<(), Failure> {
-    if sandbox::lease::lease(file).unwrap_or(true) {
-        return Ok(());
+    for _ in 0..TRIES {
+        if sandbox::lease::lease(file).unwrap_or(true) {
+            return Ok(());
+        }
+        std::thread::sleep(PAUSE);
     }
     let who = holder(file).unwrap_or_else(|| "somebody".to_owned());
     let problem = format!("`{}` is in use: {who} has it open", path.display());
