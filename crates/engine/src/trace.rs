@@ -1,6 +1,6 @@
 //! The events of a build as a trace that Chrome's `about:tracing` and Perfetto show.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -12,11 +12,11 @@ use crate::events::{Event, EventKind};
 pub fn chrome_trace(events: &[Event]) -> String {
     let mut boxes = Vec::new();
     let mut running: BTreeMap<&str, Open<'_>> = BTreeMap::new();
-    let mut slots = 0;
+    let mut slots = BTreeSet::new();
     for event in events {
         match &event.kind {
             EventKind::Started { label, action, slot, attempt, .. } => {
-                slots = slots.max(slot + 1);
+                slots.insert(*slot);
                 let arguments = json!({ "action": action, "attempt": attempt });
                 running.insert(label, Open { label, slot: *slot, since: event.at, arguments });
             }
@@ -39,7 +39,7 @@ pub fn chrome_trace(events: &[Event]) -> String {
     }
     let end = events.last().map(|event| event.at).unwrap_or_default();
     boxes.extend(running.into_values().map(|open| open.close(end, false)));
-    let names = (0..slots).map(|slot| {
+    let names = slots.into_iter().map(|slot| {
         json!({ "ph": "M", "name": "thread_name", "pid": 1, "tid": slot, "args": { "name": format!("slot {slot}") } })
     });
     let all: Vec<Value> = names.chain(boxes).collect();

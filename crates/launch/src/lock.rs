@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use toml_writer::{ToTomlValue as _, TomlStringBuilder};
 
 use crate::file::{ContextFormat, Directive, File, PAGE};
 use crate::map::{Range, RangeKind, ranges};
@@ -71,6 +72,9 @@ pub enum LockError {
     /// A platform that is not known.
     #[error("the lock has the platform {0}")]
     Platform(String),
+    /// No hexadecimal digits.
+    #[error("the lock has {0:?} where small hexadecimal digits belong")]
+    Hexadecimal(String),
 }
 
 #[derive(Deserialize)]
@@ -96,6 +100,7 @@ impl Lock {
         for (name, platforms) in image {
             let mut expected = BTreeMap::new();
             for (platform, of_platform) in platforms {
+                check(&of_platform)?;
                 expected.insert(platform.parse().map_err(LockError::Platform)?, of_platform);
             }
             images.insert(name, expected);
@@ -109,7 +114,7 @@ impl Lock {
             "# What these images are expected to measure. `bootwright measure --update IMAGE` writes this file.\n\
              version = 1\n",
         );
-        let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+        let quoted = |text: &str| TomlStringBuilder::new(text).as_basic().to_toml_value();
         for (name, platforms) in &self.images {
             for (platform, expected) in platforms {
                 // Writing to a string never fails.
@@ -133,6 +138,21 @@ impl Lock {
             }
         }
         text
+    }
+}
+
+/// Refuses what [`Lock::to_text`] writes without looking at it, if it is something else.
+fn check(expected: &Expected) -> Result<(), LockError> {
+    let addresses = expected.parts.iter().map(|part| (&part.gpa, part.gpa.strip_prefix("0x")));
+    let contents = expected.parts.iter().filter_map(|part| part.sha256.as_ref());
+    let digests = contents.chain([&expected.digest]).map(|digest| (digest, Some(&digest[..])));
+    let is_right = |digits: &str| {
+        !digits.is_empty() && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let mut numbers = addresses.chain(digests);
+    match numbers.find(|(_, digits)| !digits.is_some_and(is_right)) {
+        None => Ok(()),
+        Some((text, _)) => Err(LockError::Hexadecimal(text.clone())),
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use cas::Digest;
 use serde::Deserialize;
+use toml_writer::{ToTomlValue as _, TomlStringBuilder};
 
 use crate::needs::Needs;
 use crate::stack::Source;
@@ -381,18 +382,6 @@ fn pin(pin: &Pin) -> String {
 }
 
 /// Returns a TOML basic string.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => quoted.extend(['\\', character]),
-            _ if character.is_control() => {
-                write!(quoted, "\\u{:04X}", u32::from(character)).expect("writing to a string cannot fail");
-            }
-            _ => quoted.push(character),
-        }
-    }
-    quoted.push('"');
-    quoted
+pub(crate) fn quoted(text: &str) -> String {
+    TomlStringBuilder::new(text).as_basic().to_toml_value()
 }

@@ -3,8 +3,11 @@
 use std::io::Write as _;
 
 use layer::{Builder, Content, Declaration, EntryPath, Metadata};
+use mkimg::Compressor;
+use mkimg::spec::Compression;
 
 use crate::Result;
+use crate::sample::module;
 use crate::text::CONTROL;
 
 pub(crate) fn file(text: &str) -> Declaration {
@@ -74,4 +77,23 @@ pub(crate) fn ar(members: &[(&str, &[u8])]) -> Result<Vec<u8>> {
         }
     }
     Ok(bytes)
+}
+
+/// A kernel with modules that need each other.
+pub(crate) fn modules() -> Result<Vec<u8>> {
+    let mut zstd = Compressor::with_threads(Compression::Zstd, Vec::new(), 1)?;
+    zstd.write_all(&module(&["alias=crypto-a"]))?;
+    let mut builder = Builder::default();
+    let files = [
+        ("kernel/fs/ext4.ko", module(&["depends=jbd2", "softdep=pre: crypto-a"])),
+        ("kernel/fs/jbd2.ko", module(&["depends="])),
+        ("kernel/crypto/a.ko.zst", zstd.finish()?),
+        ("modules.builtin", b"kernel/drivers/virtio.ko\n".to_vec()),
+        ("modules.builtin.modinfo", b"sha256.alias=crypto-sha256\0".to_vec()),
+    ];
+    for (name, bytes) in files {
+        let path = EntryPath::new(format!("usr/lib/modules/6/{name}"))?;
+        builder.declare(path, Metadata::with_mode(0o644), Declaration::File(Content::Bytes(bytes)))?;
+    }
+    Ok(builder.write(Vec::new())?)
 }

@@ -8,7 +8,10 @@ mod disks;
 mod file_systems;
 #[path = "../../../crates/mkimg/tests/boot/firmware.rs"]
 mod firmware;
+mod guests;
 mod igvm;
+#[path = "../../../crates/mkimg/src/modules/sample.rs"]
+mod sample;
 mod stored;
 mod text;
 
@@ -28,11 +31,11 @@ use mkimg::spec::Compression;
 use mkimg::{MemorySink, cpio, erofs, fat, squashfs, vdisk};
 use recipe::Lock;
 
-use archives::{ar, builder, control_archive, overlay};
+use archives::{ar, builder, control_archive, modules, overlay};
 use disks::{disk, virtual_disks};
 use file_systems::{ext4, fat, hash_tree, iso, without_checksums};
 use igvm::igvm;
-use stored::{directory, lock};
+use stored::{directory, lock, measurements, messages};
 use text::{ANSWERS, DSC, KCONFIG, PACKAGES, PATCHES, RELEASE, SOURCES, SPECS};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -84,6 +87,7 @@ fn main() -> Result<()> {
     put("recipe", "quickstart", &quickstart)?;
     put("lock", "empty", Lock::default().to_text().as_bytes())?;
     put("lock", "everything", lock().to_text().as_bytes())?;
+    put("lock", "measurements", measurements()?.to_text().as_bytes())?;
     put("packages", "one", PACKAGES.as_bytes())?;
     put("packages", "two", [PACKAGES, &PACKAGES.replace("demo", "more")].concat().as_bytes())?;
     put("sources", "one", SOURCES.as_bytes())?;
@@ -119,6 +123,18 @@ fn main() -> Result<()> {
     for (name, answers) in ANSWERS {
         put("agent", name, answers)?;
     }
+    for (name, bytes) in guests::all() {
+        put("guest", name, &bytes)?;
+    }
+    for (name, bytes) in messages() {
+        put("messages", name, &bytes)?;
+    }
+    for entry in fs::read_dir(&keys)?.chain(fs::read_dir(project.join("crates/launch/tests/launch"))?) {
+        let path = entry?.path();
+        if path.extension().is_some_and(|kind| ["key", "crt", "pem"].iter().any(|known| kind == *known)) {
+            put("keys", &path.file_name().unwrap_or_default().to_string_lossy(), &fs::read(&path)?)?;
+        }
+    }
     put("console", "login", b"\x60login:\x1b[2J\x1b]0;x\x07[ 0.0] a\r\n\xc3\xa4 login: ")?;
     put("efi_variables", "empty", &firmware::template())?;
     put("verity", "superblock", &hash_tree())?;
@@ -152,6 +168,7 @@ fn main() -> Result<()> {
     let mut bytes = Vec::new();
     cpio::Archive::plan(&tree, &cpio::Selection::new(&[], &[]), 1_700_000_000)?.write(&mut bytes)?;
     put("cpio", "full", &bytes)?;
+    put("modules", "kernel", &modules()?)?;
     for (name, journal) in [("plain", Journal::None), ("journal", Journal::Auto)] {
         let image = ext4(&tree, journal)?;
         put("ext4", name, &image)?;

@@ -1,8 +1,14 @@
-//! What our own files hold: directories in the store, and a lock.
+//! What our own files hold: directories and actions in the store, logs of builds, and locks.
+
+use std::time::Duration;
 
 use cas::{Digest, Directory, Node};
+use engine::{Action, ActionResult, Command, Event, EventKind, Run, Usage};
+use launch::lock::{Lock as Measurements, expected};
+use launch::{PlatformKind, ZeroPages};
 use recipe::{Lock, LockedFile, LockedRelease, LockedSet, LockedSource, Pin};
 
+use crate::Result;
 use crate::text::SHA256;
 
 pub(crate) fn directory() -> Directory {
@@ -61,4 +67,51 @@ pub(crate) fn lock() -> Lock {
         packages: [(text("env e"), set)].into(),
         sources: sources.into_iter().map(|(name, source)| (name.to_owned(), source)).collect(),
     }
+}
+
+/// What is expected of an image.
+pub(crate) fn measurements() -> Result<Measurements> {
+    let [(_, file), _] = crate::igvm::igvm();
+    let bytes = launch::write(&file)?;
+    let expected = expected(&launch::File::parse(&bytes)?, PlatformKind::SevSnp, ZeroPages::Normal)?;
+    Ok(Measurements { images: [("a.igvm".to_owned(), [(PlatformKind::SevSnp, expected)].into())].into() })
+}
+
+/// A message of each kind, and the log of a build.
+pub(crate) fn messages() -> [(&'static str, Vec<u8>); 5] {
+    let digest = Digest::of(b"content");
+    let pairs = |name: &str| vec![(name.to_owned(), "value".to_owned())];
+    let label = || "step".to_owned();
+    let command = Command { arguments: vec![label()], environment: pairs("LANG"), platform: pairs("cores") };
+    let action = Action { command: digest, input_root: digest, platform: pairs("cores") };
+    let (wall, cpu) = (Duration::from_millis(1500), Duration::from_millis(2500));
+    let usage = Usage { wall, cpu, peak_memory: 1 << 20 };
+    let result = ActionResult { exit_code: 1, output: digest, log: digest, usage };
+    let ended = EventKind::Ended {
+        label: label(),
+        action: digest,
+        exit_code: 1,
+        output: digest,
+        log: digest,
+        usage,
+        kept: Some("/kept".to_owned()),
+    };
+    let kinds = [
+        EventKind::Began { steps: 2, jobs: 2 },
+        EventKind::Hit { label: "other".to_owned(), action: digest },
+        EventKind::Started { label: label(), action: digest, slot: 0, attempt: 1, expected: Some(wall) },
+        EventKind::Retried { label: label(), error: "no room".to_owned() },
+        EventKind::Started { label: label(), action: digest, slot: 0, attempt: 2, expected: None },
+        ended,
+    ];
+    let events: Vec<Event> = kinds.into_iter().map(|kind| Event { at: wall, kind }).collect();
+    let log: String = events.iter().map(Event::to_line).collect();
+    let runs: String = events.iter().filter_map(Run::of_event).map(|run| run.to_line()).collect();
+    [
+        ("command", command.encode()),
+        ("action", action.encode()),
+        ("result", result.encode()),
+        ("log", log.into_bytes()),
+        ("history", runs.into_bytes()),
+    ]
 }

@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 
 /// How long a target runs at a time, in seconds, unless told otherwise.
 const SECONDS: u64 = 60;
+/// Where files are in memory: some targets write a few for each input.
+const IN_MEMORY: &str = "/dev/shm";
 /// How much memory a target may take, in MiB, and how long one input may take, in seconds.
 const MEMORY: u32 = 2048;
 const TIMEOUT: u32 = 10;
@@ -169,7 +171,11 @@ fn run_one(root: &Path, target: &str, seconds: u64) -> Result<(Record, bool), St
     }
     kept::unpack(root, target)
         .map_err(|error| format!("could not unpack the inputs kept of `{target}`: {error}"))?;
-    let mut child = Command::new(program(&fuzz, target)?)
+    let mut command = Command::new(program(&fuzz, target)?);
+    if Path::new(IN_MEMORY).is_dir() {
+        command.env("TMPDIR", IN_MEMORY);
+    }
+    let mut child = command
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-rss_limit_mb={MEMORY}"))

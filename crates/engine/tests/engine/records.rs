@@ -111,6 +111,19 @@ fn trace_of_a_killed_build_ends_where_the_log_does() {
     assert_eq!(all.iter().filter(|event| event["ph"] == "X").count(), 2);
 }
 
+#[test]
+fn trace_of_a_damaged_log_has_the_lines_that_are_used() {
+    let mut events = events();
+    for event in &mut events {
+        if let EventKind::Started { slot, .. } = &mut event.kind {
+            *slot = u32::MAX;
+        }
+    }
+    let trace: serde_json::Value = serde_json::from_str(&engine::chrome_trace(&events)).unwrap();
+    let names = trace["traceEvents"].as_array().unwrap().iter().filter(|event| event["ph"] == "M");
+    assert_eq!(names.map(|event| event["tid"].as_u64().unwrap()).collect::<Vec<_>>(), [u64::from(u32::MAX)]);
+}
+
 fn run(label: &str, exit_code: i32, seconds: u64) -> Run {
     let usage = Usage {
         wall: Duration::from_secs(seconds),

@@ -26,7 +26,7 @@ fn of(directives: Vec<Directive<'static>>, kind: PlatformKind, zeros: ZeroPages)
 #[test]
 fn a_lock_is_read_as_it_was_written() {
     let mut lock = Lock::default();
-    for name in ["a.igvm", "with \"quotes\".igvm"] {
+    for name in ["a.igvm", "with \"quotes\".igvm", "in\ntwo 'lines'.igvm"] {
         let platforms = lock.images.entry(name.to_owned()).or_default();
         for kind in [PlatformKind::SevSnp, PlatformKind::Tdx, PlatformKind::Vsm] {
             platforms.insert(kind, of(base(), kind, ZeroPages::Normal));
@@ -39,6 +39,12 @@ fn a_lock_is_read_as_it_was_written() {
     assert!(Lock::parse(&text.replace("version = 1", "version = 2")).is_err());
     assert!(Lock::parse(&text.replace(".tdx]", ".tdp2]")).is_err());
     assert!(Lock::parse(&text.replace("pages =", "page =")).is_err());
+    for (right, wrong) in
+        [("gpa = \"0x1", "gpa = \"1"), ("sha256 = \"", "sha256 = \"X"), ("digest = \"", "digest = \"\\\"")]
+    {
+        let error = Lock::parse(&text.replace(right, wrong)).unwrap_err();
+        assert!(error.to_string().contains("where small hexadecimal digits belong"), "{error}");
+    }
 }
 
 #[test]

@@ -184,7 +184,9 @@ impl<'a> Firmware<'a> {
             }
             Ok(Section { gpa, size, what, is_measured: true })
         });
-        sections.collect()
+        let sections = sections.collect::<Result<Vec<_>, BuildError>>()?;
+        check_overlaps(&sections).map_err(wrong)?;
+        Ok(sections)
     }
 
     /// Returns the sections for TDX, in their order.
@@ -229,7 +231,9 @@ impl<'a> Firmware<'a> {
             };
             Ok(Section { gpa, size, what, is_measured: get_u32(section, 28) & 1 != 0 })
         });
-        sections.collect()
+        let sections = sections.collect::<Result<Vec<_>, BuildError>>()?;
+        check_overlaps(&sections).map_err(wrong)?;
+        Ok(sections)
     }
 }
 
@@ -240,4 +244,14 @@ fn check_pages(gpa: u64, size: u64) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("the section at {gpa:#x} with {size} bytes is not one of pages below 4 GiB"))
+}
+
+/// Refuses memory that is given twice, which no platform does.
+fn check_overlaps<T>(sections: &[Section<T>]) -> Result<(), String> {
+    let mut places: Vec<(u64, u64)> = sections.iter().map(|section| (section.gpa, section.size)).collect();
+    places.sort_unstable();
+    match places.windows(2).find(|pair| pair[0].0 + pair[0].1 > pair[1].0) {
+        None => Ok(()),
+        Some(pair) => Err(format!("the sections at {:#x} and {:#x} overlap", pair[0].0, pair[1].0)),
+    }
 }

@@ -36,8 +36,8 @@ pub(super) fn modinfo(object: &[u8]) -> Result<&[u8], &'static str> {
     let names = contents(place, size).ok_or(truncated)?;
     for idx in 0..count {
         let (name_at, place, size) = header(idx).ok_or(truncated)?;
-        let this_name = names.get(name_at as usize..).ok_or(truncated)?;
-        if this_name.split(|byte| *byte == 0).next() == Some(b".modinfo") {
+        // Not up to its end: nobody says that names end.
+        if names.get(name_at as usize..).ok_or(truncated)?.starts_with(b".modinfo\0") {
             return contents(place, size).ok_or(truncated);
         }
     }

@@ -18,6 +18,9 @@ use index::{Index, Module};
 /// The list of modules in the order in which `insmod` wants them.
 const LOAD_ORDER: &str = "etc/modules-load.order";
 
+/// How many modules may need each other in a row: many more than in any kernel, and so few that the stack has room.
+const MOST: usize = 200;
+
 /// The modules cannot be collected.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -66,6 +69,12 @@ pub enum Error {
         /// What reading or decompressing said.
         source: io::Error,
     },
+    /// A module needs one that needs one, and so on, without an end.
+    #[error("module `{name}` is needed by one that is needed by another, {MOST} times over")]
+    TooDeep {
+        /// The module.
+        name: String,
+    },
     /// The file is not a kernel module.
     #[error("`{path}` is no kernel module: {problem}")]
     NotModule {
@@ -91,9 +100,18 @@ impl Error {
 }
 
 /// Declares the modules that `spec` names, those that they need, and the lists that say so.
-pub(crate) fn collect(tree: &Tree, spec: &ModulesSpec, mtime: i64) -> Result<layer::Builder, Error> {
+///
+/// The result has files only: modules where they are in `tree`, but for the suffix of their compression, and the lists
+/// `modules.dep` beside them and `spec.order`, all of the time `mtime`, in seconds since 1970. Nothing else of `spec` is
+/// looked at. The same tree and names are always the same declarations.
+///
+/// # Errors
+///
+/// When `tree` has no modules of the kernel, or of several; when it does not have one of the modules, or one that they need;
+/// and when a file is no module.
+pub fn collect(tree: &Tree, spec: &ModulesSpec, mtime: i64) -> Result<layer::Builder, Error> {
     let index = Index::new(tree, spec.release.as_deref())?;
-    let mut resolver = Resolver { index, state: BTreeMap::new(), order: Vec::new() };
+    let mut resolver = Resolver { index, state: BTreeMap::new(), depth: 0, order: Vec::new() };
     for name in &spec.names {
         resolver.want(name)?;
     }
@@ -153,6 +171,8 @@ enum State {
 struct Resolver<'a> {
     index: Index<'a>,
     state: BTreeMap<String, State>,
+    /// How many modules are open.
+    depth: usize,
     order: Vec<Module>,
 }
 
@@ -183,6 +203,10 @@ impl Resolver<'_> {
         if self.state.contains_key(name) {
             return Ok(());
         }
+        if self.depth == MOST {
+            return Err(Error::TooDeep { name: name.to_owned() });
+        }
+        self.depth += 1;
         self.state.insert(name.to_owned(), State::Open);
         let mut module = self.index.read(name)?;
         for recommended in std::mem::take(&mut module.recommends) {
@@ -205,11 +229,14 @@ impl Resolver<'_> {
                 return Err(Error::Missing { name: needed, needed_by: name.to_owned(), release });
             }
         }
+        self.depth -= 1;
         self.state.insert(name.to_owned(), State::Done);
         self.order.push(module);
         Ok(())
     }
 }
 
+#[cfg(test)]
+mod sample;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! Modules made of nothing but a `.modinfo` section, packed into layers.
+//! Modules packed into layers.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -6,30 +6,8 @@ use std::sync::Arc;
 use layer::{Content, Declaration, EntryPath, Layer, Metadata, NodeKind, Tree};
 
 use super::collect;
+use super::sample::module;
 use crate::spec::ModulesSpec;
-
-/// Returns a 64-bit little-endian object with the sections `""`, `.modinfo` and `.shstrtab`.
-fn module(modinfo: &[&str]) -> Vec<u8> {
-    let info: Vec<u8> = modinfo.iter().flat_map(|text| [text.as_bytes(), b"\0"].concat()).collect();
-    let names = b"\0.modinfo\0.shstrtab\0";
-    let mut bytes = vec![0; 64];
-    bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
-    let info_at = bytes.len();
-    bytes.extend_from_slice(&info);
-    let names_at = bytes.len();
-    bytes.extend_from_slice(names);
-    let headers_at = bytes.len() as u64;
-    for (name, at, size) in [(0, 0, 0), (1, info_at, info.len()), (10, names_at, names.len())] {
-        let mut header = [0; 64];
-        header[..4].copy_from_slice(&u32::to_le_bytes(name));
-        header[0x18..0x20].copy_from_slice(&(at as u64).to_le_bytes());
-        header[0x20..0x28].copy_from_slice(&(size as u64).to_le_bytes());
-        bytes.extend_from_slice(&header);
-    }
-    bytes[0x28..0x30].copy_from_slice(&headers_at.to_le_bytes());
-    bytes[0x3a..0x40].copy_from_slice(&[64, 0, 3, 0, 2, 0]);
-    bytes
-}
 
 fn tree(files: &[(&str, Vec<u8>)]) -> Tree {
     let mut builder = layer::Builder::default();
@@ -151,6 +129,22 @@ fn what_is_not_there_is_named() {
         &spec(&["a"]),
         "the layers have modules of several kernels: `2`, `1`",
         Some("choose one with `release`"),
+    );
+}
+
+#[test]
+fn modules_that_need_each_other_without_an_end_are_refused() {
+    let one = |number: usize| {
+        let needs = format!("depends=m{}", number + 1);
+        (format!("usr/lib/modules/1/m{number}.ko"), module(&[&needs]))
+    };
+    let modules: Vec<(String, Vec<u8>)> = (0..20_000).map(one).collect();
+    let files: Vec<(&str, Vec<u8>)> = modules.iter().map(|(name, bytes)| (&name[..], bytes.clone())).collect();
+    refused(
+        &tree(&files),
+        &spec(&["m0"]),
+        "module `m200` is needed by one that is needed by another, 200 times over",
+        None,
     );
 }
 

@@ -49,7 +49,14 @@ fn firmware_that_a_platform_cannot_start() {
     overlapping[SIZE - 0x3000 + 29] = 0;
     refused(
         &of(&overlapping, true, false),
-        "what a platform measures of the file cannot be computed: page 0x800000 is loaded twice on sev-snp",
+        "the firmware's SEV metadata cannot be used: the sections at 0x800000 and 0x800000 overlap",
+    );
+    // Zeros in the place of zeros, in half of which there is something else as well.
+    let mut overlapping = ovmf();
+    overlapping[SIZE - 0x2000 + 16 + 3 * 32 + 8..][..8].copy_from_slice(&0x81_8000_u64.to_le_bytes());
+    refused(
+        &of(&overlapping, false, true),
+        "the firmware's TDX metadata cannot be used: the sections at 0x810000 and 0x818000 overlap",
     );
     // A section without bytes is none.
     let mut unused = ovmf();

@@ -15,6 +15,8 @@ use std::fmt::Write as _;
 pub use lockfile::{Crate, GitOrigin, GitReference, Lockfile, LockfileError, Origin, parse};
 pub use manifest::{ManifestError, Package, is_workspace, package, stand_alone, version_of_workspace};
 
+use crate::lock::quoted;
+
 /// Where steps have the tree, relative to the input root.
 pub const TREE: &str = "build";
 /// Where the crates are in the tree.
@@ -96,11 +98,6 @@ exec "$@"
 pub(crate) fn with_library(command: Vec<String>) -> Vec<String> {
     let head = ["sh", "-euc", WITH_LIBRARY, "sh"].map(str::to_owned);
     head.into_iter().chain(command).collect()
-}
-
-/// Returns a TOML basic string.
-fn quoted(text: &str) -> String {
-    toml::Value::String(text.to_owned()).to_string()
 }
 
 #[cfg(test)]
