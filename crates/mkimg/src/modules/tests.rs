@@ -139,7 +139,8 @@ fn modules_that_need_each_other_without_an_end_are_refused() {
         (format!("usr/lib/modules/1/m{number}.ko"), module(&[&needs]))
     };
     let modules: Vec<(String, Vec<u8>)> = (0..20_000).map(one).collect();
-    let files: Vec<(&str, Vec<u8>)> = modules.iter().map(|(name, bytes)| (&name[..], bytes.clone())).collect();
+    let files: Vec<(&str, Vec<u8>)> =
+        modules.iter().map(|(name, bytes)| (&name[..], bytes.clone())).collect();
     refused(
         &tree(&files),
         &spec(&["m0"]),
