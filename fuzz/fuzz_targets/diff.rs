@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|bytes: &[u8]| {
     let Some((length, bytes)) = bytes.split_first_chunk() else { return };
     let (a, b) = bytes.split_at(bytes.len().min(u32::from_le_bytes(*length) as usize));
-    let limits = Limits { depth: 4, unpacked: 16 << 20, entries: 500, compared: 16 << 20 };
+    let limits = Limits { depth: 4, unpacked: 4 << 20, entries: 500, compared: 4 << 20 };
     let open = |bytes: &[u8]| {
         let source: Source = Arc::new(bytes.to_vec());
         Object::of("image".to_owned(), source, 0, limits)

@@ -7,7 +7,7 @@ use inspect::{Ignored, Limits, Object, Sizes, Source, diff};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let limits = Limits { depth: 6, unpacked: 64 << 20, entries: 1000, compared: 64 << 20 };
+    let limits = Limits { depth: 6, unpacked: 4 << 20, entries: 1000, compared: 4 << 20 };
     let source: Source = Arc::new(bytes.to_vec());
     let Ok(object) = Object::of("image".to_owned(), source, 0, limits) else { return };
     let Some(container) = object.container() else { return };
