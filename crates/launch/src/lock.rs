@@ -72,8 +72,8 @@ pub enum LockError {
     /// A platform that is not known.
     #[error("the lock has the platform {0}")]
     Platform(String),
-    /// No hexadecimal digits.
-    #[error("the lock has {0:?} where small hexadecimal digits belong")]
+    /// A digest that is not of small hexadecimal digits, or an address that is not of those behind `0x`.
+    #[error("the lock has {0:?}, which is no digest or address as `measure --update` writes it")]
     Hexadecimal(String),
 }
 

@@ -43,7 +43,7 @@ fn a_lock_is_read_as_it_was_written() {
         [("gpa = \"0x1", "gpa = \"1"), ("sha256 = \"", "sha256 = \"X"), ("digest = \"", "digest = \"\\\"")]
     {
         let error = Lock::parse(&text.replace(right, wrong)).unwrap_err();
-        assert!(error.to_string().contains("where small hexadecimal digits belong"), "{error}");
+        assert!(error.to_string().contains("which is no digest or address"), "{error}");
     }
 }
 
