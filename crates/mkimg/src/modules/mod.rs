@@ -75,6 +75,12 @@ pub enum Error {
         /// The module.
         name: String,
     },
+    /// The order of modules has the path of a module, or of the list of what they need.
+    #[error("the order of modules cannot be at `{path}`, where something else is")]
+    Taken {
+        /// The path.
+        path: EntryPath,
+    },
     /// The file is not a kernel module.
     #[error("`{path}` is no kernel module: {problem}")]
     NotModule {
@@ -102,13 +108,14 @@ impl Error {
 /// Declares the modules that `spec` names, those that they need, and the lists that say so.
 ///
 /// The result has files only: modules where they are in `tree`, but for the suffix of their compression, and the lists
-/// `modules.dep` beside them and `spec.order`, all of the time `mtime`, in seconds since 1970. Nothing else of `spec` is
-/// looked at. The same tree and names are always the same declarations.
+/// `modules.dep` beside them and `spec.order`, all of the time `mtime`, in seconds since 1970. Of `spec` only the names, the
+/// release and the place of the order count. The same tree and these are always the same declarations.
 ///
 /// # Errors
 ///
 /// When `tree` has no modules of the kernel, or of several; when it does not have one of the modules, or one that they need;
-/// and when a file is no module.
+/// when more than a few hundred need each other in a row; when a file is no module; and when the order is to be where a
+/// module is.
 pub fn collect(tree: &Tree, spec: &ModulesSpec, mtime: i64) -> Result<layer::Builder, Error> {
     let index = Index::new(tree, spec.release.as_deref())?;
     let mut resolver = Resolver { index, state: BTreeMap::new(), depth: 0, order: Vec::new() };
@@ -120,8 +127,8 @@ pub fn collect(tree: &Tree, spec: &ModulesSpec, mtime: i64) -> Result<layer::Bui
     let mut builder = layer::Builder::default();
     let mut declare = |path: EntryPath, bytes: Vec<u8>| {
         let metadata = Metadata { mtime, ..Metadata::with_mode(0o644) };
-        let declared = builder.declare(path, metadata, Declaration::File(Content::Bytes(bytes)));
-        declared.expect("every module is in the order once, and the lists have names of their own");
+        let declared = builder.declare(path.clone(), metadata, Declaration::File(Content::Bytes(bytes)));
+        declared.map_err(|_| Error::Taken { path })
     };
     let mut load_order = String::new();
     let mut dependencies = String::new();
@@ -136,13 +143,13 @@ pub fn collect(tree: &Tree, spec: &ModulesSpec, mtime: i64) -> Result<layer::Bui
         let lines: String = lines.map(|other| format!(" {}", index.relative(&other.uncompressed))).collect();
         dependencies.push_str(&format!("{}:{lines}\n", index.relative(path)));
     }
-    declare(index.file("modules.dep"), dependencies.into_bytes());
+    declare(index.file("modules.dep"), dependencies.into_bytes())?;
     let order_path = spec.order.clone();
     let order_path = order_path.unwrap_or_else(|| EntryPath::new(LOAD_ORDER).expect("it is a path"));
-    declare(order_path, load_order.into_bytes());
     for module in order {
-        declare(module.uncompressed, module.bytes);
+        declare(module.uncompressed, module.bytes)?;
     }
+    declare(order_path, load_order.into_bytes())?;
     Ok(builder)
 }
 

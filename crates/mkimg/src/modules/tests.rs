@@ -150,6 +150,15 @@ fn modules_that_need_each_other_without_an_end_are_refused() {
 }
 
 #[test]
+fn an_order_in_the_place_of_something_else_is_refused() {
+    for place in ["usr/lib/modules/6.1.0/modules.dep", "usr/lib/modules/6.1.0/kernel/fs/mbcache.ko"] {
+        let order = Some(EntryPath::new(place).unwrap());
+        let expected = format!("the order of modules cannot be at `{place}`, where something else is");
+        refused(&kernel(), &ModulesSpec { order, ..spec(&["mbcache"]) }, &expected, None);
+    }
+}
+
+#[test]
 fn damaged_modules_are_refused() {
     let good = module(&["depends="]);
     for length in 0..good.len() {
