@@ -184,9 +184,7 @@ impl<'a> Firmware<'a> {
             }
             Ok(Section { gpa, size, what, is_measured: true })
         });
-        let sections = sections.collect::<Result<Vec<_>, BuildError>>()?;
-        check_overlaps(&sections).map_err(wrong)?;
-        Ok(sections)
+        separate(sections.collect::<Result<_, BuildError>>()?).map_err(wrong)
     }
 
     /// Returns the sections for TDX, in their order.
@@ -231,9 +229,7 @@ impl<'a> Firmware<'a> {
             };
             Ok(Section { gpa, size, what, is_measured: get_u32(section, 28) & 1 != 0 })
         });
-        let sections = sections.collect::<Result<Vec<_>, BuildError>>()?;
-        check_overlaps(&sections).map_err(wrong)?;
-        Ok(sections)
+        separate(sections.collect::<Result<_, BuildError>>()?).map_err(wrong)
     }
 }
 
@@ -246,12 +242,12 @@ fn check_pages(gpa: u64, size: u64) -> Result<(), String> {
     Err(format!("the section at {gpa:#x} with {size} bytes is not one of pages below 4 GiB"))
 }
 
-/// Refuses memory that is given twice, which no platform does.
-fn check_overlaps<T>(sections: &[Section<T>]) -> Result<(), String> {
+/// Returns the sections as they are, unless they give memory twice, which no platform does.
+fn separate<T>(sections: Vec<Section<T>>) -> Result<Vec<Section<T>>, String> {
     let mut places: Vec<(u64, u64)> = sections.iter().map(|section| (section.gpa, section.size)).collect();
     places.sort_unstable();
     match places.windows(2).find(|pair| pair[0].0 + pair[0].1 > pair[1].0) {
-        None => Ok(()),
+        None => Ok(sections),
         Some(pair) => Err(format!("the sections at {:#x} and {:#x} overlap", pair[0].0, pair[1].0)),
     }
 }
