@@ -1,5 +1,7 @@
 //! What the fuzz targets share.
 
+pub mod step;
+
 /// Returns `bytes` with the checksum of everything in it that looks like a tar header set right.
 ///
 /// Otherwise nearly every change is refused for its checksum, and what is behind it is never reached.
@@ -63,6 +65,25 @@ pub fn with_igvm_checksum(bytes: &[u8]) -> Vec<u8> {
     let sum = crc32(&all);
     bytes[16..20].copy_from_slice(&length.to_le_bytes());
     bytes[20..24].copy_from_slice(&sum.to_le_bytes());
+    bytes
+}
+
+/// Sets the digest at the end of a table of blocks right.
+pub fn seal_table(table: &mut [u8]) {
+    let Some((body, sum)) = table.split_last_chunk_mut::<32>() else { return };
+    sum.copy_from_slice(cas::Digest::of(body).hash());
+}
+
+/// Returns the journal of an update `bytes` as that of the file `inode`, with its sums set right.
+pub fn with_journal_sums(bytes: &[u8], inode: u64) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    if let Some(said) = bytes.get_mut(16..24) {
+        said.copy_from_slice(&inode.to_le_bytes());
+    }
+    if let Some((body, sums)) = bytes.split_last_chunk_mut::<8>() {
+        sums[..4].copy_from_slice(&crc32(body).to_le_bytes());
+        sums[4..].copy_from_slice(&crc32c(body).to_le_bytes());
+    }
     bytes
 }
 

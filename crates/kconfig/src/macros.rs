@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 /// How deep expansions nest.
 const MAX_DEPTH: usize = 32;
 /// How many expansions there are in a tree. That of Linux has a few thousand.
-const MAX_STEPS: usize = 1_000_000;
+const MAX_STEPS: usize = 100_000;
 /// How long the result of one is.
 const MAX_LENGTH: usize = 64 << 10;
 

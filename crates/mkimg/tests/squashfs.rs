@@ -9,6 +9,8 @@ mod foreign;
 mod hostile;
 #[path = "squashfs/layers.rs"]
 mod layers;
+#[path = "squashfs/plain.rs"]
+mod plain;
 #[path = "squashfs/random.rs"]
 mod random;
 #[path = "squashfs/sharing.rs"]

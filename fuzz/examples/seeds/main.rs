@@ -10,6 +10,8 @@ mod file_systems;
 mod firmware;
 mod guests;
 mod igvm;
+#[path = "../../../crates/mkimg/tests/squashfs/plain.rs"]
+mod plain;
 #[path = "../../../crates/mkimg/src/modules/sample.rs"]
 mod sample;
 mod stored;
@@ -35,7 +37,7 @@ use archives::{ar, builder, control_archive, modules, overlay};
 use disks::{disk, virtual_disks};
 use file_systems::{ext4, fat, hash_tree, iso, without_checksums};
 use igvm::igvm;
-use stored::{directory, lock, measurements, messages};
+use stored::{directory, earlier, journal, lock, measurements, messages};
 use text::{ANSWERS, DSC, KCONFIG, PACKAGES, PATCHES, RELEASE, SOURCES, SPECS};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -135,6 +137,10 @@ fn main() -> Result<()> {
             put("keys", &path.file_name().unwrap_or_default().to_string_lossy(), &fs::read(&path)?)?;
         }
     }
+    for (name, bytes) in earlier()? {
+        put("earlier", &name, &bytes)?;
+    }
+    put("journal", "three", &journal())?;
     put("console", "login", b"\x60login:\x1b[2J\x1b]0;x\x07[ 0.0] a\r\n\xc3\xa4 login: ")?;
     put("efi_variables", "empty", &firmware::template())?;
     put("verity", "superblock", &hash_tree())?;
@@ -184,7 +190,14 @@ fn main() -> Result<()> {
         let name = compression.name();
         let mut sink = MemorySink::default();
         squashfs::write_squashfs(&tree, squashfs::Options::new(compression, 1), 1, &mut sink)?;
-        put("squashfs", name, &sink.into_bytes())?;
+        let image = sink.into_bytes();
+        put("squashfs", name, &image)?;
+        if name == "zstd" {
+            let unpack = |stored: &[u8]| zstd::decode_all(stored).expect("it was compressed");
+            let plain = plain::with_plain_metadata(&image, &unpack);
+            squashfs::Reader::open(plain.clone())?.dump(squashfs::Digests::Shown, &mut std::io::sink())?;
+            put("squashfs", "plain", &plain)?;
+        }
     }
     let compressions = [
         erofs::Compression::None,

@@ -1,9 +1,11 @@
 //! What our own files hold: directories and actions in the store, logs of builds, and locks.
 
+use std::fs;
 use std::time::Duration;
 
 use cas::{Digest, Directory, Node};
 use engine::{Action, ActionResult, Command, Event, EventKind, Run, Usage};
+use fuzz::step::Step;
 use launch::lock::{Lock as Measurements, expected};
 use launch::{PlatformKind, ZeroPages};
 use recipe::{Lock, LockedFile, LockedRelease, LockedSet, LockedSource, Pin};
@@ -114,4 +116,43 @@ pub(crate) fn messages() -> [(&'static str, Vec<u8>); 5] {
         ("log", log.into_bytes()),
         ("history", runs.into_bytes()),
     ]
+}
+
+/// Returns the journal of an update that writes a few bytes, makes a hole and lets the image grow. Its sums are made right by
+/// the target.
+pub(crate) fn journal() -> Vec<u8> {
+    let number = u64::to_le_bytes;
+    let record =
+        |kind: u8, offset: u64, length: u64| [&[kind][..], &number(offset), &number(length)].concat();
+    [
+        b"BWUPDAT1",
+        &number(40_000)[..],
+        &number(0),
+        &record(1, 4096, 5),
+        b"bytes",
+        &record(2, 8192, 8192),
+        &record(1, 45_000, 3),
+        b"end",
+        &[0],
+        &number(50_000),
+        &number(0),
+    ]
+    .concat()
+}
+
+/// Returns what the target `earlier` reads: of each image what its own run leaves, with a digest that is right or is made so.
+pub(crate) fn earlier() -> Result<Vec<(String, Vec<u8>)>> {
+    let directory = std::env::temp_dir().join(format!("bootwright-seeds-{}", std::process::id()));
+    let step = Step::new(&directory);
+    let mut found = Vec::new();
+    for way in 0..step.n_ways() {
+        let (image, table) = step.run(way, None);
+        let length = u32::try_from(table.len())?.to_le_bytes();
+        for (name, bit) in [("as it is", 0), ("sealed", 1)] {
+            let first = u8::try_from(way << 1 | bit)?;
+            found.push((format!("{way}, {name}"), [&[first][..], &length, &table, &image].concat()));
+        }
+    }
+    fs::remove_dir_all(directory)?;
+    Ok(found)
 }

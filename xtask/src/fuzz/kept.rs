@@ -34,18 +34,17 @@ pub(super) fn unpack(root: &Path, target: &str) -> io::Result<()> {
 }
 
 /// Finds out, with the target's own `program`, which inputs of its corpus are worth keeping, and keeps them.
-pub(super) fn pack(root: &Path, target: &str, program: &Path) -> io::Result<()> {
+pub(super) fn pack(root: &Path, target: &str, program: &mut Command) -> io::Result<()> {
     let corpus = root.join("fuzz/corpus").join(target);
     let merged = root.join("fuzz/target/merged").join(target);
     if merged.exists() {
         fs::remove_dir_all(&merged)?;
     }
     fs::create_dir_all(&merged)?;
-    let mut merge = Command::new(program);
-    merge.arg("-merge=1").arg(&merged).arg(&corpus);
+    let merge = program.arg("-merge=1").arg(&merged).arg(&corpus);
     let status = merge.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
     if !status.success() {
-        return Err(io::Error::other(format!("`{}` did not merge the corpus: {status}", program.display())));
+        return Err(io::Error::other(format!("`{target}` did not merge the corpus: {status}")));
     }
     let mut inputs = BTreeMap::new();
     for entry in fs::read_dir(&merged)? {
@@ -94,9 +93,10 @@ mod tests {
         let program = root.join("demo");
         fs::write(&program, "#!/bin/sh\n[ \"$1\" = -merge=1 ] && cp \"$3\"/* \"$2\"\n").unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        pack(root, "demo", &program).unwrap();
+        let pack = || pack(root, "demo", &mut Command::new(&program));
+        pack().unwrap();
         let first = fs::read(place(root, "demo")).unwrap();
-        pack(root, "demo", &program).unwrap();
+        pack().unwrap();
         assert_eq!(fs::read(place(root, "demo")).unwrap(), first);
 
         fs::remove_dir_all(&corpus).unwrap();
@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(fs::read_dir(&corpus).unwrap().count(), 2, "seeds are made anew");
 
         fs::write(&program, "#!/bin/sh\nexit 1\n").unwrap();
-        assert!(pack(root, "demo", &program).unwrap_err().to_string().contains("did not merge"));
+        assert!(pack().unwrap_err().to_string().contains("did not merge"));
         assert_eq!(fs::read(place(root, "demo")).unwrap(), first, "nothing is lost");
         unpack(root, "unknown").unwrap();
     }

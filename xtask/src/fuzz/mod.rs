@@ -171,11 +171,10 @@ fn run_one(root: &Path, target: &str, seconds: u64) -> Result<(Record, bool), St
     }
     kept::unpack(root, target)
         .map_err(|error| format!("could not unpack the inputs kept of `{target}`: {error}"))?;
-    let mut command = Command::new(program(&fuzz, target)?);
-    if Path::new(IN_MEMORY).is_dir() {
-        command.env("TMPDIR", IN_MEMORY);
-    }
-    let mut child = command
+    let program = program(&fuzz, target)?;
+    let scratch = Scratch::new(&fuzz, target).map_err(failed)?;
+    let mut child = Command::new(&program)
+        .env("TMPDIR", &scratch.0)
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-rss_limit_mb={MEMORY}"))
@@ -203,12 +202,31 @@ fn run_one(root: &Path, target: &str, seconds: u64) -> Result<(Record, bool), St
     record.cpu_seconds = cpu_seconds(child.id()).unwrap_or_default();
     let status = child.wait().map_err(failed)?;
     if status.success() {
-        kept::pack(root, target, &program(&fuzz, target)?)
+        kept::pack(root, target, Command::new(&program).env("TMPDIR", &scratch.0))
             .map_err(|error| format!("could not keep inputs of `{target}`: {error}"))?;
     } else {
         eprintln!("{target}: {status}\n{}", last.join("\n"));
     }
     Ok((record, status.success()))
+}
+
+/// Where a target has its files. What is there when it ends is removed.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(fuzz: &Path, target: &str) -> std::io::Result<Scratch> {
+        let memory = Path::new(IN_MEMORY);
+        let parent = if memory.is_dir() { memory.to_path_buf() } else { fuzz.join("target/scratch") };
+        let path = parent.join(format!("bootwright-fuzz-{}-{target}", std::process::id()));
+        fs::create_dir_all(&path)?;
+        Ok(Scratch(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _left_behind = fs::remove_dir_all(&self.0);
+    }
 }
 
 /// Returns the processor time that a process took, as `/proc/PID/stat` has it (proc_pid_stat(5): fields 14 and 15).

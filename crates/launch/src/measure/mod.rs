@@ -14,6 +14,9 @@ pub use kvm::{KvmProblem, check_kvm, unlike_igvmmeasure};
 use crate::file::{Directive, File, MOST_PAGES, PAGE, PageKind};
 use crate::{Platform, PlatformKind};
 
+/// A page without contents.
+const ZEROS: [u8; PAGE as usize] = [0; PAGE as usize];
+
 /// What the pages are measured as that have no contents in a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ZeroPages {
@@ -120,9 +123,9 @@ pub fn measure(file: &File<'_>, kind: PlatformKind, zeros: ZeroPages) -> Result<
         PlatformKind::Native => return Err(MeasureError::NotMeasured),
         PlatformKind::Cca => return Err(MeasureError::Unsupported(kind)),
         PlatformKind::SevSnp => snp::launch_digest(file, platform, zeros).to_vec(),
-        PlatformKind::Tdx => tdx::mrtd(file, platform)?.to_vec(),
-        PlatformKind::Sev | PlatformKind::SevEs => sev::launch_digest(file, platform)?.to_vec(),
-        PlatformKind::Vsm => vbs::boot_digest(file, platform)?.to_vec(),
+        PlatformKind::Tdx => tdx::mrtd(file, platform).to_vec(),
+        PlatformKind::Sev | PlatformKind::SevEs => sev::launch_digest(file, platform).to_vec(),
+        PlatformKind::Vsm => vbs::boot_digest(file, platform).to_vec(),
     };
     Ok(Measurement { platform: kind, digest: Digest(digest), n_pages })
 }
@@ -133,9 +136,18 @@ fn check(file: &File<'_>, platform: &Platform) -> Result<u64, MeasureError> {
     if n_pages > MOST_PAGES {
         return Err(MeasureError::TooMuch { n_pages, platform: platform.kind });
     }
+    // Other pages than normal ones are what SEV-SNP brought. Nobody measures what the last two load.
+    let has_kinds = matches!(platform.kind, PlatformKind::SevSnp | PlatformKind::Native | PlatformKind::Cca);
     let mut loaded: Vec<(u64, u64)> = Vec::new();
     for directive in file.directives_for(platform) {
         match directive {
+            Directive::Page(page) if page.kind != PageKind::Normal && !has_kinds => {
+                return Err(MeasureError::PageKind {
+                    gpa: page.gpa,
+                    kind: page.kind,
+                    platform: platform.kind,
+                });
+            }
             Directive::Page(page) => loaded.push((page.gpa, page.size)),
             Directive::ParameterInsert { gpa, size, .. } => loaded.push((*gpa, *size)),
             _ => {}

@@ -5,26 +5,16 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::MeasureError;
-use crate::file::{Directive, File, Import, PAGE, PageKind};
+use super::ZEROS;
+use crate::file::{Directive, File, Import, PAGE};
 use crate::{ContextFormat, Platform};
 
-const ZEROS: [u8; PAGE as usize] = [0; PAGE as usize];
-
 /// Returns the launch digest.
-pub(super) fn launch_digest(file: &File<'_>, platform: &Platform) -> Result<[u8; 32], MeasureError> {
+pub(super) fn launch_digest(file: &File<'_>, platform: &Platform) -> [u8; 32] {
     let mut digest = Sha256::new();
     let mut states = Vec::new();
     for directive in file.directives_for(platform) {
         match directive {
-            // Both are what SEV-SNP brought.
-            Directive::Page(page) if page.kind != PageKind::Normal => {
-                return Err(MeasureError::PageKind {
-                    gpa: page.gpa,
-                    kind: page.kind,
-                    platform: platform.kind,
-                });
-            }
             Directive::Page(page) if page.import == Import::Measured => match page.data {
                 Some(data) => digest.update(data.bytes),
                 None => (0..page.size / PAGE).for_each(|_| digest.update(ZEROS)),
@@ -36,5 +26,5 @@ pub(super) fn launch_digest(file: &File<'_>, platform: &Platform) -> Result<[u8;
     // One after the other, as KVM goes through the processors.
     states.sort_by_key(|context| context.vp_index);
     states.iter().for_each(|context| digest.update(context.data.bytes));
-    Ok(digest.finalize().into())
+    digest.finalize().into()
 }

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 
 use sha2::{Digest as _, Sha384};
 
-use super::ZeroPages;
 use super::sha384::sha384_of_pages;
+use super::{ZEROS, ZeroPages};
 use crate::Platform;
 use crate::file::{Data, Directive, File, Import, PAGE, PageKind};
 
@@ -41,8 +41,6 @@ enum Contents {
     /// The page with this number among those that are hashed.
     Hashed(usize),
 }
-
-const ZEROS: [u8; PAGE as usize] = [0; PAGE as usize];
 
 /// Contents that are hashed, each once: makers of files keep equal pages once.
 #[derive(Default)]

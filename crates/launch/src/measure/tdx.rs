@@ -5,16 +5,14 @@
 
 use sha2::{Digest as _, Sha384};
 
-use super::MeasureError;
+use super::ZEROS;
 use crate::Platform;
-use crate::file::{Directive, File, Import, PAGE, PageKind};
+use crate::file::{Directive, File, Import, PAGE};
 
 /// How many bytes say what is done to what.
 const HEAD: usize = 128;
 /// How many bytes are extended at once.
 const CHUNK: usize = 256;
-
-const ZEROS: [u8; PAGE as usize] = [0; PAGE as usize];
 
 /// Everything that is hashed for one page.
 struct Record {
@@ -47,18 +45,11 @@ impl Record {
 }
 
 /// Returns the MRTD.
-pub(super) fn mrtd(file: &File<'_>, platform: &Platform) -> Result<[u8; 48], MeasureError> {
+pub(super) fn mrtd(file: &File<'_>, platform: &Platform) -> [u8; 48] {
     let mut digest = Sha384::new();
     let mut record = Record::new();
     for directive in file.directives_for(platform) {
         match directive {
-            Directive::Page(page) if page.kind != PageKind::Normal => {
-                return Err(MeasureError::PageKind {
-                    gpa: page.gpa,
-                    kind: page.kind,
-                    platform: platform.kind,
-                });
-            }
             Directive::Page(page) if page.import != Import::Shared => {
                 for (gpa, data) in page.small() {
                     let contents = data.map_or(&ZEROS[..], |data| data.bytes);
@@ -72,5 +63,5 @@ pub(super) fn mrtd(file: &File<'_>, platform: &Platform) -> Result<[u8; 48], Mea
             _ => {}
         }
     }
-    Ok(digest.finalize().into())
+    digest.finalize().into()
 }

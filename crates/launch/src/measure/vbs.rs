@@ -6,8 +6,8 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::MeasureError;
-use crate::file::{ContextFormat, Directive, File, Import, PAGE, PageKind};
+use super::ZEROS;
+use crate::file::{ContextFormat, Directive, File, Import, PAGE};
 use crate::{Platform, registers};
 
 /// Chunks of pages have a head of 32 bytes and the page.
@@ -21,8 +21,6 @@ const OF_PAGE: u32 = 2;
 /// What is said of a page: the first two bits are what the guest accepts it as, readable and writable.
 const ACCEPTED: u64 = 0b11;
 const UNMEASURED: u64 = 0b100;
-
-const ZEROS: [u8; PAGE as usize] = [0; PAGE as usize];
 
 struct Chain([u8; 32]);
 
@@ -57,17 +55,10 @@ impl Chain {
 }
 
 /// Returns the boot digest.
-pub(super) fn boot_digest(file: &File<'_>, platform: &Platform) -> Result<[u8; 32], MeasureError> {
+pub(super) fn boot_digest(file: &File<'_>, platform: &Platform) -> [u8; 32] {
     let mut chain = Chain([0; 32]);
     for directive in file.directives_for(platform) {
         match directive {
-            Directive::Page(page) if page.kind != PageKind::Normal => {
-                return Err(MeasureError::PageKind {
-                    gpa: page.gpa,
-                    kind: page.kind,
-                    platform: platform.kind,
-                });
-            }
             Directive::Page(page) => match page.import {
                 Import::Shared => {}
                 Import::Unmeasured => chain.pages(page.gpa, page.size, UNMEASURED),
@@ -91,5 +82,5 @@ pub(super) fn boot_digest(file: &File<'_>, platform: &Platform) -> Result<[u8; 3
             registers::vbs(context.data.bytes).for_each(|register| chain.register(&register));
         }
     }
-    Ok(chain.0)
+    chain.0
 }

@@ -98,6 +98,9 @@ impl<R: ReadAt> Reader<R> {
         if superblock.inodes == 0 || superblock.ids == 0 {
             return Err(corrupt("it has no inodes or no owners"));
         }
+        if superblock.fragments != 0 && superblock.fragment_table == NOWHERE {
+            return Err(corrupt("it has blocks of fragments and no table of them"));
+        }
         let has_options = superblock.flags & flag::COMPRESSOR_OPTIONS != 0;
         let stored = if has_options { Some(stored_options(&source)?) } else { None };
         let unsupported = |what| ReadError::Unsupported { what };

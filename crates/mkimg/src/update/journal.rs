@@ -91,7 +91,9 @@ impl Journal {
         while let Some(record) = Record::read(&mut input).map_err(|source| self.read_error(source))? {
             ask().map_err(unfinished)?;
             if record.kind == ZEROS {
-                put_zeros(file, record.offset, record.length).map_err(unfinished)?;
+                // What lies behind the end will not be there.
+                put_zeros(file, record.offset, record.length.min(size.saturating_sub(record.offset)))
+                    .map_err(unfinished)?;
                 continue;
             }
             let (mut offset, end) = (record.offset, record.offset.saturating_add(record.length));

@@ -2,6 +2,7 @@
 
 use mkimg::squashfs::{Compression, Digests, Options, ROOT, ReadError, Reader};
 
+use crate::plain::with_plain_metadata;
 use crate::support::{Tree, compressions, everything, noise, options, read, text};
 
 /// Looks at everything that an image has, whatever it says of its sizes.
@@ -49,59 +50,13 @@ struct Plain {
 
 impl Plain {
     fn new() -> Plain {
-        let image = small().bytes();
-        let superblock = read(image.clone()).superblock().clone();
-        let place = |at: u64| usize::try_from(at).unwrap();
-        let number = |at: usize| u64::from_le_bytes(image[at..at + 8].try_into().unwrap());
-        // Each table of this image is one block.
-        let unpack = |at: u64| {
-            let at = place(at);
-            let head = u16::from_le_bytes([image[at], image[at + 1]]);
-            let stored = &image[at + 2..at + 2 + usize::from(head & 0x7fff)];
-            if head & 0x8000 != 0 {
-                stored.to_vec()
-            } else {
-                lz4::block::decompress(stored, Some(8192)).unwrap()
-            }
-        };
-        let mut bytes = image[..place(superblock.inode_table)].to_vec();
-        let put = |bytes: &mut Vec<u8>, at: u64| {
-            let start = bytes.len();
-            let table = unpack(at);
-            bytes.extend((table.len() as u16 | 0x8000).to_le_bytes());
-            bytes.extend(table);
-            start as u64
-        };
-        let inodes = put(&mut bytes, superblock.inode_table);
-        let directories = put(&mut bytes, superblock.directory_table);
-        let mut starts = vec![];
-        for index in [superblock.fragment_table, superblock.export_table, superblock.id_table] {
-            let table = put(&mut bytes, number(place(index)));
-            starts.push(bytes.len() as u64);
-            bytes.extend(table.to_le_bytes());
-        }
-        let header = place(superblock.xattr_table);
-        let values = put(&mut bytes, number(header));
-        let ids = put(&mut bytes, number(header + 16));
-        let xattrs = bytes.len() as u64;
-        bytes.extend(values.to_le_bytes());
-        bytes.extend_from_slice(&image[header + 8..header + 16]);
-        bytes.extend(ids.to_le_bytes());
-        let end = bytes.len() as u64;
-        let fields = [
-            (40, end),
-            (48, starts[2]),
-            (56, xattrs),
-            (64, inodes),
-            (72, directories),
-            (80, starts[0]),
-            (88, starts[1]),
-        ];
-        for (at, value) in fields {
-            bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
-        }
+        let unpack = |stored: &[u8]| lz4::block::decompress(stored, Some(8192)).unwrap();
+        let bytes = with_plain_metadata(&small().bytes(), &unpack);
         examine(bytes.clone()).unwrap();
-        Plain { bytes, inodes: place(inodes) + 2, directories: place(directories) + 2 }
+        let superblock = read(bytes.clone()).superblock().clone();
+        let table = |start: u64| usize::try_from(start).unwrap() + 2;
+        let (inodes, directories) = (table(superblock.inode_table), table(superblock.directory_table));
+        Plain { bytes, inodes, directories }
     }
 
     /// Says what is said when `value` is at `at`.
@@ -159,6 +114,7 @@ fn superblocks() {
     check(96, &[0x41], "the compressor's options: they are too long");
     check(4, &[1, 0, 0, 0], "the inode at 0x110: its number is more than there are inodes");
     check(32, &[255, 255], "the table of inodes: something is behind the end of its block");
+    check(80, &[0xff; 8], "the superblock: it has blocks of fragments and no table of them");
 }
 
 #[test]
