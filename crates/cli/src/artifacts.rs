@@ -9,6 +9,8 @@ use serde::Serialize;
 
 use crate::failure::{Failure, io};
 
+/// Where artifacts are put, in the project.
+pub(crate) const OUT: &str = "out";
 /// The file that lists the digests of all others, as `sha256sum --check` reads it.
 const SUMS: &str = "SHA256SUMS";
 

@@ -4,8 +4,10 @@ use engine::StepOutcome;
 use recipe::{Budgets, Name};
 use report::size::{Growth, Image, grown_below};
 
+use crate::built::Built;
 use crate::failure::Failure;
-use crate::session::{Built, Prepared, Session};
+use crate::prepared::Prepared;
+use crate::session::Session;
 use crate::sizes;
 
 /// How many files are named.

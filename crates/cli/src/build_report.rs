@@ -12,9 +12,11 @@ use report::build::{Artifact, Build, Fate, Log, Run, Step};
 use serde::{Deserialize, Serialize};
 
 use crate::artifacts;
+use crate::built::Built;
 use crate::failure::{Failure, io};
+use crate::prepared::Prepared;
 use crate::project_state::ProjectState;
-use crate::session::{Built, Prepared, Session};
+use crate::session::Session;
 use crate::workspace::Caches;
 
 /// How much of a log is in a report.

@@ -2,7 +2,6 @@
 
 use inspect::{Aspect, Excerpt, PackageChange};
 
-use crate::commands::inspect::show_time;
 use crate::ui;
 
 /// How many paths of a cause are named, and how many lines of a text.
@@ -17,7 +16,7 @@ pub(crate) fn said(aspect: &Aspect) -> String {
         Aspect::Kind(a, b) => format!("is {a}, and {b}"),
         Aspect::Mode(a, b) => format!("mode {a:04o} → {b:04o}"),
         Aspect::Owner(a, b) => format!("owner {}:{} → {}:{}", a.0, a.1, b.0, b.1),
-        Aspect::Time(a, b) => format!("time {} → {}", show_time(*a), show_time(*b)),
+        Aspect::Time(a, b) => format!("time {} → {}", ui::date(*a), ui::date(*b)),
         Aspect::Attribute(name, a, b) => format!("attribute {name}: {} → {}", value(a), value(b)),
         Aspect::Detail(name, a, b) | Aspect::Fact(name, a, b) => format!("{name}: {a} → {b}"),
         Aspect::Lines(removed, added) => format!("{} lines → {} lines", removed.len(), added.len()),

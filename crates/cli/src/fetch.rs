@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cas::{Digest, Store as _};
-use distro::mirror::{Archive, Mirrors};
-use distro::timestamp::Timestamp;
-use engine::{Fate, Input, Known, Options, StepId};
+use distro::mirror::Mirrors;
+use engine::{Fate, Graph, Input, Known, Options, StepId};
 use recipe::{Imported, Lock, LockedFile, LockedRelease, LockedSource, Name, Needs, Pin, Source};
 
+use crate::archives::{mirrors, urls};
 use crate::download::{Download, Downloader};
 use crate::failure::Failure;
-use crate::lock::mirrors;
-use crate::session::{Prepared, Session};
+use crate::session::Session;
 use crate::sources::{debian, git};
 use crate::unpack;
 
@@ -77,28 +76,15 @@ impl Origins {
     }
 }
 
-/// Returns where a file of a release may be had, the best first.
-pub(crate) fn urls(mirrors: &Mirrors, release: &LockedRelease, filename: &str) -> Vec<String> {
-    let archive = match release.archive.as_str() {
-        "debian-security" => Archive::DebianSecurity,
-        _ => Archive::Debian,
-    };
-    let mut urls = mirrors.urls(archive, filename);
-    if let Ok(date) = Timestamp::parse_compact(&release.date) {
-        urls.extend(mirrors.snapshot_urls(archive, date, filename));
-    }
-    urls
-}
-
 /// Downloads what `steps` need that neither is in the store nor was used for a result that is remembered.
 /// Those of `force` run in any case.
 pub(crate) fn missing(
     session: &Session<'_>,
-    prepared: &Prepared,
+    graph: &Graph,
+    origins: &Origins,
     steps: &[StepId],
     force: &BTreeSet<StepId>,
 ) -> Result<(), Failure> {
-    let graph = &prepared.lowered.graph;
     // Much of what is pinned no step reads: all that a kernel's package depends on, for one.
     let read: BTreeSet<Digest> = graph
         .steps()
@@ -109,7 +95,7 @@ pub(crate) fn missing(
         })
         .collect();
     let mut absent = BTreeSet::new();
-    for digest in prepared.origins.digests().into_iter().filter(|digest| read.contains(digest)) {
+    for digest in origins.digests().into_iter().filter(|digest| read.contains(digest)) {
         if !session.caches.store.noted().contains(&digest).map_err(Failure::machine)? {
             absent.insert(digest);
         }
@@ -132,7 +118,7 @@ pub(crate) fn missing(
             }
         }
     }
-    fetch(session, &prepared.origins, &needed)
+    fetch(session, origins, &needed)
 }
 
 /// Downloads every pinned file that is not in the store. Returns how many there were.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use cas::{Digest, Ignore, ImportMode, LocalStore, Node, StatCache, Store as _, StoreError, Watcher};
 use recipe::{Imported, Name, Needs, Place, Problem, ProjectPath, Source, Spanned};
 
-use crate::commands::clean::OUT;
+use crate::artifacts::OUT;
 use crate::environment;
 use crate::failure::Failure;
 

@@ -1,19 +1,24 @@
 //! The program `bootwright`: arguments in, a command run, an exit code out.
 
+mod archives;
 mod args;
 mod artifacts;
 mod budgets;
 mod build_report;
 mod builder;
+mod built;
 mod commands;
 mod differences;
 mod download;
+mod enter;
 mod environment;
 mod failure;
 mod fetch;
 mod goals;
+mod image;
 mod imports;
 mod lock;
+mod prepared;
 mod project_state;
 mod session;
 mod signals;

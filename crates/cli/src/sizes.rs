@@ -13,8 +13,8 @@ use recipe::{Lowered, Name, Stack, Target};
 use report::size::{File as ReportedFile, Image, Region, Rest};
 
 use crate::args::Global;
-use crate::commands::image::{failure, find};
 use crate::failure::Failure;
+use crate::image::{failure, find};
 
 /// Where a step of an image finds its layers.
 const LAYERS: &str = "build/in/layers/";

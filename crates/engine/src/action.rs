@@ -10,7 +10,7 @@ use prost::Message as _;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{OUTPUT_DIRECTORY, WORKING_DIRECTORY};
-use crate::history::micros;
+use crate::micros;
 use crate::proto;
 use crate::wire::Writer;
 

@@ -9,7 +9,7 @@ use cas::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::action::Usage;
-use crate::history::{micros, optional_micros};
+use crate::micros;
 
 /// The version of the lines. It is raised when a reader of the older lines would misunderstand the newer.
 pub const EVENT_VERSION: u32 = 1;
@@ -56,7 +56,7 @@ pub enum EventKind {
         /// How long it took when it last ran.
         #[serde(
             rename = "expected_us",
-            with = "optional_micros",
+            with = "micros::optional",
             default,
             skip_serializing_if = "Option::is_none"
         )]

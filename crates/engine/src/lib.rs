@@ -15,6 +15,7 @@ mod history;
 mod key;
 mod lines;
 mod merge;
+mod micros;
 mod needs;
 mod outcome;
 mod pack;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::events::{End, Event, EventKind};
-use crate::history::micros;
+use crate::micros;
 
 /// Where a build stands after the events that were applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::events::{Event, EventKind};
+use crate::micros;
 
 /// Returns the trace: a line for each slot, a box for each attempt to run a step. A step that the events do
 /// not see end goes on until the last one.
@@ -23,7 +24,7 @@ pub fn chrome_trace(events: &[Event]) -> String {
             EventKind::Ended { label, exit_code, usage, .. } => {
                 if let Some(mut open) = running.remove(label.as_str()) {
                     open.arguments["exit_code"] = json!(exit_code);
-                    open.arguments["cpu_us"] = json!(micros(usage.cpu));
+                    open.arguments["cpu_us"] = json!(micros::of(usage.cpu));
                     open.arguments["peak_memory"] = json!(usage.peak_memory);
                     boxes.push(open.close(event.at, *exit_code == 0));
                 }
@@ -61,8 +62,8 @@ impl Open<'_> {
             "name": self.label,
             "pid": 1,
             "tid": self.slot,
-            "ts": micros(self.since),
-            "dur": micros(end.saturating_sub(self.since)),
+            "ts": micros::of(self.since),
+            "dur": micros::of(end.saturating_sub(self.since)),
             "args": self.arguments,
         });
         if !is_success {
@@ -70,8 +71,4 @@ impl Open<'_> {
         }
         complete
     }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -7,11 +7,12 @@ use engine::Outcome;
 use recipe::Goal;
 use serde_json::json;
 
-use super::clean::OUT;
 use super::measure;
 use crate::args::{Global, Reported};
+use crate::artifacts::OUT;
 use crate::failure::{Blame, Failure};
-use crate::session::{Prepared, Session};
+use crate::prepared::Prepared;
+use crate::session::Session;
 use crate::ui::{Ui, bytes, seconds};
 use crate::{artifacts, budgets, build_report, goals};
 

@@ -4,12 +4,10 @@ use std::fs;
 use std::io::ErrorKind;
 
 use crate::args::Global;
+use crate::artifacts::OUT;
 use crate::failure::{Failure, io};
 use crate::ui::Ui;
 use crate::workspace::find_root;
-
-/// Where artifacts are put, in the project.
-pub(crate) const OUT: &str = "out";
 
 /// Removes `out/`. Works also when the project file has problems.
 pub(crate) fn run(global: &Global, ui: &Ui) -> Result<(), Failure> {

@@ -11,7 +11,8 @@ use serde_json::json;
 
 use crate::args::Global;
 use crate::failure::{Blame, Failure, io};
-use crate::session::{Prepared, Session};
+use crate::prepared::Prepared;
+use crate::session::Session;
 use crate::ui::Ui;
 
 /// Has the user change the configuration of the kernel `target` in the kernel's own menus, or by `command`, and puts

@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use inspect::{Aspect, Change, Differences, Found, Group, Ignored, Object, diff};
 use serde_json::json;
 
-use super::inspect::image::{failure, find};
 use crate::args::{Global, IgnoredArg};
 use crate::differences::{SHOWN, below, of_package, said};
 use crate::failure::{Blame, Failure};
+use crate::image::{failure, find};
 use crate::ui::{self, Ui};
 
 /// Compares what `a` and `b` name.

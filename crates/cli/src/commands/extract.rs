@@ -9,9 +9,9 @@ use std::path::Path;
 use inspect::{Container, Entry, Found, copy_to_file, extract};
 use serde_json::json;
 
-use super::inspect::image::{failure, find};
 use crate::args::Global;
 use crate::failure::{self as fail, Failure};
+use crate::image::{failure, find};
 use crate::ui::{self, Ui};
 
 /// Writes what `what` names to `place`.

@@ -1,7 +1,7 @@
 //! The commands, one file each: what they do, put together from the other crates.
 
 mod build;
-pub(crate) mod clean;
+mod clean;
 mod config;
 mod diff;
 mod doctor;
@@ -10,7 +10,7 @@ mod extract;
 mod fetch;
 mod gc;
 mod init;
-pub(crate) mod inspect;
+mod inspect;
 mod lock;
 mod log;
 mod measure;
@@ -26,8 +26,6 @@ mod watch;
 mod xbuild;
 
 use clap::CommandFactory as _;
-
-pub(crate) use self::inspect::image;
 
 use crate::args::{Cli, Command, Global};
 use crate::failure::Failure;

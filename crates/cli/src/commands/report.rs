@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::clean::OUT;
 use crate::args::Global;
+use crate::artifacts::OUT;
 use crate::build_report;
 use crate::failure::Failure;
 use crate::project_state::ProjectState;

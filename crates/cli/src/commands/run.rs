@@ -13,10 +13,11 @@ use serde_json::json;
 use vm::qemu::{self, Console, Engine};
 use vm::spec;
 
-use super::clean::OUT;
 use crate::args::Global;
+use crate::artifacts::OUT;
 use crate::failure::{Blame, Failure, io};
-use crate::session::{Prepared, Session};
+use crate::prepared::Prepared;
+use crate::session::Session;
 use crate::ui::Ui;
 use crate::{artifacts, budgets, goals};
 

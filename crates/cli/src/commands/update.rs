@@ -15,9 +15,11 @@ use rustix::io::Errno;
 use serde_json::json;
 
 use crate::args::{Global, UpdateArgs};
+use crate::built::Built;
 use crate::failure::{Blame, Failure, io};
 use crate::goals;
-use crate::session::{Built, Prepared, Session};
+use crate::prepared::Prepared;
+use crate::session::Session;
 use crate::ui::{self, Ui, bytes};
 
 /// How many earlier builds an image may be one of.

@@ -7,9 +7,9 @@ use distro::mirror::{DistributionError, Mirrors};
 use distro::resolve::{Query, SourceCatalog, SourcePin};
 use recipe::{DebianSource, Lock, LockedFile, LockedRelease, LockedSource};
 
+use crate::archives::{self, urls};
 use crate::download::{Download, Downloader};
 use crate::failure::Failure;
-use crate::lock;
 use crate::session::Session;
 
 /// The sources of the distributions that were asked for, each read once.
@@ -46,7 +46,7 @@ impl<'a> Catalogs<'a> {
         if !self.by_distro.contains_key(distro) {
             let distribution = distro.parse().map_err(|error: DistributionError| Failure::project(error))?;
             let query = Query::sources(distribution);
-            let resolver = lock::read_archive(self.session, self.downloader, query, None)?;
+            let resolver = archives::read(self.session, self.downloader, query, None)?;
             let catalog = resolver.finish_sources().map_err(Failure::project)?;
             self.by_distro.insert(distro.to_owned(), catalog);
         }
@@ -96,6 +96,6 @@ pub(crate) fn download(
     release: &LockedRelease,
     file: &LockedFile,
 ) -> Download {
-    let urls = crate::fetch::urls(mirrors, release, &file.filename);
+    let urls = urls(mirrors, release, &file.filename);
     Download { name: file.name().to_owned(), digest, urls }
 }

@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Numbers, times and names as people read them.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -23,6 +23,13 @@ pub(crate) fn time_left(known: Duration, unknown: u32) -> String {
         (true, _) => format!("{unknown} steps that never ran"),
         (false, _) => format!("{about} and {unknown} that never ran"),
     }
+}
+
+/// Returns a time as `2024-02-29T23:59:59Z`.
+pub(crate) fn date(seconds: i64) -> String {
+    let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let (year, month, day) = mkimg::tree::civil(days);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", of_day / 3600, of_day / 60 % 60, of_day % 60)
 }
 
 /// Returns the text with control characters written out: names in archives, and what steps print, may hold such

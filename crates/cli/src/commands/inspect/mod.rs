@@ -1,6 +1,6 @@
 //! `inspect`: what is in an image, or what lies where in a machine.
 
-pub(crate) mod image;
+mod image;
 mod machine;
 mod show;
 
@@ -8,9 +8,8 @@ use std::ffi::OsStr;
 
 use crate::args::Global;
 use crate::failure::Failure;
+use crate::image::names_one;
 use crate::ui::Ui;
-
-pub(crate) use show::time as show_time;
 
 /// How an image is shown.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +23,7 @@ pub(crate) struct How {
 /// Shows an image if there is a file of that name, or a machine.
 pub(crate) fn run(global: &Global, ui: &Ui, what: Option<&OsStr>, how: How) -> Result<(), Failure> {
     match what {
-        Some(what) if image::names_one(global, what) => image::run(global, ui, what, how),
+        Some(what) if names_one(global, what) => image::run(global, ui, what, how),
         Some(what) => machine::run(global, ui, Some(&what.to_string_lossy())),
         None => machine::run(global, ui, None),
     }

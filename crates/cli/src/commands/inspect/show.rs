@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use inspect::{Described, Entry, EntryKind, Fact, Object, Region, Value};
 use serde_json::json;
 
-use crate::ui::bytes;
+use crate::ui::{bytes, date};
 
 /// Returns what is known of an object.
 pub(super) fn object_text(object: &Object, entries: &[Entry], recursive: bool) -> String {
@@ -83,7 +83,7 @@ pub(super) fn entries_text(entries: &[Entry]) -> String {
             None => entry.kind.letter().to_string(),
         };
         let owner = entry.owner.map_or(String::new(), |(uid, gid)| format!("{uid}:{gid}"));
-        let time = entry.mtime.map_or(String::new(), time);
+        let time = entry.mtime.map_or(String::new(), date);
         let mut name = entry.shown();
         match &entry.kind {
             EntryKind::Symlink(target) => name += &format!(" -> {}", target.escape_ascii()),
@@ -130,13 +130,6 @@ fn permissions(kind: &EntryKind, mode: u32) -> String {
         });
     }
     text
-}
-
-/// Returns a time as `2024-02-29T23:59:59Z`.
-pub(crate) fn time(seconds: i64) -> String {
-    let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let (year, month, day) = mkimg::tree::civil(days);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", of_day / 3600, of_day / 60 % 60, of_day % 60)
 }
 
 /// Returns what is known of an object for programs.

@@ -14,7 +14,8 @@ use recipe::{Goal, Name};
 use vm::agent::{Agent, AgentError};
 
 use crate::failure::{Failure, io};
-use crate::session::{Prepared, Session};
+use crate::prepared::Prepared;
+use crate::session::Session;
 use crate::ui::{Ui, some};
 
 /// How long a guest may take to answer; one that starts does not answer yet.
