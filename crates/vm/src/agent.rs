@@ -17,6 +17,8 @@ const PIECE: usize = 48 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a command in the guest may take.
 const COMMAND: Duration = Duration::from_secs(60);
+/// How long it is not asked for at most whether it ended.
+const LONGEST_PAUSE: Duration = Duration::from_millis(64);
 /// Longer than this no answer is that we ask for.
 const LONGEST: usize = 16 << 20;
 
@@ -145,6 +147,8 @@ impl Agent {
             return Err(AgentError::Odd { doing });
         };
         let deadline = deadline(COMMAND);
+        // Most commands take a moment only.
+        let mut pause = Duration::from_millis(1);
         loop {
             let status = self.ask(&doing, "guest-exec-status", json!({ "pid": pid }))?;
             if status.get("exited").and_then(Value::as_bool) == Some(true) {
@@ -162,7 +166,8 @@ impl Agent {
                 let reason = format!("it did not end within {} s", COMMAND.as_secs());
                 return Err(AgentError::Refused { doing, reason });
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(pause);
+            pause = LONGEST_PAUSE.min(pause * 2);
         }
     }
 
@@ -188,14 +193,17 @@ impl Agent {
 
     /// Returns the next line that is not empty.
     fn line(&mut self, doing: &str, deadline: Instant) -> Result<Vec<u8>, AgentError> {
+        let mut searched = 0;
         loop {
-            if let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.heard.drain(..=end).collect();
+            if let Some(end) = self.heard[searched..].iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.heard.drain(..=searched + end).collect();
                 if line.len() > 1 {
                     return Ok(line);
                 }
+                searched = 0;
                 continue;
             }
+            searched = self.heard.len();
             let left = left(deadline).ok_or(AgentError::Silent)?;
             let mut buffer = [0; 4096];
             let read = self.stream.set_read_timeout(Some(left)).and_then(|()| self.stream.read(&mut buffer));

@@ -10,10 +10,12 @@ const LINES_BEFORE: usize = 3;
 const LINE_LEN: usize = 200;
 
 /// The text of a console: escape sequences and carriage returns are dropped, bytes that are not UTF-8 are
-/// replaced. Only the last 256 KiB are kept.
-#[derive(Debug, Default)]
+/// replaced. Only the last of it is kept: 256 KiB, unless told otherwise.
+#[derive(Debug)]
 pub struct Console {
     text: String,
+    /// How many bytes of it are kept at least, when there are more than twice as many.
+    window: usize,
     /// What was found before ends here.
     searched: usize,
     /// What [`Console::find`] last did not find, and how far it looked: most guests write byte by byte.
@@ -25,9 +27,8 @@ pub struct Console {
 }
 
 /// Where in an escape sequence (ECMA-48, 5.4 and 5.6) the input stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Escape {
-    #[default]
     None,
     Started,
     ControlSequence,
@@ -35,7 +36,27 @@ enum Escape {
     EndOfString,
 }
 
+impl Default for Console {
+    fn default() -> Self {
+        Console::keeping(WINDOW)
+    }
+}
+
 impl Console {
+    /// Returns a console on which nothing was written, and of which the last `window` bytes are kept, and at most twice as
+    /// many between two pieces.
+    pub fn keeping(window: usize) -> Console {
+        Console {
+            text: String::new(),
+            window,
+            searched: 0,
+            missed: (String::new(), 0),
+            watched: 0,
+            pending: Vec::new(),
+            escape: Escape::None,
+        }
+    }
+
     /// Takes what the guest wrote.
     pub fn push(&mut self, bytes: &[u8]) {
         for &byte in bytes {
@@ -89,8 +110,8 @@ impl Console {
     }
 
     fn trim(&mut self) {
-        if self.text.len() > 2 * WINDOW {
-            let mut cut = self.text.len() - WINDOW;
+        if self.text.len() > 2 * self.window {
+            let mut cut = self.text.len() - self.window;
             while !self.text.is_char_boundary(cut) {
                 cut += 1;
             }

@@ -141,7 +141,7 @@ fn main() -> Result<()> {
         put("earlier", &name, &bytes)?;
     }
     put("journal", "three", &journal())?;
-    put("console", "login", b"\x60login:\x1b[2J\x1b]0;x\x07[ 0.0] a\r\n\xc3\xa4 login: ")?;
+    put("console", "login", b"\x60\x20login:\x1b[2J\x1b]0;x\x07[ 0.0] a\r\n\xc3\xa4 login: ")?;
     put("efi_variables", "empty", &firmware::template())?;
     put("verity", "superblock", &hash_tree())?;
 
