@@ -1,5 +1,10 @@
 //! What the fuzz targets share.
 
+pub mod git;
+#[allow(dead_code, reason = "tests use the rest")]
+#[path = "../../crates/local/tests/git/repository.rs"]
+mod repository;
+pub mod server;
 pub mod step;
 
 /// Returns `bytes` with the checksum of everything in it that looks like a tar header set right.

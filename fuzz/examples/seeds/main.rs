@@ -37,8 +37,8 @@ use archives::{ar, builder, control_archive, modules, overlay};
 use disks::{disk, virtual_disks};
 use file_systems::{ext4, fat, hash_tree, iso, without_checksums};
 use igvm::igvm;
-use stored::{directory, earlier, journal, lock, measurements, messages};
-use text::{ANSWERS, DSC, KCONFIG, PACKAGES, PATCHES, RELEASE, SOURCES, SPECS};
+use stored::{directory, earlier, journal, lock, measurements, messages, repositories};
+use text::{ANSWERS, DSC, HTTP, KCONFIG, PACKAGES, PATCHES, RELEASE, SOURCES, SPECS};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -141,6 +141,12 @@ fn main() -> Result<()> {
         put("earlier", &name, &bytes)?;
     }
     put("journal", "three", &journal())?;
+    for (name, bytes) in repositories() {
+        put("git", name, &bytes)?;
+    }
+    for (name, bytes) in HTTP {
+        put("http", name, bytes)?;
+    }
     put("console", "login", b"\x60\x20login:\x1b[2J\x1b]0;x\x07[ 0.0] a\r\n\xc3\xa4 login: ")?;
     put("efi_variables", "empty", &firmware::template())?;
     put("verity", "superblock", &hash_tree())?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cas::{Digest, Directory, Node};
 use engine::{Action, ActionResult, Command, Event, EventKind, Run, Usage};
+use fuzz::git;
 use fuzz::step::Step;
 use launch::lock::{Lock as Measurements, expected};
 use launch::{PlatformKind, ZeroPages};
@@ -155,4 +156,18 @@ pub(crate) fn earlier() -> Result<Vec<(String, Vec<u8>)>> {
     }
     fs::remove_dir_all(directory)?;
     Ok(found)
+}
+
+/// Returns what the target `git` reads, one of each kind.
+pub(crate) fn repositories() -> [(&'static str, Vec<u8>); 5] {
+    let (pack, said) = (git::sample_pack(), git::with_pack(&git::sample_pack()));
+    let first = git::with_references(&pack);
+    let kind = |kind: u8, bytes: &[u8]| [&[kind], bytes].concat();
+    [
+        ("said", kind(0, &said)),
+        ("said, first version", kind(0, &first)),
+        ("pack", kind(1, &pack)),
+        ("pack, first version", kind(2, &pack)),
+        ("directory", kind(3, &git::sample_directory())),
+    ]
 }

@@ -113,3 +113,26 @@ pub(crate) const ANSWERS: [(&str, &[u8]); 4] = [
     ),
     ("refused", b"{\"error\":{\"class\":\"GenericError\",\"desc\":\"disabled\"}}\n"),
 ];
+
+/// Answers of servers, one connection after the other, parted by two bytes of 255.
+pub(crate) const HTTP: [(&str, &[u8]); 7] = [
+    ("length", b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nETag: \"a\"\r\nAccept-Ranges: bytes\r\n\r\ncontent"),
+    ("chunks", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ncon\r\n4;x=y\r\ntent\r\n0\r\n\r\n"),
+    ("open end", b"HTTP/1.0 200 OK\r\n\r\ncontent"),
+    (
+        "rest",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nETag: \"a\"\r\n\r\ncon\xff\xffHTTP/1.1 206 Partial Content\r\n\
+          Content-Length: 4\r\nContent-Range: bytes 3-6/7\r\nETag: \"a\"\r\n\r\ntent",
+    ),
+    (
+        "elsewhere",
+        b"HTTP/1.1 302 Found\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n\xff\xff\
+          HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\ncontent",
+    ),
+    (
+        "tunnel",
+        b"HTTP/1.1 301 Moved Permanently\r\nLocation: https://example.org/x\r\n\r\n\xff\xff\
+          HTTP/1.1 200 Connection established\r\n\r\n\x16\x03\x03\x00\x02\x02\x28",
+    ),
+    ("busy", b"HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 4\r\n\r\nbusy"),
+];
