@@ -1,6 +1,9 @@
 //! Trees, packs and objects that nobody means well with.
 
 use std::fs;
+use std::io::{self, Write as _};
+use std::net::{Shutdown, TcpListener};
+use std::thread;
 
 use gix_hash::ObjectId;
 use gix_object::Kind;
@@ -253,6 +256,27 @@ fn another_commit_than_was_asked_for() {
         let (other, _) = Repository::with_file(b"another");
         other.pack(&other.objects.keys().copied().collect())
     });
+}
+
+#[test]
+fn a_server_that_has_nothing_to_say_is_not_asked_forever() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            stream.write_all(b"000012f0").unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            // It listens, for as long as it is asked.
+            thread::spawn(move || io::copy(&mut stream, &mut io::sink()));
+        }
+    });
+    let (world, (_, commit)) = (World::new(), Repository::with_file(b"x"));
+    let address = world.address(&format!("git://127.0.0.1:{port}/x.git"));
+    let error = world.checkout(&address, commit, "main").unwrap_err();
+    let expected =
+        "sent cannot be used: Failed to negotiate objects with the server: what was asked for did not come";
+    assert!(text(&error).ends_with(expected), "{}", text(&error));
 }
 
 #[test]

@@ -181,7 +181,7 @@ impl Session<'_> {
             trace_packetlines: false,
         };
         let fetched = gix_protocol::fetch(
-            &mut EverythingOf { wants },
+            &mut EverythingOf { wants, is_said: false },
             |reader, progress, should_stop| {
                 let options = gix_pack::bundle::write::Options {
                     alloc_limit_bytes: Some(MAX_OBJECT),
@@ -214,6 +214,8 @@ impl Session<'_> {
 /// Says to the server that nothing is here yet, so that there is nothing to negotiate.
 struct EverythingOf<'a> {
     wants: &'a [ObjectId],
+    /// Whether the server knows all that there is to say.
+    is_said: bool,
 }
 
 impl Negotiate for EverythingOf<'_> {
@@ -234,6 +236,10 @@ impl Negotiate for EverythingOf<'_> {
         _arguments: &mut Arguments,
         _previous_response: Option<&Response>,
     ) -> gix_error::Result<(Round, bool)> {
+        // Asked again, a server that has said nothing yet, or goes on saying that it has nothing, would have us ask forever.
+        if std::mem::replace(&mut self.is_said, true) {
+            return Err(gix_error::message("what was asked for did not come").corrupted_error());
+        }
         let round = Round {
             haves_sent: 0,
             in_vain: 0,
