@@ -1,8 +1,8 @@
 //! Trees, packs and objects that nobody means well with.
 
 use std::fs;
-use std::io::{self, Write as _};
-use std::net::{Shutdown, TcpListener};
+use std::io::{self, BufWriter, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 
 use gix_hash::ObjectId;
@@ -258,25 +258,44 @@ fn another_commit_than_was_asked_for() {
     });
 }
 
-#[test]
-fn a_server_that_has_nothing_to_say_is_not_asked_forever() {
+/// Checks how a server is refused that has `say` say something, and then listens.
+fn check_said(say: fn(&mut TcpStream) -> io::Result<()>, expected: &str) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            stream.write_all(b"000012f0").unwrap();
-            stream.shutdown(Shutdown::Write).unwrap();
-            // It listens, for as long as it is asked.
-            thread::spawn(move || io::copy(&mut stream, &mut io::sink()));
+            thread::spawn(move || {
+                say(&mut stream)?;
+                stream.shutdown(Shutdown::Write)?;
+                io::copy(&mut stream, &mut io::sink())
+            });
         }
     });
     let (world, (_, commit)) = (World::new(), Repository::with_file(b"x"));
     let address = world.address(&format!("git://127.0.0.1:{port}/x.git"));
     let error = world.checkout(&address, commit, "main").unwrap_err();
-    let expected =
-        "sent cannot be used: Failed to negotiate objects with the server: what was asked for did not come";
     assert!(text(&error).ends_with(expected), "{}", text(&error));
+}
+
+#[test]
+fn a_server_that_has_nothing_to_say_is_not_asked_forever() {
+    let expected = "Failed to negotiate objects with the server: what was asked for did not come";
+    check_said(|stream| stream.write_all(b"000012f0"), expected);
+}
+
+#[test]
+fn a_server_that_does_not_come_to_an_end_is_not_listened_to() {
+    let endless = |stream: &mut TcpStream| {
+        let mut stream = BufWriter::new(stream);
+        for number in 1_u64.. {
+            let capabilities = if number == 1 { "\0agent=test" } else { "" };
+            let line = format!("{number:040x} refs/heads/{number:020}{capabilities}\n");
+            write!(stream, "{:04x}{line}", line.len() + 4)?;
+        }
+        Ok(())
+    };
+    check_said(endless, "sent cannot be used: it goes on for more than 64 MiB without an object");
 }
 
 #[test]

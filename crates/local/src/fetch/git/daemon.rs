@@ -119,7 +119,7 @@ impl Stream<'_> {
 impl Read for Stream<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n_bytes = self.patiently(|tcp| tcp.read(buffer))?;
-        self.watch.received(n_bytes);
+        self.watch.received(n_bytes)?;
         Ok(n_bytes)
     }
 }

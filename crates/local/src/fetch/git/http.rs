@@ -278,7 +278,7 @@ impl<'a> Body<'a> {
     fn more(&mut self) -> io::Result<()> {
         match self.answer.bytes() {
             Ok(Some(bytes)) => {
-                self.watch.received(bytes.len());
+                self.watch.received(bytes.len())?;
                 self.piece.extend_from_slice(&bytes);
             }
             Ok(None) => self.has_ended = true,

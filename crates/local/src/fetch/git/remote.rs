@@ -183,6 +183,7 @@ impl Session<'_> {
         let fetched = gix_protocol::fetch(
             &mut EverythingOf { wants, is_said: false },
             |reader, progress, should_stop| {
+                self.watch.objects_come();
                 let options = gix_pack::bundle::write::Options {
                     alloc_limit_bytes: Some(MAX_OBJECT),
                     ..Default::default()
