@@ -6,27 +6,25 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use cas::{Digest, LocalStore};
 use fuzz::git;
-use fuzz::server::Server;
+use fuzz::server::{Server, parted};
 use libfuzzer_sys::fuzz_target;
+use local::fetch::Fetcher;
 use local::fetch::git::{Address, Checkout};
-use local::fetch::{Fetcher, Options};
 
 /// After so many inputs all that was written is removed.
-const MOST: u32 = 2000;
+const MOST: usize = 2000;
 
 struct World {
     directory: PathBuf,
     store: LocalStore,
     server: Server,
-    fetcher: Fetcher,
-    n_inputs: u32,
+    /// Each with another address of the server.
+    fetchers: Vec<Fetcher>,
+    n_inputs: usize,
     commit: String,
     /// The tree of the sample.
     tree: Option<Digest>,
@@ -35,28 +33,29 @@ struct World {
 impl World {
     fn new() -> World {
         let directory = std::env::temp_dir().join(format!("bootwright-fuzz-{}.git", std::process::id()));
-        let options = Options {
-            n_attempts: NonZeroUsize::MIN,
-            backoff: Duration::ZERO,
-            patience: Duration::from_secs(5),
-            ..Options::new(directory.join("parts"))
-        };
-        let fetcher = Fetcher::new(options, Arc::default()).expect("there is room");
+        let server = Server::start();
+        let fetchers = server.fetchers(&directory.join("parts"));
         let commit = git::sample_commit();
         let store = new_store(&directory);
-        let mut world =
-            World { directory, store, server: Server::start(), fetcher, n_inputs: 0, commit, tree: None };
-        world.tree = world.of_server(&git::with_pack(&git::sample_pack()));
+        let mut world = World { directory, store, server, fetchers, n_inputs: 0, commit, tree: None };
+        world.tree = world.of_daemon(git::with_pack(&git::sample_pack()));
+        assert_eq!(world.of_http(git::with_pack_over_http(&git::sample_pack())), world.tree);
         assert!(world.tree.is_some(), "the sample can be had");
         world
     }
 
     /// Returns the files of the sample's commit, from a server that says `said`.
-    fn of_server(&mut self, said: &[u8]) -> Option<Digest> {
-        self.server.say(vec![said.to_vec()]);
+    fn of_daemon(&mut self, said: Vec<u8>) -> Option<Digest> {
+        self.server.say(vec![said]);
         let addresses = self.server.addresses();
-        let address = addresses[self.n_inputs as usize % addresses.len()];
+        let address = addresses[self.n_inputs % addresses.len()];
         self.checkout(&format!("git://{address}/x.git"), &self.commit.clone(), false)
+    }
+
+    /// Returns them from a server that gives these answers.
+    fn of_http(&mut self, answers: Vec<Vec<u8>>) -> Option<Digest> {
+        self.server.say(answers);
+        self.checkout("http://example.org/x.git", &self.commit.clone(), false)
     }
 
     fn of_directory(&mut self, bytes: &[u8]) {
@@ -65,7 +64,7 @@ impl World {
         let commit = git::write_directory(bytes, &place);
         let text = place.display().to_string();
         let address = Address::parse(&text, &self.directory).expect("it is one");
-        let _ = self.fetcher.resolve_rev(&address, "main");
+        let _ = self.fetchers[0].resolve_rev(&address, "main");
         self.checkout(&text, &commit, true);
     }
 
@@ -78,7 +77,8 @@ impl World {
         let commit = commit.parse().expect("it is one");
         let wanted =
             Checkout { address: &address, commit, rev: "main", submodules: is_local, offline: is_local };
-        self.fetcher.checkout(&wanted, &self.store, &|_| ()).ok().map(|found| found.tree)
+        let fetcher = &self.fetchers[self.n_inputs % self.fetchers.len()];
+        fetcher.checkout(&wanted, &self.store, &|_| ()).ok().map(|found| found.tree)
     }
 }
 
@@ -95,11 +95,13 @@ thread_local! {
 fuzz_target!(|bytes: &[u8]| {
     let Some((kind, bytes)) = bytes.split_first() else { return };
     WORLD.with_borrow_mut(|world| {
-        let found = match kind % 4 {
-            0 => world.of_server(bytes),
-            1 => world.of_server(&git::with_pack(bytes)),
-            2 => world.of_server(&git::with_references(bytes)),
-            _ => return world.of_directory(bytes),
+        let found = match kind % 8 {
+            0 => world.of_daemon(bytes.to_vec()),
+            1 => world.of_daemon(git::with_pack(bytes)),
+            2 => world.of_daemon(git::with_references(bytes)),
+            3 => return world.of_directory(bytes),
+            4 => world.of_http(parted(bytes)),
+            _ => world.of_http(git::with_pack_over_http(bytes)),
         };
         assert!(found.is_none() || found == world.tree, "a commit is what its name says");
     });

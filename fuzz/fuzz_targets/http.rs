@@ -5,15 +5,12 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use cas::{Digest, LocalStore, Store as _};
-use fuzz::server::Server;
+use fuzz::server::{Server, parted};
 use libfuzzer_sys::fuzz_target;
-use local::fetch::{Download, Fetcher, Options, Proxies};
+use local::fetch::{Download, Fetcher};
 
 const URL: &str = "http://example.org/file";
 /// What is known of a file.
@@ -36,18 +33,7 @@ impl World {
     fn new() -> World {
         let directory = std::env::temp_dir().join(format!("bootwright-fuzz-{}.http", std::process::id()));
         let server = Server::start();
-        let fetcher = |address: &std::net::SocketAddr| {
-            let proxy = Some(format!("http://{address}"));
-            let options = Options {
-                proxies: Proxies { http: proxy.clone(), https: proxy, none: String::new() },
-                n_attempts: NonZeroUsize::MIN,
-                backoff: Duration::ZERO,
-                patience: Duration::from_secs(5),
-                ..Options::new(directory.join("parts"))
-            };
-            Fetcher::new(options, Arc::default()).expect("there is room")
-        };
-        let fetchers = server.addresses().iter().map(fetcher).collect();
+        let fetchers = server.fetchers(&directory.join("parts"));
         World { store: new_store(&directory), directory, server, fetchers, n_inputs: 0 }
     }
 
@@ -93,14 +79,5 @@ thread_local! {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let mut answers = vec![Vec::new()];
-    for byte in bytes {
-        let last = answers.last_mut().expect("there is one");
-        last.push(*byte);
-        if last.ends_with(b"\xff\xff") {
-            last.truncate(last.len() - 2);
-            answers.push(Vec::new());
-        }
-    }
-    WORLD.with_borrow_mut(|world| world.ask(&answers));
+    WORLD.with_borrow_mut(|world| world.ask(&parted(bytes)));
 });

@@ -91,15 +91,39 @@ pub fn sample_directory() -> Vec<u8> {
 
 /// Returns what a server says that is asked for a commit and has a pack for it, whose checksum is made right.
 pub fn with_pack(pack: &[u8]) -> Vec<u8> {
-    let mut said = Vec::new();
-    for line in ["version 2\n", "agent=fuzz\n", "ls-refs\n", "fetch=shallow\n"] {
-        said.extend(framed(line.as_bytes()));
-    }
+    [greeting(), objects(pack)].concat()
+}
+
+/// Returns the answers of the same server over HTTP.
+pub fn with_pack_over_http(pack: &[u8]) -> Vec<Vec<u8>> {
+    let answer = |kind: &str, body: &[u8]| {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/x-git-upload-pack-{kind}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        [head.as_bytes(), body].concat()
+    };
+    let service = [framed(b"# service=git-upload-pack\n"), b"0000".to_vec()].concat();
+    vec![answer("advertisement", &[service, greeting()].concat()), answer("result", &objects(pack))]
+}
+
+fn greeting() -> Vec<u8> {
+    let lines = ["version 2\n", "agent=fuzz\n", "ls-refs\n", "fetch=shallow\n"];
+    let mut said: Vec<u8> = lines.into_iter().flat_map(|line| framed(line.as_bytes())).collect();
     said.extend(b"0000");
-    said.extend(framed(b"packfile\n"));
-    for piece in sealed(pack.to_vec()).chunks(1000) {
-        said.extend(framed(&[b"\x01", piece].concat()));
-    }
+    said
+}
+
+fn objects(pack: &[u8]) -> Vec<u8> {
+    let mut said = framed(b"packfile\n");
+    said.extend(in_pieces(pack));
+    said
+}
+
+fn in_pieces(pack: &[u8]) -> Vec<u8> {
+    let sealed = sealed(pack.to_vec());
+    let mut said: Vec<u8> =
+        sealed.chunks(1000).flat_map(|piece| framed(&[b"\x01", piece].concat())).collect();
     said.extend(b"0000");
     said
 }
@@ -115,10 +139,7 @@ pub fn with_references(pack: &[u8]) -> Vec<u8> {
     said.extend(framed(format!("shallow {commit}\n").as_bytes()));
     said.extend(b"0000");
     said.extend(framed(b"NAK\n"));
-    for piece in sealed(pack.to_vec()).chunks(1000) {
-        said.extend(framed(&[b"\x01", piece].concat()));
-    }
-    said.extend(b"0000");
+    said.extend(in_pieces(pack));
     said
 }
 

@@ -2,8 +2,13 @@
 
 use std::io::{Write as _, copy, sink};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
+
+use local::fetch::{Fetcher, Options, Proxies};
 
 /// How many addresses it has: a port cannot be used again for a minute with the same one.
 const N_ADDRESSES: u8 = 16;
@@ -48,10 +53,45 @@ impl Server {
         &self.addresses
     }
 
+    /// Returns fetchers that keep what is unfinished in `parts` and take it for their proxy: one for each address. Wherever
+    /// an answer leads them, they ask here.
+    ///
+    /// # Panics
+    ///
+    /// If there is no room.
+    pub fn fetchers(&self, parts: &Path) -> Vec<Fetcher> {
+        let fetcher = |address: &SocketAddr| {
+            let proxy = Some(format!("http://{address}"));
+            let options = Options {
+                proxies: Proxies { http: proxy.clone(), https: proxy, none: String::new() },
+                n_attempts: NonZeroUsize::MIN,
+                backoff: Duration::ZERO,
+                patience: Duration::from_secs(5),
+                ..Options::new(parts.to_owned())
+            };
+            Fetcher::new(options, Arc::default()).expect("there is room")
+        };
+        self.addresses.iter().map(fetcher).collect()
+    }
+
     /// Has each further connection get the next of these answers, and all behind them the last.
     pub fn say(&self, answers: Vec<Vec<u8>>) {
         *self.answers.lock().unwrap_or_else(PoisonError::into_inner) = Answers { all: answers, n_given: 0 };
     }
+}
+
+/// Parts answers at two bytes of 255.
+pub fn parted(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut answers = vec![Vec::new()];
+    for byte in bytes {
+        let last = answers.last_mut().expect("there is one");
+        last.push(*byte);
+        if last.ends_with(b"\xff\xff") {
+            last.truncate(last.len() - 2);
+            answers.push(Vec::new());
+        }
+    }
+    answers
 }
 
 impl Answers {

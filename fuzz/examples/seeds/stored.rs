@@ -159,7 +159,7 @@ pub(crate) fn earlier() -> Result<Vec<(String, Vec<u8>)>> {
 }
 
 /// Returns what the target `git` reads, one of each kind.
-pub(crate) fn repositories() -> [(&'static str, Vec<u8>); 5] {
+pub(crate) fn repositories() -> [(&'static str, Vec<u8>); 7] {
     let (pack, said) = (git::sample_pack(), git::with_pack(&git::sample_pack()));
     let first = git::with_references(&pack);
     let kind = |kind: u8, bytes: &[u8]| [&[kind], bytes].concat();
@@ -169,5 +169,7 @@ pub(crate) fn repositories() -> [(&'static str, Vec<u8>); 5] {
         ("pack", kind(1, &pack)),
         ("pack, first version", kind(2, &pack)),
         ("directory", kind(3, &git::sample_directory())),
+        ("answers", kind(4, &git::with_pack_over_http(&pack).join(&b"\xff\xff"[..]))),
+        ("pack, HTTP", kind(5, &pack)),
     ]
 }
