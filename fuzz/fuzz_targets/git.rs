@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cas::{Digest, LocalStore};
 use fuzz::git;
@@ -36,7 +36,7 @@ impl World {
         let server = Server::start();
         let fetchers = server.fetchers(&directory.join("parts"));
         let commit = git::sample_commit();
-        let store = new_store(&directory);
+        let store = fuzz::new_store(&directory);
         let mut world = World { directory, store, server, fetchers, n_inputs: 0, commit, tree: None };
         world.tree = world.of_daemon(git::with_pack(&git::sample_pack()));
         assert_eq!(world.of_http(git::with_pack_over_http(&git::sample_pack())), world.tree);
@@ -71,7 +71,7 @@ impl World {
     fn checkout(&mut self, address: &str, commit: &str, is_local: bool) -> Option<Digest> {
         self.n_inputs += 1;
         if self.n_inputs.is_multiple_of(MOST) {
-            self.store = new_store(&self.directory);
+            self.store = fuzz::new_store(&self.directory);
         }
         let address = Address::parse(address, &self.directory).ok()?;
         let commit = commit.parse().expect("it is one");
@@ -80,12 +80,6 @@ impl World {
         let fetcher = &self.fetchers[self.n_inputs % self.fetchers.len()];
         fetcher.checkout(&wanted, &self.store, &|_| ()).ok().map(|found| found.tree)
     }
-}
-
-fn new_store(directory: &Path) -> LocalStore {
-    let path = directory.join("store");
-    let _none_there = fs::remove_dir_all(&path);
-    LocalStore::open(&path).expect("there is room")
 }
 
 thread_local! {

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cas::{Digest, LocalStore, Store as _};
 use fuzz::server::{Server, parted};
@@ -34,13 +34,13 @@ impl World {
         let directory = std::env::temp_dir().join(format!("bootwright-fuzz-{}.http", std::process::id()));
         let server = Server::start();
         let fetchers = server.fetchers(&directory.join("parts"));
-        World { store: new_store(&directory), directory, server, fetchers, n_inputs: 0 }
+        World { store: fuzz::new_store(&directory), directory, server, fetchers, n_inputs: 0 }
     }
 
     fn ask(&mut self, answers: &[Vec<u8>]) {
         self.n_inputs += 1;
         if self.n_inputs.is_multiple_of(MOST) {
-            self.store = new_store(&self.directory);
+            self.store = fuzz::new_store(&self.directory);
         }
         let store = &self.store;
         let fetcher = &self.fetchers[self.n_inputs % self.fetchers.len()];
@@ -66,12 +66,6 @@ impl World {
             assert!(store.contains(&digest).expect("it can be looked at"));
         }
     }
-}
-
-fn new_store(directory: &Path) -> LocalStore {
-    let path = directory.join("store");
-    let _none_there = fs::remove_dir_all(&path);
-    LocalStore::open(&path).expect("there is room")
 }
 
 thread_local! {

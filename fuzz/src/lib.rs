@@ -7,6 +7,22 @@ mod repository;
 pub mod server;
 pub mod step;
 
+use std::fs;
+use std::path::Path;
+
+use cas::LocalStore;
+
+/// Returns a store with nothing in it, `store` in `directory`; one that was there is removed.
+///
+/// # Panics
+///
+/// If there is no room.
+pub fn new_store(directory: &Path) -> LocalStore {
+    let path = directory.join("store");
+    let _none_there = fs::remove_dir_all(&path);
+    LocalStore::open(&path).expect("there is room")
+}
+
 /// Returns `bytes` with the checksum of everything in it that looks like a tar header set right.
 ///
 /// Otherwise nearly every change is refused for its checksum, and what is behind it is never reached.

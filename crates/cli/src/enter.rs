@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::atomic::AtomicBool;
 
 use cas::Digest;
 use engine::{ExecutorError, Request, StepId};
@@ -79,15 +80,19 @@ impl Session<'_> {
         let request = assembled.request(graph.step(step));
         let executor = self.caches.executor(NonZeroUsize::MIN, None)?;
         self.ui.clear();
-        let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-        let console = Console {
-            input: input.as_fd(),
-            output: output.as_fd(),
-            error: error.as_fd(),
-            is_shared: false,
-            socket: None,
-            cancel: &self.cancel,
-        };
-        run(&executor, &request, console).map_err(executor_failure)
+        with_console(&self.cancel, |console| run(&executor, &request, console)).map_err(executor_failure)
     }
+}
+
+/// Does `work` with this terminal, until `cancel` becomes true.
+pub(crate) fn with_console<T>(cancel: &AtomicBool, work: impl FnOnce(Console<'_>) -> T) -> T {
+    let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    work(Console {
+        input: input.as_fd(),
+        output: output.as_fd(),
+        error: error.as_fd(),
+        is_shared: false,
+        socket: None,
+        cancel,
+    })
 }

@@ -1,12 +1,12 @@
 //! `shell`: enters the sandbox of a step.
 
 use std::num::NonZeroUsize;
-use std::os::fd::AsFd as _;
 
-use local::{Console, Interactive};
+use local::Interactive;
 
 use crate::args::Global;
 use crate::builder::executor_failure;
+use crate::enter::with_console;
 use crate::failure::{Blame, Failure};
 use crate::session::Session;
 use crate::ui::Ui;
@@ -33,18 +33,10 @@ pub(crate) fn run(global: &Global, ui: &Ui, target: Option<&str>, command: &[Str
             };
             ui.note(&format!("entering the sandbox that `{}` left", failed.label()));
             let cancel = signals::cancel_flag()?;
-            let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-            let console = Console {
-                input: input.as_fd(),
-                output: output.as_fd(),
-                error: error.as_fd(),
-                is_shared: false,
-                socket: None,
-                cancel: &cancel,
-            };
-            executor
-                .enter_failed(&failed, what, &environment::terminal(), console)
-                .map_err(executor_failure)?
+            with_console(&cancel, |console| {
+                executor.enter_failed(&failed, what, &environment::terminal(), console)
+            })
+            .map_err(executor_failure)?
         }
     };
     if code == 0 { Ok(()) } else { Err(Failure::told(Blame::Build)) }
