@@ -75,8 +75,8 @@ pub enum Error {
         /// The module.
         name: String,
     },
-    /// The order of modules has the path of a module, or of the list of what they need.
-    #[error("the order of modules cannot be at `{path}`, where something else is")]
+    /// Two of the files would have the same path, or one would have to be in the other.
+    #[error("two files of the layer would be at `{path}`, or below it")]
     Taken {
         /// The path.
         path: EntryPath,
@@ -114,8 +114,8 @@ impl Error {
 /// # Errors
 ///
 /// When `tree` has no modules of the kernel, or of several; when it does not have one of the modules, or one that they need;
-/// when more than a few hundred need each other in a row; when a file is no module; and when the order is to be where a
-/// module is.
+/// when more than a few hundred need each other in a row; when a file is no module; and when two of these files would have one
+/// path, or one would be below the other.
 pub fn collect(tree: &Tree, spec: &ModulesSpec, mtime: i64) -> Result<layer::Builder, Error> {
     let index = Index::new(tree, spec.release.as_deref())?;
     let mut resolver = Resolver { index, state: BTreeMap::new(), depth: 0, order: Vec::new() };
@@ -143,14 +143,35 @@ pub fn collect(tree: &Tree, spec: &ModulesSpec, mtime: i64) -> Result<layer::Bui
         let lines: String = lines.map(|other| format!(" {}", index.relative(&other.uncompressed))).collect();
         dependencies.push_str(&format!("{}:{lines}\n", index.relative(path)));
     }
-    declare(index.file("modules.dep"), dependencies.into_bytes())?;
     let order_path = spec.order.clone();
     let order_path = order_path.unwrap_or_else(|| EntryPath::new(LOAD_ORDER).expect("it is a path"));
+    let lists = [(index.file("modules.dep"), dependencies), (order_path, load_order)];
+    let modules = order.iter().map(|module| &module.uncompressed);
+    separate(modules.chain(lists.iter().map(|(path, _)| path)))?;
     for module in order {
         declare(module.uncompressed, module.bytes)?;
     }
-    declare(order_path, load_order.into_bytes())?;
+    for (list, text) in lists {
+        declare(list, text.into_bytes())?;
+    }
     Ok(builder)
+}
+
+/// Fails when two files have the same path, or one is below the other.
+fn separate<'a>(paths: impl Iterator<Item = &'a EntryPath> + Clone) -> Result<(), Error> {
+    let mut all = BTreeSet::new();
+    let taken = |path: &EntryPath| Err(Error::Taken { path: path.clone() });
+    for path in paths.clone() {
+        if !all.insert(path.as_bytes()) {
+            return taken(path);
+        }
+    }
+    for path in paths {
+        if let Some(above) = path.ancestors().find(|above| all.contains(above)) {
+            return taken(&EntryPath::new(above).expect("it is the path of a file"));
+        }
+    }
+    Ok(())
 }
 
 fn closure_of<'a>(name: &'a str, needs: &BTreeMap<&'a str, &'a BTreeSet<String>>) -> BTreeSet<&'a str> {

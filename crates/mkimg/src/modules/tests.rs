@@ -150,12 +150,27 @@ fn modules_that_need_each_other_without_an_end_are_refused() {
 }
 
 #[test]
-fn an_order_in_the_place_of_something_else_is_refused() {
-    for place in ["usr/lib/modules/6.1.0/modules.dep", "usr/lib/modules/6.1.0/kernel/fs/mbcache.ko"] {
-        let order = Some(EntryPath::new(place).unwrap());
-        let expected = format!("the order of modules cannot be at `{place}`, where something else is");
-        refused(&kernel(), &ModulesSpec { order, ..spec(&["mbcache"]) }, &expected, None);
+fn files_in_the_place_of_others_are_refused() {
+    let expected = |path: &str| format!("two files of the layer would be at `{path}`, or below it");
+    let directory = "usr/lib/modules/6.1.0";
+    for (order, path) in [
+        ("modules.dep", "modules.dep"),
+        ("modules.dep/order", "modules.dep"),
+        ("kernel/fs/mbcache.ko", "kernel/fs/mbcache.ko"),
+        ("kernel/fs/mbcache.ko/order", "kernel/fs/mbcache.ko"),
+        ("kernel/fs", "kernel/fs"),
+    ] {
+        let order = Some(EntryPath::new(format!("{directory}/{order}")).unwrap());
+        let spec = ModulesSpec { order, ..spec(&["mbcache"]) };
+        refused(&kernel(), &spec, &expected(&format!("{directory}/{path}")), None);
     }
+    let files = |first: &str, second: &str| {
+        let path = |name: &str| format!("usr/lib/modules/1/{name}");
+        let (first, second) = (path(first), path(second));
+        tree(&[(&first, module(&["depends="])), (&second, module(&["depends="]))])
+    };
+    let in_list = files("a.ko", "modules.dep/b.ko");
+    refused(&in_list, &spec(&["b"]), &expected("usr/lib/modules/1/modules.dep"), None);
 }
 
 #[test]
