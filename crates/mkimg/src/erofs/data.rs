@@ -233,14 +233,14 @@ impl Image {
         let range = range.map(|(scope, place)| scope.range(std::iter::once((place, piece.length as u64))));
         if let Some((scope, range)) = scope.zip(range)
             && let Some(contents) = scope.of_range(&range)
-            && let Some((KIND_COMPRESSED, stored)) = recall(scope, &contents)
+            && let Some((KIND_COMPRESSED, stored)) = recall(scope, &contents, piece.length)
         {
             return Ok(Packed { piece, stored, names: Some(Names { contents, range: Some(range) }) });
         }
         let mut bytes = vec![0; piece.length];
         self.read(contents, piece.node, piece.offset, &mut bytes)?;
         let names = scope.map(|scope| Names { contents: scope.contents(&bytes), range });
-        let known = scope.zip(names).and_then(|(scope, names)| recall(scope, &names.contents));
+        let known = scope.zip(names).and_then(|(scope, names)| recall(scope, &names.contents, piece.length));
         match (packer, known) {
             (_, Some((KIND_COMPRESSED, stored))) => return Ok(Packed { piece, stored, names }),
             (None, _) | (_, Some(_)) => {}
@@ -310,10 +310,24 @@ fn note(scope: &Scope, names: Names, stored: &Stored, position: u64) {
     }
 }
 
-/// Returns what became of a piece in an earlier image. What was left as it is has to be read.
-fn recall(scope: &Scope, contents: &Key) -> Option<(u8, Stored)> {
+/// Returns what became of a piece of `length` bytes in an earlier image. What was left as it is has to be read.
+fn recall(scope: &Scope, contents: &Key, length: usize) -> Option<(u8, Stored)> {
     let found = scope.recall(contents)?;
     let extents = found.note.chunks(Extent::LEN).map(Extent::decode).collect::<Option<Vec<_>>>()?;
+    if found.kind == KIND_COMPRESSED && !are_whole(&extents, length, found.bytes.len()) {
+        return None;
+    }
     let origin = Some(found.origin);
     Some((found.kind, Stored::Compressed { blocks: found.bytes, extents, origin }))
+}
+
+/// Says whether a piece of `length` bytes can consist of these extents, which are stored in `n_bytes`.
+fn are_whole(extents: &[Extent], length: usize, n_bytes: usize) -> bool {
+    let lengths: u64 = extents.iter().map(|extent| u64::from(extent.length)).sum();
+    let blocks: usize = extents.iter().map(|extent| usize::from(extent.n_blocks)).sum();
+    let can_be = |extent: &Extent| match extent.is_plain {
+        true => extent.n_blocks == 1 && extent.length as usize <= BLOCK,
+        false => extent.n_blocks > 0 && extent.length > 0,
+    };
+    lengths == length as u64 && blocks * BLOCK == n_bytes && extents.iter().all(can_be)
 }
