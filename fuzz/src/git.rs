@@ -6,7 +6,7 @@ use std::path::Path;
 use gix_hash::ObjectId;
 use gix_object::Kind;
 
-use crate::repository::{FILE, LINK, PROGRAM, Repository, TREE, entry, pack, sealed};
+use crate::repository::{FILE, LINK, PROGRAM, Repository, TREE, entry, pack, sealed, type_number};
 
 /// Returns the name of the sample's commit.
 pub fn sample_commit() -> String {
@@ -30,15 +30,9 @@ fn sample() -> (Repository, ObjectId) {
 /// Returns the objects of the sample as a pack, and two that are made of others, without its checksum.
 pub fn sample_pack() -> Vec<u8> {
     let (repository, _) = sample();
-    let number = |kind| match kind {
-        Kind::Commit => 1,
-        Kind::Tree => 2,
-        Kind::Blob => 3,
-        Kind::Tag => 4,
-    };
     let objects = repository.objects.values();
     let mut entries: Vec<Vec<u8>> =
-        objects.map(|(kind, data)| entry(number(*kind), data.len() as u64, &[], data)).collect();
+        objects.map(|(kind, data)| entry(type_number(*kind), data.len() as u64, &[], data)).collect();
     let text = b"text that others begin with";
     let (base, whole) = (Repository::default().blob(text), entry(3, text.len() as u64, &[], text));
     // How long the one and the other are, then: copy the first nine bytes (gitformat-pack(5), "Deltified representation").

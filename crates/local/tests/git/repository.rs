@@ -140,7 +140,8 @@ impl Repository {
     }
 }
 
-fn type_number(kind: Kind) -> u8 {
+/// The number of a kind of object in packs.
+pub(crate) fn type_number(kind: Kind) -> u8 {
     match kind {
         Kind::Commit => 1,
         Kind::Tree => 2,

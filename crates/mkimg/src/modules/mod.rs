@@ -157,21 +157,13 @@ pub fn collect(tree: &Tree, spec: &ModulesSpec, mtime: i64) -> Result<layer::Bui
     Ok(builder)
 }
 
-/// Fails when two files have the same path, or one is below the other.
+/// Fails when a file is below another one.
 fn separate<'a>(paths: impl Iterator<Item = &'a EntryPath> + Clone) -> Result<(), Error> {
-    let mut all = BTreeSet::new();
-    let taken = |path: &EntryPath| Err(Error::Taken { path: path.clone() });
-    for path in paths.clone() {
-        if !all.insert(path.as_bytes()) {
-            return taken(path);
-        }
+    let all: BTreeSet<&[u8]> = paths.clone().map(EntryPath::as_bytes).collect();
+    match paths.flat_map(EntryPath::ancestors).find(|above| all.contains(above)) {
+        Some(above) => Err(Error::Taken { path: EntryPath::new(above).expect("it is the path of a file") }),
+        None => Ok(()),
     }
-    for path in paths {
-        if let Some(above) = path.ancestors().find(|above| all.contains(above)) {
-            return taken(&EntryPath::new(above).expect("it is the path of a file"));
-        }
-    }
-    Ok(())
 }
 
 fn closure_of<'a>(name: &'a str, needs: &BTreeMap<&'a str, &'a BTreeSet<String>>) -> BTreeSet<&'a str> {
