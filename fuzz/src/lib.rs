@@ -11,6 +11,8 @@ use std::fs;
 use std::path::Path;
 
 use cas::LocalStore;
+use crc32c::crc32c;
+use crc32fast::hash as crc32;
 
 /// Returns a store with nothing in it, `store` in `directory`; one that was there is removed.
 ///
@@ -108,13 +110,6 @@ pub fn with_journal_sums(bytes: &[u8], inode: u64) -> Vec<u8> {
     bytes
 }
 
-/// CRC-32, bit by bit.
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |sum, byte| {
-        (0..8).fold(sum ^ u32::from(*byte), |sum, _| sum >> 1 ^ if sum & 1 == 1 { 0xedb8_8320 } else { 0 })
-    })
-}
-
 /// Returns `bytes` with the checksums of a VHD or VHDX set right, as far as it looks like one whose structures are where
 /// they usually are.
 pub fn with_vdisk_checksums(bytes: &[u8]) -> Vec<u8> {
@@ -141,13 +136,6 @@ pub fn with_vdisk_checksums(bytes: &[u8]) -> Vec<u8> {
         part[place..place + 4].copy_from_slice(&(!sum).to_be_bytes());
     }
     bytes
-}
-
-/// CRC-32C, bit by bit.
-fn crc32c(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |sum, byte| {
-        (0..8).fold(sum ^ u32::from(*byte), |sum, _| sum >> 1 ^ if sum & 1 == 1 { 0x82f6_3b78 } else { 0 })
-    })
 }
 
 /// Makes what the metadata of firmware says of memory small, as far as `image` has such: sections of OVMF for SEV-SNP and TDX

@@ -13,6 +13,7 @@ use std::io::{self, BufReader, Read, Write as _};
 use cas::{Digest, Directory, Hasher, LocalStore, Node, Record, Reference, Store as _, StoreError};
 use distro::deb::Compression;
 use layer::{Entry, EntryPath, ForeignError, ForeignReader, Kind, Limits};
+use local::fetch::most_unpacked;
 use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
@@ -20,11 +21,6 @@ use crate::failure::Failure;
 /// The kind of records that say what an archive unpacks to. Its number is raised when that changes.
 const RECORDS: &str = "unpacked-2";
 
-/// How many times its own size an archive may be unpacked. Archives of sources come to ten, those with much
-/// generated text to thirty.
-const MAX_RATIO: u64 = 100;
-/// What every archive may have, however small it is.
-const ALWAYS_ALLOWED: u64 = 1 << 30;
 /// Contents up to this size are hashed and looked for before they are written.
 const SMALL: u64 = 1 << 20;
 /// Where a tree is checked out, the path of that place comes before those in it; together they have 4095 bytes.
@@ -92,7 +88,7 @@ pub(crate) fn unremembered(
     name: &str,
 ) -> Result<Unpacked, Failure> {
     let (tree, date) =
-        read_archive(store, digest, suffix, limit(digest.size())).map_err(|error| error.of(name))?;
+        read_archive(store, digest, suffix, most_unpacked(digest.size())).map_err(|error| error.of(name))?;
     let tree = tree.without_single_top().write(store).map_err(Failure::store)?;
     Ok(Unpacked { tree, date })
 }
@@ -131,11 +127,6 @@ const HELP: &str =
 struct NotUnpacked {
     name: String,
     source: UnpackError,
-}
-
-/// Returns how many bytes may come out of an archive of `size` bytes.
-fn limit(size: u64) -> u64 {
-    size.saturating_mul(MAX_RATIO).max(ALWAYS_ALLOWED)
 }
 
 /// Returns what is in the archive, and when the newest of its files was changed.

@@ -23,12 +23,12 @@ const MEMORY: u32 = 2048;
 const TIMEOUT: u32 = 10;
 
 /// Has the compiler make code that tells libFuzzer which of its edges were run and what was compared there (LLVM's
-/// SanitizerCoverage), and that stops where a number overflows.
+/// SanitizerCoverage). That it stops where a number overflows is said in `fuzz/Cargo.toml`.
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing \
     -Cllvm-args=-simplifycfg-branch-fold-threshold=0 -Cllvm-args=-sanitizer-coverage-stack-depth \
-    -Cdebug-assertions -Ccodegen-units=1";
+    -Ccodegen-units=1";
 
 /// How many ticks of `/proc` there are in a second, on every machine (time(7)).
 const USER_HZ: f64 = 100.0;

@@ -107,6 +107,15 @@ const STEP: u64 = 64 << 10;
 /// How often a host that cannot be reached is tried at most: mostly there is no network, and people wait.
 const MAX_CALLS: usize = 3;
 
+/// Returns how many bytes sources may unpack to that came as `size` bytes, an archive or the pack of a repository: a hundred
+/// times as many, or 1 GiB if that is more.
+///
+/// Archives of sources come to ten times their size, those with much generated text to thirty. What comes to more was made
+/// to fill disks.
+pub fn most_unpacked(size: u64) -> u64 {
+    size.saturating_mul(100).max(1 << 30)
+}
+
 impl Fetcher {
     /// Returns a fetcher. Soon after `cancel` becomes true, whatever it does ends with
     /// [`FetchError::Cancelled`].

@@ -11,8 +11,8 @@ use super::image::Run;
 use super::options::Kind;
 use crate::bytes::{get_u16, get_u32};
 
-/// How much of the table is kept at hand.
-const PAGE: u64 = 1 << 16;
+/// How much of the table is kept at hand: little, since a chain can lead to another place with each step.
+const PAGE: u64 = 4096;
 
 /// A FAT file system that is read. It trusts nothing that the image says.
 pub struct Reader<R> {
@@ -41,10 +41,21 @@ pub(super) enum Link {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Data {
     pub(super) runs: Vec<Run>,
+    /// Where in the file each of them ends.
+    ends: Vec<u64>,
     size: u64,
 }
 
 impl Data {
+    fn new(runs: Vec<Run>, size: u64, cluster_len: u64) -> Data {
+        let mut end = 0;
+        let ends = runs.iter().map(|run| {
+            end += u64::from(run.length) * cluster_len;
+            end
+        });
+        Data { ends: ends.collect(), runs, size }
+    }
+
     /// Returns how many bytes there are.
     pub fn size(&self) -> u64 {
         self.size
@@ -86,13 +97,13 @@ impl<R: ReadAt> Reader<R> {
         let is_there = page.start <= at && at + 4 <= page.start + page.bytes.len() as u64;
         if !is_there {
             // The last entries may need bytes of what follows the table, which are masked away.
-            let start = at - at % 4096;
+            let start = at - at % PAGE;
             let offset = self.boot.table_offset(0) + start;
             let image_len = u64::from(self.boot.sectors) * u64::from(self.boot.sector_size);
-            let length = PAGE.min(image_len.saturating_sub(offset)) as usize;
+            let length = (PAGE + 4).min(image_len.saturating_sub(offset)) as usize;
             let mut bytes = vec![0; length];
             self.read_at(offset, &mut bytes)?;
-            bytes.resize(length + 4, 0);
+            bytes.resize(PAGE as usize + 4, 0);
             *page = Page { start, bytes };
         }
         let at = (at - page.start) as usize;
@@ -172,7 +183,7 @@ impl<R: ReadAt> Reader<R> {
         if runs.iter().map(|run| u64::from(run.length)).sum::<u64>() < needed {
             return Err(ReadError::corrupt(what, "it has fewer clusters than its size needs"));
         }
-        Ok(Data { runs, size })
+        Ok(Data::new(runs, size, self.boot.cluster_len()))
     }
 
     /// Fills the buffer with what is in a file at `offset`; its end before that is an error.
@@ -182,17 +193,18 @@ impl<R: ReadAt> Reader<R> {
             let source = std::io::ErrorKind::UnexpectedEof.into();
             return Err(ReadError::Io { offset, length, source });
         }
-        let (mut run_start, mut filled) = (0, 0);
-        for run in &data.runs {
-            let run_len = u64::from(run.length) * self.boot.cluster_len();
-            let at = offset + filled as u64;
-            if filled < length && at < run_start + run_len {
-                let part = (length - filled).min((run_start + run_len - at) as usize);
-                let place = self.boot.cluster_offset(run.start) + (at - run_start);
-                self.read_at(place, &mut buffer[filled..filled + part])?;
-                filled += part;
+        let mut filled = 0;
+        let first = data.ends.partition_point(|end| *end <= offset);
+        for (run, end) in data.runs.iter().zip(&data.ends).skip(first) {
+            if filled == length {
+                break;
             }
-            run_start += run_len;
+            let at = offset + filled as u64;
+            let run_start = end - u64::from(run.length) * self.boot.cluster_len();
+            let part = (length - filled).min(usize::try_from(end - at).unwrap_or(usize::MAX));
+            let place = self.boot.cluster_offset(run.start) + (at - run_start);
+            self.read_at(place, &mut buffer[filled..filled + part])?;
+            filled += part;
         }
         Ok(())
     }
@@ -213,7 +225,7 @@ impl<R: ReadAt> Reader<R> {
         let runs = self.chain(start, most, what)?;
         let size = runs.iter().map(|run| u64::from(run.length)).sum::<u64>() * boot.cluster_len();
         let mut bytes = vec![0; size as usize];
-        self.read_data(&Data { runs, size }, 0, &mut bytes)?;
+        self.read_data(&Data::new(runs, size, boot.cluster_len()), 0, &mut bytes)?;
         Ok(bytes)
     }
 }

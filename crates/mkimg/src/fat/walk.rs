@@ -1,6 +1,7 @@
 //! Walking through the tree of a file system that is read.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use layer::ReadAt;
 
@@ -32,8 +33,30 @@ pub struct Visit {
     pub(super) cluster: u32,
 }
 
-/// How deep directories can be: paths have at most 260 characters to Windows, and 4096 to others.
-const MOST_DEPTH: usize = 2048;
+/// How long paths can be, in bytes: 260 characters to Windows, and this to others.
+const MOST_PATH: usize = 4096;
+
+/// An entry on the way, which is not visited yet.
+struct Found {
+    name: String,
+    entry: Entry,
+    /// The path of the directory that it is in, and its cluster.
+    directory: Rc<str>,
+    parent: u32,
+}
+
+/// How many clusters are left for what has not been visited: all of them, if no two files have the same.
+struct Left(u64);
+
+impl Left {
+    fn take(&mut self, size: u64, cluster_len: u64, what: &str) -> Result<(), ReadError> {
+        let left = self.0.checked_sub(size.div_ceil(cluster_len));
+        self.0 = left.ok_or_else(|| {
+            ReadError::corrupt(what, "it and what comes before it have more clusters than there are")
+        })?;
+        Ok(())
+    }
+}
 
 impl<R: ReadAt> Reader<R> {
     /// Calls `visit` for everything but the root, each directory before what is in it, in the order of the image.
@@ -42,27 +65,52 @@ impl<R: ReadAt> Reader<R> {
         if self.boot().kind == Kind::Fat32 {
             seen.insert(self.boot().root_cluster);
         }
-        // What is to be visited, the next one last: a directory's cluster, its depth and its path.
-        let mut pending: Vec<(Visit, usize, u32)> = self.list(None, "", 0, 0)?;
-        while let Some((found, depth, parent)) = pending.pop() {
-            visit(&found)?;
-            if found.data.is_some() {
+        let mut left = Left(self.boot().clusters.into());
+        // What is to be visited, the next one last.
+        let mut pending = self.list(None, "", 0, &mut left)?;
+        while let Some(found) = pending.pop() {
+            let visited = self.visit(&found, &mut left)?;
+            visit(&visited)?;
+            if visited.data.is_some() {
                 continue;
             }
-            if !seen.insert(found.cluster) {
-                return Err(ReadError::corrupt(&found.path, "the directory is at two places"));
+            if !seen.insert(visited.cluster) {
+                return Err(ReadError::corrupt(&visited.path, "the directory is at two places"));
             }
-            if depth > MOST_DEPTH {
-                return Err(ReadError::corrupt(&found.path, "it lies too deep in directories"));
-            }
-            pending.extend(self.list(Some(found.cluster), &found.path, depth, parent)?);
+            pending.extend(self.list(Some(visited.cluster), &visited.path, found.parent, &mut left)?);
         }
         Ok(())
     }
 
+    fn visit(&self, found: &Found, left: &mut Left) -> Result<Visit, ReadError> {
+        let entry = &found.entry;
+        let path = format!("{}/{}", found.directory, found.name);
+        if path.len() > MOST_PATH {
+            return Err(ReadError::corrupt(&*found.directory, "what is in it lies too deep in directories"));
+        }
+        let has = |bit: u8| entry.attributes & bit != 0;
+        let data = if has(DIRECTORY) {
+            None
+        } else {
+            left.take(entry.size.into(), self.boot().cluster_len(), &path)?;
+            Some(self.data(entry.cluster, entry.size, &path)?)
+        };
+        Ok(Visit {
+            short: shown(&entry.short),
+            modified: entry.modified,
+            created: entry.created,
+            is_read_only: has(READ_ONLY),
+            is_hidden: has(HIDDEN),
+            is_system: has(SYSTEM),
+            data,
+            cluster: entry.cluster,
+            path,
+        })
+    }
+
     /// Returns the label in the root directory, if there is one.
     pub fn label(&self) -> Result<Option<String>, ReadError> {
-        let entries = self.entries(None, "/")?;
+        let entries = parsed(&self.directory(None, "/")?, "/")?;
         let mut labels = entries.iter().filter(|(_, entry)| entry.attributes & LABEL != 0);
         let label = labels.next().map(|(_, entry)| {
             let label = entry.short.escape_ascii().to_string();
@@ -74,21 +122,20 @@ impl<R: ReadAt> Reader<R> {
         Ok(label)
     }
 
-    fn entries(&self, cluster: Option<u32>, what: &str) -> Result<Vec<(Vec<u16>, Entry)>, ReadError> {
-        let bytes = self.directory(cluster, what)?;
-        directory::parse(&bytes).map_err(|problem| ReadError::corrupt(what, problem))
-    }
-
     /// Returns what is in a directory, last first. `parent` is the cluster of the one above.
     fn list(
         &self,
         cluster: Option<u32>,
         path: &str,
-        depth: usize,
         parent: u32,
-    ) -> Result<Vec<(Visit, usize, u32)>, ReadError> {
+        left: &mut Left,
+    ) -> Result<Vec<Found>, ReadError> {
         let what = if path.is_empty() { "/" } else { path };
-        let mut entries = self.entries(cluster, what)?;
+        let bytes = self.directory(cluster, what)?;
+        if cluster.is_some() {
+            left.take(bytes.len() as u64, self.boot().cluster_len(), what)?;
+        }
+        let mut entries = parsed(&bytes, what)?;
         if let Some(cluster) = cluster {
             let own = [(b".          ", cluster), (b"..         ", parent)];
             let has = |(at, (name, cluster)): (usize, (&[u8; 11], u32))| {
@@ -107,6 +154,7 @@ impl<R: ReadAt> Reader<R> {
         let mut names = BTreeSet::new();
         let mut shorts = BTreeSet::new();
         let mut found = Vec::new();
+        let directory: Rc<str> = path.into();
         for (long, entry) in entries {
             if entry.attributes & LABEL != 0 {
                 if cluster.is_some() {
@@ -121,24 +169,15 @@ impl<R: ReadAt> Reader<R> {
                 let problem = format!("the name `{}` is no name, or is there twice", name.escape_debug());
                 return Err(ReadError::corrupt(what, problem));
             }
-            let path = format!("{path}/{name}");
-            let has = |bit: u8| entry.attributes & bit != 0;
-            let data =
-                if has(DIRECTORY) { None } else { Some(self.data(entry.cluster, entry.size, &path)?) };
-            let visit = Visit {
-                short: shown(&entry.short),
-                modified: entry.modified,
-                created: entry.created,
-                is_read_only: has(READ_ONLY),
-                is_hidden: has(HIDDEN),
-                is_system: has(SYSTEM),
-                data,
-                cluster: entry.cluster,
-                path,
-            };
-            found.push((visit, depth + 1, cluster.unwrap_or(0)));
+            let directory = Rc::clone(&directory);
+            found.push(Found { name, entry, directory, parent: cluster.unwrap_or(0) });
         }
         found.reverse();
         Ok(found)
     }
+}
+
+/// Returns the entries of a directory whose bytes these are, each with its long name.
+fn parsed(bytes: &[u8], what: &str) -> Result<Vec<(Vec<u16>, Entry)>, ReadError> {
+    directory::parse(bytes).map_err(|problem| ReadError::corrupt(what, problem))
 }

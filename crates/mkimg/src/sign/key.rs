@@ -1,6 +1,7 @@
 //! Keys and certificates, from files.
 
-use der::{Decode, DecodePem, Encode};
+use der::pem::PemLabel;
+use der::{Decode, Document, Encode};
 use rsa::pkcs1::DecodeRsaPrivateKey;
 use rsa::pkcs1v15::SigningKey;
 use rsa::pkcs8::DecodePrivateKey;
@@ -122,7 +123,11 @@ fn parse_key(bytes: &[u8]) -> Result<RsaPrivateKey, KeyError> {
 /// Reads an X.509 certificate as PEM, which may have text in front, or DER.
 pub fn parse_certificate(bytes: &[u8]) -> Result<Certificate, KeyError> {
     let parsed = match pem(bytes) {
-        Some(text) => Certificate::from_pem(text),
+        // The reader of the library that goes without a copy does not come to an end if the text ends early.
+        Some(text) => Document::from_pem(text).and_then(|(label, document)| {
+            Certificate::validate_pem_label(label)?;
+            document.decode_msg()
+        }),
         None => Certificate::from_der(bytes),
     };
     parsed.map_err(|error| KeyError::Certificate(error.to_string()))

@@ -3,7 +3,7 @@
 use std::fs;
 
 use mkimg::pe::{self, Pe, ReadError};
-use mkimg::sign::{KeyError, SignError, Signer, sign, signatures};
+use mkimg::sign::{KeyError, SignError, Signer, parse_certificate, sign, signatures};
 use sha2::{Digest, Sha256};
 
 use crate::firmware::{HEADERS, HEADERS_AT, small};
@@ -121,6 +121,15 @@ fn keys_that_cannot_sign_are_told_apart() {
     let text_in_front = [b"Certificate:\n  of a test\n", CERTIFICATE].concat();
     assert!(Signer::new(KEY, &text_in_front).is_ok());
     assert!(matches!(Signer::new(KEY, b"x"), Err(KeyError::Certificate(_))));
+    // One that ends early, at any place, and something else.
+    let whole = der::Encode::to_der(&parse_certificate(CERTIFICATE).unwrap()).unwrap();
+    let pem = |label, bytes: &[u8]| der::pem::encode_string(label, der::pem::LineEnding::LF, bytes).unwrap();
+    for length in 0..whole.len() {
+        let part = pem("CERTIFICATE", &whole[..length]);
+        assert!(matches!(parse_certificate(part.as_bytes()), Err(KeyError::Certificate(_))), "{length}");
+    }
+    assert!(parse_certificate(pem("CERTIFICATE", &whole).as_bytes()).is_ok());
+    assert!(parse_certificate(pem("PUBLIC KEY", &whole).as_bytes()).is_err());
 }
 
 const SIGNER: &[u8] = include_bytes!("chain/signer.crt");

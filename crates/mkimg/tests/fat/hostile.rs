@@ -105,6 +105,49 @@ fn chains_that_lead_astray() {
 }
 
 #[test]
+fn files_that_together_have_more_than_there_is() {
+    let mut bytes = image(Kind::Fat16);
+    let number = |bytes: &[u8], at: usize| usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
+    let table = number(&bytes, 14) * 512;
+    let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+    // From cluster 100 to 3100, and to there again.
+    for cluster in 100_u16..3100 {
+        put(table + usize::from(cluster) * 2, &(cluster + 1).to_le_bytes());
+    }
+    put(table + 3100 * 2, &[0xff, 0xff]);
+    let entries = [&b"SHORT      "[..], b"AFILEW~1   "]
+        .map(|name| bytes.windows(name.len()).position(|window| window == name).unwrap());
+    for entry in entries {
+        bytes[entry + 26..entry + 32].copy_from_slice(&[100, 0, 0, 0xc8, 0x5d, 0]);
+    }
+    let reader = Reader::open(bytes).unwrap();
+    let mut found = Vec::new();
+    let error = reader.walk(&mut |visit| {
+        found.push(visit.path.clone());
+        Ok(())
+    });
+    let expected =
+        "/directory/a file with a long name: it and what comes before it have more clusters than there are";
+    assert_eq!(error.unwrap_err().to_string(), expected);
+    assert_eq!(found, ["/directory", "/directory/SHORT"]);
+}
+
+#[test]
+fn paths_that_are_too_long() {
+    let mut with = options(Size::Fit { slack: 0 });
+    with.kind = Some(Kind::Fat12);
+    let mut tree = Tree::new(with);
+    let mut directory = ROOT;
+    for _ in 0..17 {
+        directory = tree.directory(directory, &"a".repeat(250));
+    }
+    let error = examine(tree.bytes()).unwrap_err().to_string();
+    let expected =
+        format!("{}: what is in it lies too deep in directories", format!("/{}", "a".repeat(250)).repeat(16));
+    assert_eq!(error, expected);
+}
+
+#[test]
 fn directories_that_contradict_themselves() {
     let good = image(Kind::Fat12);
     let find = |needle: &[u8]| good.windows(needle.len()).position(|window| window == needle).unwrap();

@@ -2,14 +2,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::{fs, io};
 
 use gix_hash::{ObjectId, oid};
 use gix_object::{Find as _, Kind, TagRefIter};
 use gix_odb::store::init::Options;
 use gix_odb::{HandleArc, Store};
 
+use super::super::most_unpacked;
 use super::error::described;
-use super::{Address, GitError};
+use super::{Address, FetchError, GitError};
 
 /// Where objects are looked up. Each thread has its own.
 #[derive(Clone)]
@@ -17,6 +19,8 @@ pub(super) struct Objects {
     handle: HandleArc,
     address: String,
     trust: Trust,
+    /// How many bytes the files of a commit may come to.
+    most: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,15 +39,23 @@ const MAX_TAGS: usize = 16;
 impl Objects {
     /// Opens the directory into which a pack from `address` was received and indexed.
     pub(super) fn received(directory: &Path, address: &Address) -> Result<Objects, GitError> {
-        Objects::open(directory, address, Trust::Indexed)
+        let size = size_of_packs(directory).map_err(|error| {
+            FetchError::disk(format!("look at the packs in `{}`", directory.display()), error)
+        })?;
+        Objects::within(directory, address, most_unpacked(size))
+    }
+
+    /// Does the same, with a bound of what the files of a commit may come to, in bytes.
+    pub(super) fn within(directory: &Path, address: &Address, most: u64) -> Result<Objects, GitError> {
+        Objects::open(directory, address, Trust::Indexed, most)
     }
 
     /// Opens the `objects` directory of a repository of this machine, and of those that it borrows from.
     pub(super) fn of_repository(directory: &Path, address: &Address) -> Result<Objects, GitError> {
-        Objects::open(directory, address, Trust::Unverified)
+        Objects::open(directory, address, Trust::Unverified, u64::MAX)
     }
 
-    fn open(directory: &Path, address: &Address, trust: Trust) -> Result<Objects, GitError> {
+    fn open(directory: &Path, address: &Address, trust: Trust, most: u64) -> Result<Objects, GitError> {
         let options = Options { alloc_limit_bytes: Some(MAX_OBJECT), ..Options::default() };
         let store =
             Store::at_opts(directory.to_owned(), gix_hash::Kind::Sha1, &mut std::iter::empty(), options);
@@ -51,7 +63,18 @@ impl Objects {
             address: address.to_string(),
             reason: format!("its objects cannot be opened: {error}"),
         })?;
-        Ok(Objects { handle: Arc::new(store).to_cache_arc(), address: address.to_string(), trust })
+        Ok(Objects { handle: Arc::new(store).to_cache_arc(), address: address.to_string(), trust, most })
+    }
+
+    /// Fails if the files of a commit, of `n_bytes` so far, come to more than they may.
+    pub(super) fn check_size(&self, n_bytes: u64) -> Result<(), GitError> {
+        if n_bytes <= self.most {
+            return Ok(());
+        }
+        Err(self.damaged(format!(
+            "its files come to more than {} bytes, which is far more than what was sent should become",
+            self.most
+        )))
     }
 
     /// Returns an object, which is what its name says, or `None` when it is not here.
@@ -106,4 +129,10 @@ impl Objects {
     pub(super) fn damaged(&self, reason: String) -> GitError {
         GitError::Damaged { address: self.address.clone(), reason }
     }
+}
+
+/// Returns how many bytes the packs in an `objects` directory have.
+fn size_of_packs(directory: &Path) -> io::Result<u64> {
+    let packs = fs::read_dir(directory.join("pack"))?;
+    packs.map(|pack| Ok(pack?.metadata()?.len())).sum()
 }

@@ -4,7 +4,7 @@
 //! that a hostile tree could do anything to, and no filter or conversion.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
@@ -211,6 +211,7 @@ impl<'a> Plan<'a> {
         let next = AtomicUsize::new(0);
         let results = Mutex::new((vec![Digest::of(b""); self.blobs.len()], None));
         let (blobs, cancel) = (self.blobs.as_slice(), self.cancel);
+        let n_bytes = AtomicU64::new(0);
         let worker = |objects: Objects| {
             let mut buffer = Vec::new();
             while let Some((idx, id)) = {
@@ -219,7 +220,11 @@ impl<'a> Plan<'a> {
             } {
                 let written = check_cancelled(cancel)
                     .and_then(|()| objects.get(id, Kind::Blob, &mut buffer))
-                    .and_then(|data| Ok(store.write(data)?));
+                    .and_then(|data| {
+                        let size = data.len() as u64;
+                        objects.check_size(n_bytes.fetch_add(size, Ordering::Relaxed) + size)?;
+                        Ok(store.write(data)?)
+                    });
                 let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
                 match written {
                     Ok(digest) => results.0[idx] = digest,
@@ -250,4 +255,43 @@ fn check_cancelled(cancel: &AtomicBool) -> Result<(), GitError> {
 
 fn joined(path: &[String], name: &str) -> String {
     path.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use gix_object::Write as _;
+
+    use super::super::Address;
+    use super::*;
+
+    #[test]
+    fn files_that_come_to_more_than_they_may() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("objects");
+        std::fs::create_dir(&path).unwrap();
+        let repository = gix_odb::loose::Store::at(path.clone(), gix_hash::Kind::Sha1);
+        let write = |kind, data: &[u8]| repository.write_buf(kind, data).unwrap();
+        let entry = |name: &str, data: &[u8]| {
+            let blob = write(Kind::Blob, data);
+            [format!("100644 {name}\0").as_bytes(), blob.as_slice()].concat()
+        };
+        // What is there twice counts once.
+        let entries = [entry("a", b"ten bytes."), entry("b", b"ten bytes."), entry("c", b"ten more..")];
+        let tree = write(Kind::Tree, &entries.concat());
+        let commit = CommitId(write(Kind::Commit, format!("tree {tree}\n\n").as_bytes()));
+
+        let store = LocalStore::open(&directory.path().join("store")).unwrap();
+        let address = Address::parse("https://example.org/x.git", Path::new("/")).unwrap();
+        let import = |most| {
+            let objects = Objects::within(&path, &address, most)?;
+            Plan::of(commit, &objects, &AtomicBool::new(false))?.import(&store, &[])
+        };
+        assert!(import(20).is_ok());
+        let error = import(19).unwrap_err().to_string();
+        let expected = "what `https://example.org/x.git` sent cannot be used: its files come to more than 19 bytes, which is \
+            far more than what was sent should become";
+        assert_eq!(error, expected);
+    }
 }
