@@ -7,12 +7,13 @@ mod repository;
 pub mod server;
 pub mod step;
 
-use std::fs;
 use std::path::Path;
+use std::{fs, io};
 
 use cas::LocalStore;
 use crc32c::crc32c;
 use crc32fast::hash as crc32;
+use layer::ReadAt;
 
 /// Returns a store with nothing in it, `store` in `directory`; one that was there is removed.
 ///
@@ -23,6 +24,28 @@ pub fn new_store(directory: &Path) -> LocalStore {
     let path = directory.join("store");
     let _none_there = fs::remove_dir_all(&path);
     LocalStore::open(&path).expect("there is room")
+}
+
+/// An image that has zeros behind its bytes.
+pub struct Padded {
+    /// How it begins.
+    pub bytes: Vec<u8>,
+    /// How long it is.
+    pub size: u64,
+}
+
+impl ReadAt for Padded {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let rest = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let length = rest.min(buffer.len());
+        let n_there = self.bytes.read_at(&mut buffer[..length], offset)?;
+        buffer[n_there..length].fill(0);
+        Ok(length)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.size)
+    }
 }
 
 /// Returns `bytes` with the checksum of everything in it that looks like a tar header set right.

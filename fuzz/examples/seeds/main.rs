@@ -43,13 +43,12 @@ use text::{ANSWERS, DSC, HTTP, KCONFIG, PACKAGES, PATCHES, RELEASE, SOURCES, SPE
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// The targets that read images.
-const IMAGES: [&str; 13] = [
+const IMAGES: [&str; 12] = [
     "cpio",
     "device_tree",
     "disk",
     "erofs",
     "ext4",
-    "fat",
     "foreign_tar",
     "gcp",
     "igvm",
@@ -222,8 +221,17 @@ fn main() -> Result<()> {
         put("erofs", &format!("{}-unsealed", compression.name()), &image)?;
     }
 
-    for (name, kind) in [("fat12", fat::Kind::Fat12), ("fat16", fat::Kind::Fat16)] {
-        put("fat", name, &fat(kind)?)?;
+    for (name, kind) in
+        [("fat12", fat::Kind::Fat12), ("fat16", fat::Kind::Fat16), ("fat32", fat::Kind::Fat32)]
+    {
+        let image = fat(kind)?;
+        // The target puts the zeros back.
+        let end = image.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        put("fat", name, &image[..end])?;
+        if kind != fat::Kind::Fat32 {
+            put("image", &format!("fat-{name}"), &image)?;
+            put("diff", &format!("fat-{name}"), &pair(&image)?)?;
+        }
     }
     for (name, joliet) in [("joliet", true), ("rock-ridge", false)] {
         put("iso", name, &iso(&tree, joliet)?)?;
