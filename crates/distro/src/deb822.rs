@@ -155,31 +155,43 @@ impl<'a> Paragraph<'a> {
 pub fn paragraphs(text: &str) -> Result<Vec<Paragraph<'_>>, Deb822Error> {
     let mut reader = Reader::new(text);
     let mut result = Vec::new();
-    loop {
-        let mut fields = Vec::new();
-        if !reader.next_paragraph(&mut fields)? {
-            return Ok(result);
-        }
-        let mut names: Vec<String> = fields.iter().map(|field| field.name.to_ascii_lowercase()).collect();
-        names.sort_unstable();
-        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            let twice = fields.iter().rev().find(|field| field.name.eq_ignore_ascii_case(&pair[0]));
-            let name = twice.expect("the name was taken from these fields").name;
-            let offset = name.as_ptr().addr() - text.as_ptr().addr();
-            return Err(reader.error_at(offset, Deb822ErrorKind::Twice(name.to_owned())));
-        }
-        result.push(Paragraph { fields });
+    while let Some(paragraph) = next_checked(&mut reader)? {
+        result.push(paragraph);
+    }
+    Ok(result)
+}
+
+/// Reads the single paragraph of a control or `Release` file; it is empty when the text is. What follows a second
+/// paragraph is not looked at.
+pub fn single(text: &str) -> Result<Paragraph<'_>, Deb822Error> {
+    let mut reader = Reader::new(text);
+    let paragraph = next_checked(&mut reader)?.unwrap_or_default();
+    match next_checked(&mut reader)?.as_ref().and_then(|second| second.fields.first()) {
+        Some(field) => Err(reader.error_at(offset_of(field.name, text), Deb822ErrorKind::SecondParagraph)),
+        None => Ok(paragraph),
     }
 }
 
-/// Reads the single paragraph of a control or `Release` file; it is empty when the text is.
-pub fn single(text: &str) -> Result<Paragraph<'_>, Deb822Error> {
-    let mut all = paragraphs(text)?;
-    if let Some(field) = all.get(1).and_then(|paragraph| paragraph.fields.first()) {
-        let line = line_of(text, field.name.as_ptr().addr() - text.as_ptr().addr());
-        return Err(Deb822Error { line, kind: Deb822ErrorKind::SecondParagraph });
+/// Reads the next paragraph, if there is one; a name that is there twice is an error.
+fn next_checked<'a>(reader: &mut Reader<'a>) -> Result<Option<Paragraph<'a>>, Deb822Error> {
+    let mut fields = Vec::new();
+    if !reader.next_paragraph(&mut fields)? {
+        return Ok(None);
     }
-    Ok(all.pop().unwrap_or_default())
+    let mut names: Vec<String> = fields.iter().map(|field| field.name.to_ascii_lowercase()).collect();
+    names.sort_unstable();
+    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        let twice = fields.iter().rev().find(|field| field.name.eq_ignore_ascii_case(&pair[0]));
+        let name = twice.expect("the name was taken from these fields").name;
+        let offset = offset_of(name, reader.text);
+        return Err(reader.error_at(offset, Deb822ErrorKind::Twice(name.to_owned())));
+    }
+    Ok(Some(Paragraph { fields }))
+}
+
+/// Returns where `part`, which was borrowed from `text`, begins in it.
+fn offset_of(part: &str, text: &str) -> usize {
+    part.as_ptr().addr() - text.as_ptr().addr()
 }
 
 /// The lines of a multi-line value: without indentation, comments and empty lines.
@@ -268,6 +280,8 @@ mod tests {
     fn a_second_paragraph_is_refused_where_one_is_expected() {
         let error = single("A: 1\n\nB: 2").unwrap_err();
         assert_eq!(error.to_string(), "line 3: a second paragraph where the file should have ended");
+        // Nothing is made of what comes behind it.
+        assert_eq!(single("A: 1\n\nB: 2\n\nno colon").unwrap_err(), error);
     }
 
     proptest! {

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -16,6 +17,7 @@ use super::cleanup::{self, Verdict};
 use super::packages::Packages;
 use super::root::Root;
 use crate::deb::STATUS_DIRECTORY;
+use crate::digest::Sha256;
 
 /// What is compared.
 pub(super) struct Difference<'a> {
@@ -43,13 +45,20 @@ struct Changes<'a> {
     names: BTreeMap<(u64, u64), EntryPath>,
     /// The packages' files by size, for those who look for the origin of a copy.
     by_size: OnceCell<BTreeMap<u64, Vec<(Extent, u32)>>>,
+    /// The modes of those that have a size which was looked for, by size and then by content.
+    modes: BTreeMap<u64, BTreeMap<Sha256, u32>>,
 }
 
 impl Difference<'_> {
     /// Declares everything that changed.
     pub(super) fn layer(&self) -> Result<Builder, ConfigureError> {
-        let (names, by_size) = (BTreeMap::new(), OnceCell::new());
-        let mut changes = Changes { difference: self, builder: Builder::default(), names, by_size };
+        let mut changes = Changes {
+            difference: self,
+            builder: Builder::default(),
+            names: BTreeMap::new(),
+            by_size: OnceCell::new(),
+            modes: BTreeMap::new(),
+        };
         changes.walk(None)?;
         changes.settle_directories()?;
         // dpkg has the stanzas in its own file now.
@@ -265,7 +274,7 @@ impl Changes<'_> {
     }
 
     /// Returns the mode of a packaged file with the same contents.
-    fn mode_of_original(&self, file: &Path, size: u64) -> io::Result<Option<u32>> {
+    fn mode_of_original(&mut self, file: &Path, size: u64) -> io::Result<Option<u32>> {
         let tree = &self.difference.packages.tree;
         let by_size = self.by_size.get_or_init(|| {
             let mut by_size: BTreeMap<u64, Vec<(Extent, u32)>> = BTreeMap::new();
@@ -276,12 +285,21 @@ impl Changes<'_> {
             }
             by_size
         });
-        for (extent, mode) in by_size.get(&size).into_iter().flatten() {
-            if self.is_same(file, size, *extent)? {
-                return Ok(Some(*mode));
+        let Some(originals) = by_size.get(&size) else { return Ok(None) };
+        // There may be as many copies as originals: by its content, each is read once.
+        let modes = match self.modes.entry(size) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let mut modes = BTreeMap::new();
+                for (extent, mode) in originals {
+                    let (content, _) = Sha256::of_reader(&mut tree.open_content(*extent))?;
+                    modes.entry(content).or_insert(*mode);
+                }
+                entry.insert(modes)
             }
-        }
-        Ok(None)
+        };
+        let (content, _) = Sha256::of_reader(&mut File::open(file)?)?;
+        Ok(modes.get(&content).copied())
     }
 
     /// Declares directories that several packages have and that dpkg would have left as the first of them has

@@ -3,6 +3,8 @@
 //! dpkg sorts them out while it unpacks. Here everything is unpacked before the first script has asked for
 //! a diversion, so the files that it would have put elsewhere are put there afterwards.
 
+use std::collections::BTreeSet;
+
 use layer::EntryPath;
 
 use super::packages::{PackagedFile, Packages};
@@ -120,11 +122,11 @@ pub(super) fn decide(
     Ok((!agree).then(|| Decision { winner: winner.clone(), losers }))
 }
 
-/// Returns dpkg's list of a package's files without the path `lost`, however it is written.
-pub(super) fn list_without(list: &[u8], lost: &EntryPath) -> Vec<u8> {
+/// Returns dpkg's list of a package's files without the paths in `lost`, however they are written.
+pub(super) fn list_without(list: &[u8], lost: &BTreeSet<&EntryPath>) -> Vec<u8> {
     let is_lost = |line: &[u8]| {
         let path = EntryPath::new(line.strip_prefix(b"/").unwrap_or(line)).ok();
-        path.is_some_and(|path| usr_merge::real_path(&path).unwrap_or(path) == *lost)
+        path.is_some_and(|path| lost.contains(&usr_merge::real_path(&path).unwrap_or(path)))
     };
     let lines = list.split_inclusive(|byte| *byte == b'\n');
     lines.filter(|line| !is_lost(line.strip_suffix(b"\n").unwrap_or(line))).flatten().copied().collect()
@@ -147,7 +149,7 @@ mod tests {
     #[test]
     fn lists_lose_paths_under_both_names() {
         let list = b"/.\n/bin\n/bin/x\n/usr/bin/x\n/usr/bin/xy\n";
-        let lost = EntryPath::new("usr/bin/x").unwrap();
-        assert_eq!(list_without(list, &lost), b"/.\n/bin\n/usr/bin/xy\n");
+        let lost = ["usr/bin/x", "usr/bin/z"].map(|path| EntryPath::new(path).unwrap());
+        assert_eq!(list_without(list, &lost.iter().collect()), b"/.\n/bin\n/usr/bin/xy\n");
     }
 }

@@ -1,6 +1,6 @@
 //! The unpacked packages: what their layers say about them, and which files they dispute.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Bound;
 use std::path::PathBuf;
@@ -23,6 +23,8 @@ pub(super) struct Package {
     /// The control file `triggers`, or nothing.
     pub(super) triggers: String,
     has_preinst: bool,
+    /// The names of the packages whose files this may take over.
+    replaces: BTreeSet<String>,
 }
 
 /// All packages, and the tree that their layers make.
@@ -180,7 +182,8 @@ impl Packages {
             let content = self.conffile_content(package, &conffile)?;
             contents.push((conffile, content));
         }
-        self.all.push(Package { identity, control, conffiles: contents, triggers, has_preinst });
+        let replaces = order::names(&field(&control, "Replaces")).into_iter().flatten().collect();
+        self.all.push(Package { identity, control, conffiles: contents, triggers, has_preinst, replaces });
         Ok(())
     }
 
@@ -249,13 +252,12 @@ impl Packages {
         &self.all[self.n_configured..]
     }
 
-    /// Returns the paths that `package` has under their own names, one per line, as dpkg lists them.
-    pub(super) fn list(&self, package: usize) -> Result<Vec<u8>, PackagesError> {
+    /// Returns the paths that `package` has under their own names, as dpkg lists them: absolute.
+    pub(super) fn listed(&self, package: usize) -> Result<BTreeSet<Vec<u8>>, PackagesError> {
         let path = self.all[package].identity.info_path("list");
-        match self.file_of(package, &path) {
-            Some(file) => self.bytes(&path, file.extent),
-            None => Ok(Vec::new()),
-        }
+        let Some(file) = self.file_of(package, &path) else { return Ok(BTreeSet::new()) };
+        let list = self.bytes(&path, file.extent)?;
+        Ok(list.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect())
     }
 
     /// Returns what the order of scripts depends on.
@@ -270,24 +272,23 @@ impl Packages {
 }
 
 impl Package {
-    fn field(&self, name: &str) -> String {
-        let fields = deb822::single(&self.control).unwrap_or_default();
-        fields.get(name).unwrap_or_default().to_owned()
-    }
-
     fn candidate(&self) -> Candidate {
         Candidate {
             name: self.identity.name.clone(),
-            provides: order::names(&self.field("Provides")).concat(),
-            is_essential: self.field("Essential") == "yes",
+            provides: order::names(&field(&self.control, "Provides")).concat(),
+            is_essential: field(&self.control, "Essential") == "yes",
             has_preinst: self.has_preinst,
-            pre_depends: order::names(&self.field("Pre-Depends")),
-            depends: order::names(&self.field("Depends")),
+            pre_depends: order::names(&field(&self.control, "Pre-Depends")),
+            depends: order::names(&field(&self.control, "Depends")),
         }
     }
 
     /// Says whether this package may take over files of `other`.
     pub(super) fn replaces(&self, other: &Package) -> bool {
-        order::names(&self.field("Replaces")).concat().contains(&other.identity.name)
+        self.replaces.contains(&other.identity.name)
     }
+}
+
+fn field(control: &str, name: &str) -> String {
+    deb822::single(control).unwrap_or_default().get(name).unwrap_or_default().to_owned()
 }

@@ -1,5 +1,8 @@
 //! What must be in the root before the first script runs.
 
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
 use layer::{EntryPath, NodeKind};
 
 use super::database::{paths_of_interest, trigger_interests, unpacked_stanza};
@@ -80,17 +83,19 @@ fn set_modes(root: &Root, packages: &Packages) -> Result<(), ConfigureError> {
 
 /// Puts the right one of several packages' files at each path, as far as no diversion is needed for that.
 fn settle_disputes(root: &mut Root, packages: &Packages) -> Result<(), ConfigureError> {
+    // Packages may dispute all that they have: each list is read once, and written once.
+    let mut listed = BTreeMap::new();
+    let mut lost: BTreeMap<usize, BTreeSet<&EntryPath>> = BTreeMap::new();
     for (at, files) in packages.disputed() {
-        let is_same = |left: &PackagedFile, right: &PackagedFile| is_same(packages, left, right);
-        let mut aliased = Vec::new();
         for file in files {
-            let list = packages.list(file.package)?;
-            let own_name = [b"/", at.as_bytes()].concat();
-            if !list.split(|byte| *byte == b'\n').any(|line| line == own_name) {
-                aliased.push(file.package);
+            if let Entry::Vacant(entry) = listed.entry(file.package) {
+                entry.insert(packages.listed(file.package)?);
             }
         }
-        let decided = decide(at, files, is_same, |package| aliased.contains(&package), packages);
+        let own_name = [b"/", at.as_bytes()].concat();
+        let is_aliased = |package| !listed[&package].contains(&own_name);
+        let is_same = |left: &PackagedFile, right: &PackagedFile| is_same(packages, left, right);
+        let decided = decide(at, files, is_same, is_aliased, packages);
         let decision = match decided {
             Ok(None) => continue,
             Ok(Some(decision)) => decision,
@@ -102,11 +107,14 @@ fn settle_disputes(root: &mut Root, packages: &Packages) -> Result<(), Configure
         };
         root.place(packages, &Placement { path: at.clone(), file: Some(decision.winner) })?;
         for loser in decision.losers {
-            let list_path = packages.all[loser].identity.info_path("list");
-            let error = |source| ConfigureError::root("write", &list_path, source);
-            let list = root.read(&list_path.to_string()).map_err(error)?.unwrap_or_default();
-            root.write(&list_path, 0o644, &list_without(&list, at)[..]).map_err(error)?;
+            lost.entry(loser).or_default().insert(at);
         }
+    }
+    for (loser, paths) in &lost {
+        let list_path = packages.all[*loser].identity.info_path("list");
+        let error = |source| ConfigureError::root("write", &list_path, source);
+        let list = root.read(&list_path.to_string()).map_err(error)?.unwrap_or_default();
+        root.write(&list_path, 0o644, &list_without(&list, paths)[..]).map_err(error)?;
     }
     Ok(())
 }
@@ -196,4 +204,34 @@ fn write_first_users(root: &Root, packages: &Packages) -> Result<(), ConfigureEr
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deb::fixtures::{control, deb, file};
+
+    #[test]
+    fn packages_may_dispute_all_that_they_have() {
+        const N_FILES: usize = 2000;
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let layers = [("new", "Replaces: old\n"), ("old", "")].map(|(name, fields)| {
+            let files: Vec<_> = (0..N_FILES).map(|n| file(&format!("./usr/share/{n}"), name)).collect();
+            std::fs::write(at("deb"), deb(&[control(name, fields)], &files)).unwrap();
+            crate::deb::unpack(&at("deb"), &at(name)).unwrap();
+            at(name)
+        });
+        let packages = Packages::read(&[], &layers).unwrap();
+        assert_eq!(packages.disputed().count(), N_FILES);
+        std::fs::create_dir(at("root")).unwrap();
+        let mut root = Root::open(&at("root")).unwrap();
+        let list = "var/lib/dpkg/info/old.list";
+        let content = format!("/.\n/usr/share/7\n/usr/share/{N_FILES}\n");
+        write(&root, list, 0o644, content.as_bytes()).unwrap();
+        settle_disputes(&mut root, &packages).unwrap();
+        assert_eq!(root.read(list).unwrap().unwrap(), format!("/.\n/usr/share/{N_FILES}\n").as_bytes());
+        assert_eq!(root.read("usr/share/7").unwrap().unwrap(), b"new");
+        assert_eq!(root.placed.len(), N_FILES);
+    }
 }

@@ -22,6 +22,18 @@ const MEMORY_LIMIT: u64 = 128 << 20;
 /// 128 MiB, as much as `zstd` itself accepts without being asked for more.
 const WINDOW_LOG_MAX: u32 = 27;
 
+/// What the files of an archive may come to: so much in any case, and so many times its own size.
+const MAX_UNPACKED: u64 = 4 << 30;
+const MAX_RATIO: u64 = 200;
+/// What an archive may have beyond its files: headers and padding of as many paths as its reader allows, and everything
+/// that extends the headers.
+pub(crate) const MAX_HEADERS: u64 = 2 << 30;
+
+/// Returns how many bytes the files of an archive may have that is `size` bytes long and compressed.
+pub(crate) fn unpacked_limit(size: u64) -> u64 {
+    size.saturating_mul(MAX_RATIO).max(MAX_UNPACKED)
+}
+
 impl Compression {
     /// Returns what the end of a member's name means (`.xz`, or nothing), if we can read it.
     pub fn from_suffix(suffix: &str) -> Option<Compression> {

@@ -19,6 +19,7 @@ mod unpack;
 pub mod usr_merge;
 
 pub use compression::Compression;
+pub(crate) use compression::{MAX_HEADERS, unpacked_limit};
 pub use package::{ControlError, INFO_DIRECTORY, Identity, STATUS_DIRECTORY};
 pub use unpack::{UnpackError, unpack, unpack_to};
 

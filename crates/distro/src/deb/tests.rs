@@ -6,7 +6,7 @@ use std::sync::Arc;
 use layer::{Kind, Layer};
 
 use super::fixtures::*;
-use super::{UnpackError, unpack_to};
+use super::{UnpackError, unpack, unpack_to};
 
 /// Returns the layer as a list of paths, with what is at them.
 fn render(deb: &[u8]) -> Result<String, UnpackError> {
@@ -283,6 +283,10 @@ fn control_files_are_plain() {
     refused(directory("./postinst"), "the control file `postinst` is not a plain file");
     refused(file("./a/b", ""), "the control file `a/b` is not named as control files are");
     refused(file("./a.list", ""), "the control file `a.list` is not named as control files are");
+    // Lists of files may be long, but not what is made of paragraphs.
+    let long = "A:\n\n".repeat(300_000);
+    check_error(&deb(&[file("./control", &long)], &[]), "the control file `control` is too large");
+    assert!(render(&deb(&[control("a", ""), file("./md5sums", &long)], &[])).is_ok());
     check_error(
         &deb(&[file("./control", "Package: ../../etc/x\nVersion: 1\nArchitecture: all\n")], &[]),
         "the package's control stanza cannot be used: `../../etc/x` is not the name of a package",
@@ -328,9 +332,23 @@ fn bombs_are_refused() {
     header[148..156].copy_from_slice(b"        ");
     let sum: u32 = header[..512].iter().map(|byte| u32::from(*byte)).sum();
     header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
-    let control = super::fixtures::tar(&[super::fixtures::control("a", "Installed-Size: 1\n")]);
-    check_error(
-        &ar(&[parts[0], ("control.tar", &control), ("data.tar", &header)]),
-        "the package has more than 1073741824 bytes of files, far more than its Installed-Size says",
-    );
+    let says = |installed_size: &str| {
+        let control = super::fixtures::control("a", &format!("Installed-Size: {installed_size}\n"));
+        ar(&[parts[0], ("control.tar", &super::fixtures::tar(&[control])), ("data.tar", &header)])
+    };
+    let too_large = |limit: u64| {
+        format!(
+            "the package has more than {limit} bytes of files, far more than it says or its size lets expect"
+        )
+    };
+    check_error(&says("1"), &too_large(1 << 30));
+    check_error(&says("18446744073709551615"), &too_large(4 << 30));
+    // The data are as long as the file lets them be, not as long as they say.
+    let mut long = says("18446744073709551615");
+    let size_at = long.len() - header.len() - 60 + 48;
+    long[size_at..size_at + 10].copy_from_slice(b"9999999999");
+    let directory = tempfile::tempdir().unwrap();
+    let (deb, layer) = (directory.path().join("deb"), directory.path().join("layer"));
+    std::fs::write(&deb, long).unwrap();
+    assert_eq!(chain(&unpack(&deb, &layer).unwrap_err()), too_large(4 << 30));
 }

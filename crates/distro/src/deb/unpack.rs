@@ -12,7 +12,7 @@ use md5::{Digest, Md5};
 
 use crate::deb::ahead::read_ahead;
 use crate::deb::ar::{ArError, Archive};
-use crate::deb::compression::Compression;
+use crate::deb::compression::{Compression, MAX_HEADERS, unpacked_limit};
 use crate::deb::package::{ControlError, Identity};
 use crate::deb::spool::Spool;
 use crate::deb::{hexadecimal, usr_merge};
@@ -75,8 +75,10 @@ pub enum UnpackError {
     /// The stanza that says what the package is.
     #[error("the package's control stanza cannot be used")]
     Control(#[from] ControlError),
-    /// Far more than it says of itself.
-    #[error("the package has more than {limit} bytes of files, far more than its Installed-Size says")]
+    /// Far more than it says of itself, or than is in anything of its size.
+    #[error(
+        "the package has more than {limit} bytes of files, far more than it says or its size lets expect"
+    )]
     TooLarge {
         /// Where reading stopped.
         limit: u64,
@@ -108,20 +110,23 @@ impl UnpackError {
 
 /// Control files are copied to memory; the largest known are some megabytes.
 const MAX_CONTROL: u64 = 64 << 20;
+/// The stanza is also understood, which takes many times its size; the largest of Debian 12 has 80 KB.
+const MAX_STANZA: u64 = 1 << 20;
 /// What may follow the end of an archive: GNU tar fills up its last record.
 const MAX_TRAILING: u64 = 1 << 20;
-/// Headers and padding of as many paths as the reader allows, and everything that extends the headers.
-const MAX_HEADERS: u64 = 2 << 30;
 
 /// Writes the layer of the package in the file `deb` to the new file `layer`, and returns what it is.
 ///
 /// If it fails, `layer` may have been begun.
 pub fn unpack(deb: &Path, layer: &Path) -> Result<Identity, UnpackError> {
-    let input = File::open(deb).map_err(|source| UnpackError::Open { path: deb.to_owned(), source })?;
+    let open_error = |source| UnpackError::Open { path: deb.to_owned(), source };
+    let input = File::open(deb).map_err(open_error)?;
+    let size = input.metadata().map_err(open_error)?.len();
     let create_error = |source| UnpackError::Create { path: layer.to_owned(), source };
     let output = File::create_new(layer).map_err(create_error)?;
     let scratch = layer.with_extension("scratch");
-    let (identity, output) = unpack_to(input, BufWriter::with_capacity(256 << 10, output), scratch)?;
+    let output = BufWriter::with_capacity(256 << 10, output);
+    let (identity, output) = unpack_sized(input, size, output, scratch)?;
     output.into_inner().map_err(|error| create_error(error.into_error()))?;
     Ok(identity)
 }
@@ -136,15 +141,25 @@ pub fn unpack_to<W: Write>(
     sink: W,
     scratch: PathBuf,
 ) -> Result<(Identity, W), UnpackError> {
+    unpack_sized(input, u64::MAX, sink, scratch)
+}
+
+/// As [`unpack_to`]; `input` gives no more than `size` bytes, whatever the members say of theirs.
+fn unpack_sized<W: Write>(
+    input: impl Read + Send,
+    size: u64,
+    sink: W,
+    scratch: PathBuf,
+) -> Result<(Identity, W), UnpackError> {
     let mut archive = Archive::new(BufReader::with_capacity(64 << 10, input))?;
     read_format(&mut archive)?;
-    let compression = find_member(&mut archive, "control.tar")?;
+    let (compression, _) = find_member(&mut archive, "control.tar")?;
     let decoded = compression
         .decode_within(archive.contents(), MAX_CONTROL + (16 << 20))
         .map_err(decompress_error("control.tar"))?;
     let control = ControlFiles::read(decoded)?;
-    let compression = find_member(&mut archive, "data.tar")?;
-    let mut package = Package::new(&control, scratch);
+    let (compression, member_size) = find_member(&mut archive, "data.tar")?;
+    let mut package = Package::new(&control, scratch, unpacked_limit(member_size.min(size)));
     std::thread::scope(|scope| {
         let decoded = compression
             .decode_within(archive.contents(), package.limit.saturating_add(MAX_HEADERS))
@@ -175,16 +190,21 @@ fn read_format(archive: &mut Archive<impl Read>) -> Result<(), UnpackError> {
 }
 
 /// Goes to the member called `name` with any suffix, which must be the next one that deb(5) does not tell
-/// readers to ignore.
-fn find_member(archive: &mut Archive<impl Read>, name: &'static str) -> Result<Compression, UnpackError> {
+/// readers to ignore; returns how it is compressed, and its size.
+fn find_member(
+    archive: &mut Archive<impl Read>,
+    name: &'static str,
+) -> Result<(Compression, u64), UnpackError> {
     loop {
         let Some(member) = archive.next_member()? else {
             return Err(UnpackError::NotPackage("it has no `control.tar` followed by a `data.tar`"));
         };
         match member.name.strip_prefix(name) {
             Some(suffix) => {
-                let compression = Compression::from_suffix(suffix);
-                return compression.ok_or_else(|| UnpackError::Compression(member.name.clone()));
+                return match Compression::from_suffix(suffix) {
+                    Some(compression) => Ok((compression, member.size)),
+                    None => Err(UnpackError::Compression(member.name)),
+                };
             }
             None if member.name.starts_with('_') => {}
             None => return Err(UnpackError::NotPackage("it has no `control.tar` followed by a `data.tar`")),
@@ -223,16 +243,16 @@ impl ControlFiles {
         while let Some((entry, mut content)) = reader.next_entry().map_err(tar_error)? {
             let problem = |problem| UnpackError::ControlFile { path: entry.path.clone(), problem };
             let Kind::File { size } = entry.kind else { return Err(problem("not a plain file")) };
-            total += size;
-            if total > MAX_CONTROL {
-                return Err(problem("too large"));
-            }
-            let mut bytes = Vec::new();
-            content.read_to_end(&mut bytes).map_err(decompress_error("control.tar"))?;
             let name = match entry.path.as_str() {
                 Some(name) if name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) => name,
                 _ => return Err(problem("not named as control files are")),
             };
+            total += size;
+            if total > MAX_CONTROL || (name == "control" && size > MAX_STANZA) {
+                return Err(problem("too large"));
+            }
+            let mut bytes = Vec::new();
+            content.read_to_end(&mut bytes).map_err(decompress_error("control.tar"))?;
             match name {
                 "control" => control = Some((bytes, entry.metadata.mtime)),
                 // dpkg writes it itself.
@@ -270,7 +290,7 @@ struct Package {
 }
 
 impl Package {
-    fn new(control: &ControlFiles, scratch: PathBuf) -> Package {
+    fn new(control: &ControlFiles, scratch: PathBuf, max_limit: u64) -> Package {
         let text = String::from_utf8_lossy(&control.control);
         let installed_size =
             crate::deb822::single(&text).ok().and_then(|fields| fields.get("Installed-Size")?.parse().ok());
@@ -280,8 +300,8 @@ impl Package {
             files: Vec::new(),
             list: b"/.\n".to_vec(),
             md5sums: (!control.has("md5sums")).then(Vec::new),
-            // Installed-Size is in KiB, and an estimate.
-            limit: installed_size.unwrap_or(0_u64).saturating_mul(8 << 10).max(1 << 30),
+            // Installed-Size is in KiB, and an estimate; it may say anything.
+            limit: installed_size.unwrap_or(0_u64).saturating_mul(8 << 10).max(1 << 30).min(max_limit),
         }
     }
 

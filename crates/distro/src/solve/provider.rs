@@ -8,7 +8,7 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Display;
 
 use resolvo::{
@@ -48,6 +48,9 @@ struct Sets {
     set_ids: HashMap<(NameId, Box<[u32]>), VersionSetId>,
     unions: Vec<Box<[VersionSetId]>>,
     union_ids: HashMap<Box<[VersionSetId]>, VersionSetUnionId>,
+    /// What satisfies a relation, by its text and the architecture of the package that has it: as many packages may
+    /// have one relation as satisfy it.
+    satisfying: HashMap<(String, String), Vec<VersionSetId>>,
     n_recommendations: u32,
 }
 
@@ -141,37 +144,45 @@ impl<'a> Archive<'a> {
     }
 
     fn sets_satisfying(&self, group: &Group<'_>, architecture: &str) -> Vec<VersionSetId> {
+        let mut known = HashSet::new();
+        let sets = group.iter().flat_map(|relation| self.sets_satisfying_one(relation, architecture));
+        sets.filter(|&set| known.insert(set)).collect()
+    }
+
+    fn sets_satisfying_one(&self, relation: &Relation<'_>, architecture: &str) -> Vec<VersionSetId> {
+        let key = (relation.to_string(), architecture.to_owned());
+        if let Some(sets) = self.sets.borrow().satisfying.get(&key) {
+            return sets.clone();
+        }
         let universe = self.universe;
-        let mut sets: Vec<VersionSetId> = Vec::with_capacity(group.len());
-        for relation in group {
-            let targets = universe.slots_named(relation.name).flat_map(|slot| {
-                self.usable(slot).filter(|&id| universe.is_target(PackageId(id), relation, architecture))
-            });
-            let providers = universe
-                .providers(relation.name)
-                .filter(|provider| self.is_usable(provider.package))
-                .filter(|&provider| universe.is_provider(provider, relation, architecture))
-                .map(|provider| provider.package.0);
-            let mut satisfying: Vec<PackageId> = targets.chain(providers).map(PackageId).collect();
-            satisfying.sort_by(|&left, &right| universe.compare_providers(relation.name, left, right));
-            satisfying.dedup();
-            // Versions of one slot go together, where the first of them stands.
-            let mut by_slot: Vec<(Slot, Vec<u32>)> = Vec::new();
-            for id in satisfying {
-                let slot = universe.slot(id);
-                match by_slot.iter_mut().find(|(known, _)| *known == slot) {
-                    Some((_, members)) => members.push(id.0),
-                    None => by_slot.push((slot, vec![id.0])),
-                }
-            }
-            for (slot, mut members) in by_slot {
-                members.sort_unstable();
-                let set = self.set(name_id(slot), members);
-                if !sets.contains(&set) {
-                    sets.push(set);
-                }
+        let targets = universe.slots_named(relation.name).flat_map(|slot| {
+            self.usable(slot).filter(|&id| universe.is_target(PackageId(id), relation, architecture))
+        });
+        let providers = universe
+            .providers(relation.name)
+            .filter(|provider| self.is_usable(provider.package))
+            .filter(|&provider| universe.is_provider(provider, relation, architecture))
+            .map(|provider| provider.package.0);
+        let mut satisfying: Vec<PackageId> = targets.chain(providers).map(PackageId).collect();
+        satisfying.sort_by(|&left, &right| universe.compare_providers(relation.name, left, right));
+        satisfying.dedup();
+        // Versions of one slot go together, where the first of them stands.
+        let mut by_slot: Vec<(Slot, Vec<u32>)> = Vec::new();
+        let mut places: HashMap<Slot, usize> = HashMap::new();
+        for id in satisfying {
+            let slot = universe.slot(id);
+            let place = *places.entry(slot).or_insert(by_slot.len());
+            match by_slot.get_mut(place) {
+                Some((_, members)) => members.push(id.0),
+                None => by_slot.push((slot, vec![id.0])),
             }
         }
+        let sets = by_slot.into_iter().map(|(slot, mut members)| {
+            members.sort_unstable();
+            self.set(name_id(slot), members)
+        });
+        let sets: Vec<VersionSetId> = sets.collect();
+        self.sets.borrow_mut().satisfying.insert(key, sets.clone());
         sets
     }
 

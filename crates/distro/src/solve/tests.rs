@@ -115,6 +115,21 @@ fn virtual_packages_are_provided() {
 }
 
 #[test]
+fn many_packages_may_need_what_many_provide() {
+    let universe = universe_of((0..2000).map(|n| format!("pp{n} 1; Provides: virt")).collect());
+    let archive = provider::Archive::new(&universe, Versions::Preferred, Recommends::Ignore, &[]);
+    let group = crate::depends::parse_group("pp7 | virt").unwrap();
+    let first = archive.requirement(&group, "amd64");
+    for _ in 0..2000 {
+        assert!(archive.requirement(&group, "amd64") == first);
+    }
+    let names = archive.satisfying(&group, "amd64").into_iter().map(|id| universe.package(id).name());
+    let names: Vec<&str> = names.collect();
+    assert_eq!(names.len(), 2000);
+    assert_eq!(names[..4], ["pp7", "pp0", "pp1", "pp10"]);
+}
+
+#[test]
 fn versioned_provides_satisfy_versioned_relations() {
     check(
         "aa 1; Depends: api (>= 2)\n old 1; Provides: api\n new 1; Provides: api (= 3)",

@@ -7,6 +7,9 @@ use crate::deb822::{self, Deb822Error};
 use crate::digest::Sha256;
 use crate::version::{self, VersionError};
 
+/// Far more than any has; understanding one takes many times its size in memory.
+pub(super) const MAX_DSC: u64 = 4 << 20;
+
 /// What a `.dsc` says that decides how its files become a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dsc {
@@ -45,6 +48,9 @@ pub struct DscFile {
 /// Why a text is no `.dsc`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DscError {
+    /// Far more than any `.dsc` has.
+    #[error("it has more than 4 MiB")]
+    TooLarge,
     /// A signed text that is not whole.
     #[error("the signed text has no end")]
     Signed,
@@ -74,6 +80,9 @@ pub enum DscError {
 impl Dsc {
     /// Reads a `.dsc`, signed or not. A signature is taken off and not looked at.
     pub fn parse(bytes: &[u8]) -> Result<Dsc, DscError> {
+        if bytes.len() as u64 > MAX_DSC {
+            return Err(DscError::TooLarge);
+        }
         // Only fields of ASCII are read; the names of people may be in any encoding.
         let text = String::from_utf8_lossy(bytes);
         let text = unsigned(&text)?;
@@ -231,6 +240,7 @@ mod tests {
             check(&HELLO.replace(from, to), expected);
         };
         check("Format: 3.0 (quilt)\n", "", "the field `Format` is missing");
+        check("Binary: hello\n", &"A:\n\n".repeat(2 << 20), "it has more than 4 MiB");
         check(
             "3.0 (quilt)",
             "3.0 (git)",

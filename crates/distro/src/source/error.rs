@@ -117,6 +117,14 @@ pub enum SourceError {
         /// Why.
         source: Box<ApplyError>,
     },
+    /// A list of patches that is far longer than any.
+    #[error("the list of the patches of `{package}` has more than {limit} bytes")]
+    LongSeries {
+        /// The package.
+        package: String,
+        /// How many it may have.
+        limit: u64,
+    },
     /// The patches of a package.
     #[error("could not apply the patches of `{package}`")]
     Patches {

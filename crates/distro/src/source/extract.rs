@@ -10,15 +10,12 @@ use std::path::{Path, PathBuf};
 use layer::{EntryPath, ForeignContent, ForeignReader, Kind, Limits};
 
 use crate::deb::ahead::read_ahead;
+use crate::deb::{MAX_HEADERS, unpacked_limit};
 use crate::source::error::SourceError;
 use crate::source::layout::Archive;
 
 /// Files up to this size are written at once.
 const BUFFER: usize = 1 << 20;
-
-/// What an archive may unpack to: so much in any case, and so many times its own size.
-const MAX_UNPACKED: u64 = 4 << 30;
-const MAX_RATIO: u64 = 200;
 
 /// Whose `.pc` directories are left out: patches keep theirs there, and one that is full of links must not be
 /// what they are kept in.
@@ -39,12 +36,7 @@ pub(super) fn extract(
     fs::create_dir(to).map_err(failed("make", to))?;
     let file = File::open(path).map_err(failed("open", path))?;
     let size = file.metadata().map_err(failed("look at", path))?.len();
-    let limit = size.saturating_mul(MAX_RATIO).max(MAX_UNPACKED);
-    let plain = archive
-        .compression
-        .decode(BufReader::with_capacity(256 << 10, file))
-        .map_err(|source| SourceError::Decompress { name: archive.name.clone(), source })?;
-    std::thread::scope(|scope| write_files(archive, read_ahead(scope, plain), to, quilt, limit))?;
+    decode_files(archive, file, to, quilt, (unpacked_limit(size), MAX_HEADERS))?;
     let mut entries = fs::read_dir(to).map_err(failed("read", to))?;
     let next = |entries: &mut fs::ReadDir| entries.next().transpose().map_err(failed("read", to));
     let Some(first) = next(&mut entries)? else {
@@ -53,6 +45,22 @@ pub(super) fn extract(
     let is_only_directory =
         first.file_type().map_err(failed("look at", to))?.is_dir() && next(&mut entries)?.is_none();
     Ok(if is_only_directory { first.path() } else { to.to_owned() })
+}
+
+/// Unpacks what `file` has to the directory `to`. The files may have so many bytes, and everything around them so many
+/// more.
+pub(super) fn decode_files(
+    archive: &Archive,
+    file: File,
+    to: &Path,
+    quilt: QuiltDirectory,
+    (limit, max_headers): (u64, u64),
+) -> Result<(), SourceError> {
+    let plain = archive
+        .compression
+        .decode_within(BufReader::with_capacity(256 << 10, file), limit.saturating_add(max_headers))
+        .map_err(|source| SourceError::Decompress { name: archive.name.clone(), source })?;
+    std::thread::scope(|scope| write_files(archive, read_ahead(scope, plain), to, quilt, limit))
 }
 
 fn write_files(
@@ -68,6 +76,10 @@ fn write_files(
     let mut last_directory = PathBuf::new();
     let damaged = |source| SourceError::Archive { name: archive.name.clone(), source };
     while let Some((entry, content)) = reader.next_entry().map_err(damaged)? {
+        // Also what is left out has to be read.
+        left = left
+            .checked_sub(entry.size())
+            .ok_or_else(|| SourceError::TooLarge { name: archive.name.clone(), limit })?;
         if quilt == QuiltDirectory::LeaveOut && is_quilt(&entry.path) {
             continue;
         }
@@ -82,9 +94,6 @@ fn write_files(
         match &entry.kind {
             Kind::Directory => fs::create_dir_all(&path).map_err(failed("make", &path))?,
             Kind::File { size } => {
-                left = left
-                    .checked_sub(*size)
-                    .ok_or_else(|| SourceError::TooLarge { name: archive.name.clone(), limit })?;
                 let mode = if entry.metadata.mode & 0o111 != 0 { 0o755 } else { 0o644 };
                 let mut file = File::options()
                     .write(true)

@@ -5,7 +5,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::extract::{QuiltDirectory, decode_files};
+use super::layout::Archive;
 use super::{SourceError, unpack};
+use crate::deb::Compression;
 use crate::deb::fixtures::{TarEntry, compress, directory, entry, file, hard_link, program, symlink, tar};
 use crate::digest::Sha256;
 
@@ -293,17 +296,68 @@ fn files_must_be_those_of_the_dsc() {
     Package::new("3.0 (git)", "1").check_refused("could not understand `");
 }
 
+/// Makes the checksum of a header right again.
+fn seal(header: &mut [u8]) {
+    header[148..156].copy_from_slice(b"        ");
+    let sum: u32 = header[..512].iter().map(|byte| u32::from(*byte)).sum();
+    header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+}
+
 #[test]
 fn an_archive_that_unpacks_to_far_too_much_is_refused() {
     // Longer than the limit, and yet short: the contents are never there.
     let mut header = tar(&[file("f", "")]);
     header[124..136].copy_from_slice(b"77777777777\0");
-    header[148..156].copy_from_slice(b"        ");
-    let sum: u32 = header[..512].iter().map(|byte| u32::from(*byte)).sum();
-    header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    seal(&mut header);
     Package::new("3.0 (native)", "1")
         .with("aa_1.tar.gz", &header)
         .check_refused("`aa_1.tar.gz` unpacks to more than 4294967296 bytes");
+    // Also what nothing is made of.
+    let mut left_out = header.clone();
+    left_out[..5].copy_from_slice(b".pc/f");
+    seal(&mut left_out);
+    Package::new("3.0 (quilt)", "1-1")
+        .with("aa_1.orig.tar.gz", &left_out)
+        .tar("aa_1-1.debian.tar.gz", &[file("debian/rules", "")])
+        .check_refused("`aa_1.orig.tar.gz` unpacks to more than 4294967296 bytes");
+}
+
+#[test]
+fn headers_that_mean_nothing_are_bounded() {
+    let directory = tempfile::tempdir().unwrap();
+    let nothing = testkit::tar::directory("./").repeat(1000);
+    let path = directory.path().join("archive");
+    fs::write(&path, compress(".xz", &nothing)).unwrap();
+    let archive = Archive { name: "aa_1.tar.xz".into(), compression: Compression::Xz };
+    let decode = |limits| {
+        let file = fs::File::open(&path).unwrap();
+        decode_files(&archive, file, directory.path(), QuiltDirectory::Keep, limits)
+    };
+    decode((0, 512_000)).unwrap();
+    let error = decode((0, 511_999)).unwrap_err();
+    assert!(render(&error).ends_with("more than 511999 bytes come out of it"), "{}", render(&error));
+    assert!(!error.is_machine());
+}
+
+#[test]
+fn patches_are_bounded() {
+    let zeros = |size: usize| TarEntry {
+        content: compress(".zst", &vec![0; size]),
+        ..entry("debian/patches/long.zst", b'0', 0o644)
+    };
+    let package = |patch: TarEntry, series: &str| {
+        Package::new("3.0 (quilt)", "1-2")
+            .tar("aa_1.orig.tar.gz", &[file("aa/f", "1\n")])
+            .tar("aa_1-2.debian.tar.gz", &[patch, file("debian/patches/series", series)])
+    };
+    let patch = "could not read the patch `long.zst`";
+    package(zeros((128 << 20) + 1), "long.zst\n")
+        .check_refused(&format!("{patch}: it has more than 128 MiB"));
+    // Without a hunk each is fine, but not so often.
+    package(zeros(127 << 20), &"long.zst\n".repeat(9))
+        .check_refused(&format!("{patch}: the patches have more than 1 GiB in all"));
+    package(zeros(1), &"long.zst\n".repeat(200_000))
+        .check_refused("the list of the patches of `aa` has more than 1048576 bytes");
 }
 
 #[test]

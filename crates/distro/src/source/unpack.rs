@@ -10,14 +10,18 @@ use quilt::{Options, Patch, Record, Series, Tree};
 
 use crate::deb::Compression;
 use crate::digest::Sha256;
-use crate::source::dsc::{Dsc, DscFile};
+use crate::source::dsc::{Dsc, DscFile, MAX_DSC};
 use crate::source::error::SourceError;
 use crate::source::extract::{QuiltDirectory, extract, failed, merge, remove};
 use crate::source::layout::{Archive, Layout};
 
 const PATCHES: &str = "debian/patches";
-/// Far more than any patch has; a compressed one could claim more.
-const MAX_PATCH: u64 = 1 << 30;
+/// Far more than any patch has; to understand one takes many times its size in memory.
+const MAX_PATCH: u64 = 128 << 20;
+/// What the patches of a series may have in all; the series can name one of them many times.
+const MAX_PATCHES: u64 = 1 << 30;
+/// Far more than any series has; each of its lines costs a look at the tree.
+const MAX_SERIES: u64 = 1 << 20;
 
 /// Puts the source package of the control file `dsc` together as the new directory `tree`, and returns what it
 /// is. Its files must lie beside the control file. The new directory `scratch`, on the same file system, is
@@ -30,7 +34,7 @@ pub fn unpack(
     scratch: &Path,
     announce: &mut dyn FnMut(&str),
 ) -> Result<Dsc, SourceError> {
-    let text = fs::read(dsc).map_err(failed("read", dsc))?;
+    let text = File::open(dsc).and_then(|file| read_up_to(file, MAX_DSC + 1)).map_err(failed("read", dsc))?;
     let package = Dsc::parse(&text).map_err(|source| SourceError::Dsc { path: dsc.to_owned(), source })?;
     let layout = Layout::of(&package)
         .map_err(|source| SourceError::Layout { package: package.source.clone(), source })?;
@@ -127,7 +131,11 @@ impl Unpacking<'_> {
         let failed_patches = |source| SourceError::Patches { package: package.to_owned(), source };
         let patches = self.tree.join(PATCHES);
         let name = if patches.join("debian.series").exists() { "debian.series" } else { "series" };
-        let text = match read_inside(self.tree, &patches.join(name)) {
+        let file = open_inside(self.tree, &patches.join(name));
+        let text = match file.and_then(|file| read_up_to(file, MAX_SERIES + 1)) {
+            Ok(text) if text.len() as u64 > MAX_SERIES => {
+                return Err(SourceError::LongSeries { package: package.to_owned(), limit: MAX_SERIES });
+            }
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(source) => return Err(failed("read", &patches.join(name))(source)),
@@ -139,9 +147,17 @@ impl Unpacking<'_> {
         let record = Record { patches: PATCHES, series: name };
         let options = Options { fuzz: 0, remove_empty: true };
         let root = self.tree;
+        let mut left = MAX_PATCHES;
         let read = |patch: &EntryPath| {
-            let text = read_inside(root, &tree.path(&join(PATCHES, patch)?))?;
-            decompressed(patch.as_bytes(), text)
+            let file = open_inside(root, &tree.path(&join(PATCHES, patch)?))?;
+            let size = file.metadata()?.len();
+            let text = decompressed(patch.as_bytes(), file)?;
+            // Of a compressed patch, either may be what takes the time.
+            match left.checked_sub(size.max(text.len() as u64)) {
+                Some(rest) => left = rest,
+                None => return Err(too_large("the patches have more than 1 GiB in all")),
+            }
+            Ok(text)
         };
         let announce = &mut *self.announce;
         let say = |patch: &EntryPath| announce(&format!("applying {patch}"));
@@ -166,7 +182,7 @@ impl Unpacking<'_> {
     fn diff(&mut self, name: &str) -> Result<(), SourceError> {
         (self.announce)(&format!("applying {name}"));
         let path = self.directory.join(name);
-        let compressed = fs::read(&path).map_err(failed("read", &path))?;
+        let compressed = File::open(&path).map_err(failed("open", &path))?;
         let text = decompressed(name.as_bytes(), compressed)
             .map_err(|source| SourceError::Decompress { name: name.to_owned(), source })?;
         let patch =
@@ -191,13 +207,23 @@ impl Unpacking<'_> {
     }
 }
 
-/// Reads a file below `root`. Links are followed as long as they stay there.
-fn read_inside(root: &Path, path: &Path) -> io::Result<Vec<u8>> {
+/// Opens a file below `root`. Links are followed as long as they stay there.
+fn open_inside(root: &Path, path: &Path) -> io::Result<File> {
     let (path, root) = (path.canonicalize()?, root.canonicalize()?);
     if !path.starts_with(root) {
         return Err(io::Error::new(ErrorKind::InvalidData, "it is a link that leads out of the tree"));
     }
-    fs::read(path)
+    File::open(path)
+}
+
+fn read_up_to(input: impl Read, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    input.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn too_large(problem: &'static str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, problem)
 }
 
 fn join(directory: &str, patch: &EntryPath) -> io::Result<EntryPath> {
@@ -205,14 +231,13 @@ fn join(directory: &str, patch: &EntryPath) -> io::Result<EntryPath> {
     directory.join(patch.as_bytes()).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
 }
 
-/// Returns what a file that may be compressed has in it.
-fn decompressed(name: &[u8], bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+/// Returns what a patch that may be compressed has in it.
+fn decompressed(name: &[u8], file: File) -> io::Result<Vec<u8>> {
     let suffix = [".gz", ".xz", ".bz2", ".zst"].into_iter().find(|suffix| name.ends_with(suffix.as_bytes()));
-    let Some(compression) = suffix.and_then(Compression::from_suffix) else { return Ok(bytes) };
-    let mut text = Vec::new();
-    compression.decode(&bytes[..])?.take(MAX_PATCH + 1).read_to_end(&mut text)?;
+    let compression = suffix.and_then(Compression::from_suffix).unwrap_or(Compression::None);
+    let text = read_up_to(compression.decode(file)?, MAX_PATCH + 1)?;
     if text.len() as u64 > MAX_PATCH {
-        return Err(io::Error::new(ErrorKind::InvalidData, "it decompresses to more than 1 GiB"));
+        return Err(too_large("it has more than 128 MiB"));
     }
     Ok(text)
 }

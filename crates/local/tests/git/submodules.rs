@@ -157,3 +157,20 @@ fn submodules_end_somewhere() {
     let error = world.checkout_with_submodules(&address, commit).unwrap_err();
     assert!(text(&error).ends_with("it is a submodule of too many others"), "{}", text(&error));
 }
+
+#[test]
+fn submodules_are_fetched_once_each() {
+    // Two of each level in the next: 2^14 of the innermost.
+    let world = World::new();
+    let (innermost, mut commit) = Repository::with_file(b"inner");
+    let base = world.directory.path().join("group");
+    innermost.write(&base.join("0.git"));
+    for level in 1..15 {
+        let url = format!("../{}.git", level - 1);
+        let (repository, next) = outer(&[("lib/inner", &url, ""), ("top", &url, "")], commit);
+        repository.write(&base.join(format!("{level}.git")));
+        commit = next;
+    }
+    let address = world.address(&base.join("14.git").display().to_string());
+    assert!(world.checkout_with_submodules(&address, commit).is_ok());
+}

@@ -14,10 +14,17 @@ mod error;
 mod http;
 mod modules;
 mod objects;
+mod pack;
 mod remote;
+#[cfg(test)]
+#[allow(dead_code, reason = "others use the rest")]
+#[path = "../../../tests/git/repository.rs"]
+mod repository;
 mod rev;
 mod tree;
 mod watch;
+
+use std::collections::BTreeMap;
 
 use cas::{Digest, Directory, LocalStore, Store as _};
 use gix_hash::ObjectId;
@@ -63,6 +70,8 @@ pub struct Checkout<'a> {
 
 /// How deep submodules may lie in each other.
 const MAX_NESTED: usize = 16;
+/// How many different submodules may be fetched for one commit.
+const MAX_FETCHED: usize = 1000;
 
 impl Fetcher {
     /// Returns the commit that a tag, a branch, a full name such as `refs/heads/main`, `HEAD` or the 40 digits
@@ -101,17 +110,34 @@ impl Fetcher {
         store: &LocalStore,
         on_progress: &OnProgress<'_>,
     ) -> Result<CheckedOut, GitError> {
-        self.checkout_nested(wanted, store, on_progress, 0)
+        Nested { fetcher: self, store, on_progress, known: BTreeMap::new() }.checkout(wanted, 0)
     }
 
-    fn checkout_nested(
-        &self,
-        wanted: &Checkout<'_>,
-        store: &LocalStore,
-        on_progress: &OnProgress<'_>,
-        depth: usize,
-    ) -> Result<CheckedOut, GitError> {
-        if self.is_cancelled() {
+    /// Returns that the commit is not there, and what is there now in its place.
+    fn gone(&self, wanted: &Checkout<'_>) -> GitError {
+        let now = self.resolve_rev(wanted.address, wanted.rev).ok().filter(|now| *now != wanted.commit);
+        GitError::CommitGone {
+            address: wanted.address.to_string(),
+            commit: wanted.commit,
+            rev: wanted.rev.to_owned(),
+            now,
+        }
+    }
+}
+
+/// A commit with its submodules, each of which is fetched once, however often it is there.
+struct Nested<'a> {
+    fetcher: &'a Fetcher,
+    store: &'a LocalStore,
+    on_progress: &'a OnProgress<'a>,
+    /// The trees of submodules, by their repository and commit.
+    known: BTreeMap<(String, CommitId), Digest>,
+}
+
+impl Nested<'_> {
+    fn checkout(&mut self, wanted: &Checkout<'_>, depth: usize) -> Result<CheckedOut, GitError> {
+        let (fetcher, store) = (self.fetcher, self.store);
+        if fetcher.is_cancelled() {
             return Err(FetchError::Cancelled.into());
         }
         let scratch = tempfile::tempdir_in(store.scratch()).map_err(|error| {
@@ -123,23 +149,23 @@ impl Fetcher {
                 return Err(GitError::Offline { address: wanted.address.to_string() });
             }
             _ => {
-                let remote = Remote { fetcher: self, address: wanted.address, on_progress };
+                let remote = Remote { fetcher, address: wanted.address, on_progress: self.on_progress };
                 fetch(&remote, wanted, &scratch.path().join("objects"))?
             }
         };
         match objects.find(&wanted.commit.0, &mut Vec::new())? {
             Some((Kind::Commit, _)) => {}
             Some((kind, _)) => return Err(not_a_commit(wanted.address, wanted.rev, kind)),
-            None => return Err(self.gone(wanted)),
+            None => return Err(fetcher.gone(wanted)),
         }
-        let plan = Plan::of(wanted.commit, &objects, &self.cancel)?;
+        let plan = Plan::of(wanted.commit, &objects, &fetcher.cancel)?;
         let mut submodules = Vec::with_capacity(plan.submodules.len());
         if !plan.submodules.is_empty() {
             let empty = store.write(&Directory::default().encode())?;
             let modules = if wanted.submodules { modules_of(&plan, &objects)? } else { Vec::new() };
             for (path, commit) in &plan.submodules {
                 let tree = if wanted.submodules {
-                    self.submodule(wanted, path, *commit, &modules, store, on_progress, depth)
+                    self.submodule(wanted, path, *commit, &modules, depth)
                 } else {
                     Ok(None)
                 };
@@ -151,15 +177,12 @@ impl Fetcher {
     }
 
     /// Returns the tree of a submodule, `None` if it is to be left out.
-    #[allow(clippy::too_many_arguments, reason = "it is the body of a loop, with a name")]
     fn submodule(
-        &self,
+        &mut self,
         parent: &Checkout<'_>,
         path: &str,
         commit: CommitId,
         modules: &[Module],
-        store: &LocalStore,
-        on_progress: &OnProgress<'_>,
         depth: usize,
     ) -> Result<Option<Digest>, GitError> {
         let bad = |reason: &str| GitError::BadEntry {
@@ -176,22 +199,19 @@ impl Fetcher {
             return Ok(None);
         }
         let address = parent.address.submodule(&module.url)?;
+        let key = (address.key(), commit);
+        if let Some(tree) = self.known.get(&key) {
+            return Ok(Some(*tree));
+        }
+        if self.known.len() == MAX_FETCHED {
+            return Err(bad("there are too many submodules"));
+        }
         // No tag or branch was asked for: the repository around it names the commit.
         let rev = commit.to_string();
         let wanted = Checkout { address: &address, commit, rev: &rev, ..*parent };
-        let checked_out = self.checkout_nested(&wanted, store, on_progress, depth + 1)?;
-        Ok(Some(checked_out.tree))
-    }
-
-    /// Returns that the commit is not there, and what is there now in its place.
-    fn gone(&self, wanted: &Checkout<'_>) -> GitError {
-        let now = self.resolve_rev(wanted.address, wanted.rev).ok().filter(|now| *now != wanted.commit);
-        GitError::CommitGone {
-            address: wanted.address.to_string(),
-            commit: wanted.commit,
-            rev: wanted.rev.to_owned(),
-            now,
-        }
+        let tree = self.checkout(&wanted, depth + 1)?.tree;
+        self.known.insert(key, tree);
+        Ok(Some(tree))
     }
 }
 

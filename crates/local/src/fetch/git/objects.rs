@@ -6,8 +6,10 @@ use std::{fs, io};
 
 use gix_hash::{ObjectId, oid};
 use gix_object::{Find as _, Kind, TagRefIter};
+use gix_odb::find::Header;
 use gix_odb::store::init::Options;
-use gix_odb::{HandleArc, Store};
+use gix_odb::{HandleArc, Header as _, Store};
+use gix_pack::cache::lru::StaticLinkedList;
 
 use super::super::most_unpacked;
 use super::error::described;
@@ -33,6 +35,12 @@ enum Trust {
 
 /// The largest object that is read. What a foreign pack only claims to hold must not fill the memory.
 pub(super) const MAX_OBJECT: usize = 1 << 30;
+/// How many objects are kept, for each thread, that others are made of, and how many bytes of them.
+const CACHED: usize = 64;
+const CACHE: usize = 64 << 20;
+/// Of how many others one after the other an object may be made; `git` does not pack it otherwise (git-pack-objects(1),
+/// `--depth`).
+const MAX_DELTAS: u32 = 4095;
 /// How often a tag may stand for another tag.
 const MAX_TAGS: usize = 16;
 
@@ -63,7 +71,9 @@ impl Objects {
             address: address.to_string(),
             reason: format!("its objects cannot be opened: {error}"),
         })?;
-        Ok(Objects { handle: Arc::new(store).to_cache_arc(), address: address.to_string(), trust, most })
+        let mut handle = Arc::new(store).to_cache_arc();
+        handle.set_pack_cache(|| Box::new(StaticLinkedList::<CACHED>::new(CACHE)));
+        Ok(Objects { handle, address: address.to_string(), trust, most })
     }
 
     /// Fails if the files of a commit, of `n_bytes` so far, come to more than they may.
@@ -83,6 +93,16 @@ impl Objects {
         id: &oid,
         buffer: &'b mut Vec<u8>,
     ) -> Result<Option<(Kind, &'b [u8])>, GitError> {
+        let header = self.handle.try_header(id);
+        let header = header.map_err(|error| self.damaged(format!("object {id}: {}", described(&error))))?;
+        if let Some(Header::Packed(header)) = header
+            && header.num_deltas > MAX_DELTAS
+        {
+            let n_deltas = header.num_deltas;
+            return Err(
+                self.damaged(format!("object {id} is made of {n_deltas} others, one after the other"))
+            );
+        }
         let found = self.handle.try_find(id, buffer);
         let found = found.map_err(|error| self.damaged(format!("object {id}: {}", described(&error))))?;
         let Some(data) = found else { return Ok(None) };

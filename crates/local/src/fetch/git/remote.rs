@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::rc::Rc;
 
+use gix_error::{ErrorExt as _, message};
 use gix_hash::ObjectId;
 use gix_protocol::command::Feature;
 use gix_protocol::fetch::negotiate::{Action, Round, one_round};
@@ -20,7 +21,7 @@ use gix_utils::progress::Discard;
 use super::super::{FetchError, Fetcher, OnProgress};
 use super::address::Place;
 use super::error::described;
-use super::objects::MAX_OBJECT;
+use super::pack::{self, PackError};
 use super::rev::{self, Reference};
 use super::watch::Watch;
 use super::{Address, GitError, daemon, http};
@@ -182,22 +183,21 @@ impl Session<'_> {
         };
         let fetched = gix_protocol::fetch(
             &mut EverythingOf { wants, is_said: false },
-            |reader, progress, should_stop| {
+            |reader, _, _| {
+                // Until then the server may talk.
+                reader.fill_buf().map_err(|error| error.and_raise(message("the pack did not begin")))?;
                 self.watch.objects_come();
-                let options = gix_pack::bundle::write::Options {
-                    alloc_limit_bytes: Some(MAX_OBJECT),
-                    ..Default::default()
-                };
-                gix_pack::Bundle::write_to_directory(
-                    reader,
-                    Some(packs),
-                    progress,
-                    should_stop,
-                    None::<gix_object::find::Never>,
-                    gix_hash::Kind::Sha1,
-                    options,
-                )?;
-                Ok(true)
+                let received = pack::receive(reader, packs, pack::ALWAYS_ALLOWED, &fetcher.cancel);
+                received.map(|()| true).map_err(|error| match error {
+                    PackError::Other(error) => error,
+                    PackError::TooLarge => {
+                        let reason =
+                            "its objects come to far more than what was sent should become".to_owned();
+                        let address = self.watch.address.to_string();
+                        let error = self.watch.fail(GitError::Damaged { address, reason });
+                        error.and_raise(message("the pack is too large"))
+                    }
+                })
             },
             Discard,
             &fetcher.cancel,

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use cas::{Digest, Directory, LocalStore, Node, Store as _};
@@ -29,6 +29,11 @@ pub(super) struct Plan<'a> {
     by_id: BTreeMap<ObjectId, Known>,
     blobs: Vec<ObjectId>,
     by_blob: BTreeMap<ObjectId, usize>,
+    links: BTreeMap<ObjectId, Arc<str>>,
+    /// How many bytes all links have.
+    n_link_bytes: u64,
+    /// How many entries were read.
+    n_read: u64,
     /// The submodules, each with its path.
     pub(super) submodules: Vec<(String, CommitId)>,
     /// The file that says where submodules come from.
@@ -45,15 +50,18 @@ struct Known {
 enum Entry {
     File { blob: usize, executable: bool },
     Directory(usize),
-    Symlink(String),
+    Symlink(Arc<str>),
     Submodule(usize),
 }
 
 /// How many entries a tree may have. A few kilobytes can describe a tree of 10^20, by naming the same
 /// directories again and again.
 const MAX_ENTRIES: u64 = 10_000_000;
-/// How deep directories may lie.
+/// How deep directories may lie, and how long their paths may be.
 const MAX_DEPTH: usize = 256;
+const MAX_PATH: usize = 3840;
+/// How many submodules a commit may have.
+const MAX_SUBMODULES: usize = 10_000;
 /// The longest text of a symbolic link that any file system takes.
 const MAX_LINK: usize = 4095;
 
@@ -82,6 +90,9 @@ impl<'a> Plan<'a> {
             by_id: BTreeMap::new(),
             blobs: Vec::new(),
             by_blob: BTreeMap::new(),
+            links: BTreeMap::new(),
+            n_link_bytes: 0,
+            n_read: 0,
             submodules: Vec::new(),
             modules: None,
         };
@@ -93,22 +104,15 @@ impl<'a> Plan<'a> {
         if let Some(known) = self.by_id.get(&id) {
             return Ok(*known);
         }
-        self.check_cancelled()?;
-        if path.len() > MAX_DEPTH {
+        if path.len() > MAX_DEPTH || path.iter().map(|name| name.len() + 1).sum::<usize>() > MAX_PATH {
             return Err(self.bad(path, None, "its directories lie too deep"));
         }
-        let mut buffer = Vec::new();
-        let data = self.objects.get(&id, Kind::Tree, &mut buffer)?;
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
         let mut n_entries = 0_u64;
-        for entry in TreeRefIter::from_bytes(data, gix_hash::Kind::Sha1) {
-            let entry = entry.map_err(|error| {
-                self.objects.damaged(format!("tree {id} makes no sense: {}", described(&error)))
-            })?;
-            let name = self.name(path, entry.filename)?;
+        for (name, kind, target) in self.listing(&id, path)? {
+            self.check_cancelled()?;
             n_entries += 1;
-            let target = entry.oid.to_owned();
-            let found = match entry.mode.kind() {
+            let found = match kind {
                 EntryKind::Tree => {
                     path.push(name.clone());
                     let known = self.read(target, path)?;
@@ -122,7 +126,10 @@ impl<'a> Plan<'a> {
                     }
                     Entry::File { blob: self.blob(target), executable: kind == EntryKind::BlobExecutable }
                 }
-                EntryKind::Link => Entry::Symlink(self.link(&target, path, &name)?),
+                EntryKind::Link => Entry::Symlink(self.link(target, path, &name)?),
+                EntryKind::Commit if self.submodules.len() == MAX_SUBMODULES => {
+                    return Err(self.bad(path, Some(&name), "with it the tree has too many submodules"));
+                }
                 EntryKind::Commit => {
                     let full = joined(path, &name);
                     self.submodules.push((full, CommitId(target)));
@@ -142,6 +149,29 @@ impl<'a> Plan<'a> {
         Ok(known)
     }
 
+    /// Returns the entries of a tree, without what is in them. The object itself, which can be large, is not kept.
+    fn listing(
+        &mut self,
+        id: &ObjectId,
+        path: &[String],
+    ) -> Result<Vec<(String, EntryKind, ObjectId)>, GitError> {
+        let mut buffer = Vec::new();
+        let data = self.objects.get(id, Kind::Tree, &mut buffer)?;
+        let mut listing = Vec::new();
+        for entry in TreeRefIter::from_bytes(data, gix_hash::Kind::Sha1) {
+            let entry = entry.map_err(|error| {
+                self.objects.damaged(format!("tree {id} makes no sense: {}", described(&error)))
+            })?;
+            let name = self.name(path, entry.filename)?;
+            self.n_read += 1;
+            if self.n_read > MAX_ENTRIES {
+                return Err(self.bad(path, Some(&name), "with it the tree has too many entries"));
+            }
+            listing.push((name, entry.mode.kind(), entry.oid.to_owned()));
+        }
+        Ok(listing)
+    }
+
     /// Returns the name of an entry, if a tree can hold it and no `git` would refuse to check it out.
     fn name(&self, path: &[String], name: &[u8]) -> Result<String, GitError> {
         let shown = || name.escape_ascii().to_string();
@@ -155,15 +185,26 @@ impl<'a> Plan<'a> {
         Ok(text.to_owned())
     }
 
-    fn link(&self, id: &ObjectId, path: &[String], name: &str) -> Result<String, GitError> {
-        let mut buffer = Vec::new();
-        let data = self.objects.get(id, Kind::Blob, &mut buffer)?;
-        match std::str::from_utf8(data) {
-            Ok(text) if !text.is_empty() && text.len() <= MAX_LINK && !text.contains('\0') => {
-                Ok(text.to_owned())
+    fn link(&mut self, id: ObjectId, path: &[String], name: &str) -> Result<Arc<str>, GitError> {
+        let text = match self.links.get(&id) {
+            Some(text) => Arc::clone(text),
+            None => {
+                let mut buffer = Vec::new();
+                let data = self.objects.get(&id, Kind::Blob, &mut buffer)?;
+                let is_text =
+                    |text: &&str| !text.is_empty() && text.len() <= MAX_LINK && !text.contains('\0');
+                let Some(text) = std::str::from_utf8(data).ok().filter(is_text) else {
+                    let reason = "it is a link to what cannot be the name of a file";
+                    return Err(self.bad(path, Some(name), reason));
+                };
+                let text: Arc<str> = text.into();
+                self.links.insert(id, Arc::clone(&text));
+                text
             }
-            _ => Err(self.bad(path, Some(name), "it is a link to what cannot be the name of a file")),
-        }
+        };
+        self.n_link_bytes += text.len() as u64;
+        self.objects.check_size(self.n_link_bytes)?;
+        Ok(text)
     }
 
     fn blob(&mut self, id: ObjectId) -> usize {
@@ -196,7 +237,7 @@ impl<'a> Plan<'a> {
                         Node::File { digest: blobs[*blob], executable: *executable }
                     }
                     Entry::Directory(idx) => Node::Directory { digest: digests[*idx] },
-                    Entry::Symlink(target) => Node::Symlink { target: target.clone() },
+                    Entry::Symlink(target) => Node::Symlink { target: target.to_string() },
                     Entry::Submodule(idx) => Node::Directory { digest: submodules[*idx] },
                 };
                 directory.entries.insert(name.clone(), node);
