@@ -37,6 +37,8 @@ pub fn remove_tree(path: &Path) -> Result<(), StoreError> {
 
 fn remove_directory(path: &Path) -> Result<(), Errno> {
     let top = open_directory(CWD, path)?;
+    // What lies too deep is moved here.
+    let _or_moving_says_so = fchmod(&top, Mode::RWXU);
     let mut moved = Moved { top: &top, n_moved: 0 };
     loop {
         let n_before = moved.n_moved;

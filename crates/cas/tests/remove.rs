@@ -15,9 +15,10 @@ fn make_deep(path: &Path, n_levels: usize, mode: u32) {
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
     let mut here = openat(CWD, path, flags, Mode::empty()).unwrap();
     for _ in 0..n_levels {
-        mkdirat(&here, "deep", Mode::RWXU).unwrap();
         rustix::fs::openat(&here, "file", OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC, Mode::RUSR)
             .unwrap();
+        // What was made last is listed first, where tests run in memory.
+        mkdirat(&here, "deep", Mode::RWXU).unwrap();
         let below = openat(&here, "deep", flags, Mode::empty()).unwrap();
         rustix::fs::fchmod(&here, Mode::from_raw_mode(mode)).unwrap();
         here = below;

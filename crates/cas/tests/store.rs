@@ -22,8 +22,11 @@ fn check_store(store: &dyn Store) {
         assert_eq!(store.write(bytes).unwrap(), digest);
         assert!(store.contains(&digest).unwrap());
         assert_eq!(store.read(&digest).unwrap(), bytes);
-        let other_size = Digest::from_parts(*digest.hash(), digest.size() + 1);
-        assert!(!store.contains(&other_size).unwrap());
+        for size in [digest.size() + 1, i64::MAX as u64] {
+            let other_size = Digest::from_parts(*digest.hash(), size);
+            assert!(!store.contains(&other_size).unwrap());
+            assert!(matches!(store.read(&other_size), Err(StoreError::Missing { .. })));
+        }
     }
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -111,6 +114,31 @@ fn a_tree_is_imported_and_checked_out_alike_in_every_mode() {
     assert_eq!(fs::read_to_string(checkout.join("file-49")).unwrap(), "49");
     assert_eq!(store.import_tree(&checkout, ImportMode::Copy).unwrap().digest, digests[0]);
     assert!(fs::metadata(checkout.join("readme")).unwrap().nlink() > 1);
+}
+
+#[test]
+fn directories_may_be_nested_but_not_without_end() {
+    let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let store = open(&root.path().join("store"));
+    let import = |n_levels: usize| {
+        let source = root.path().join(n_levels.to_string());
+        fs::create_dir_all(source.join("d/".repeat(n_levels))).unwrap();
+        let imported = std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(1 << 20);
+            thread
+                .spawn_scoped(scope, || store.import_tree(&source, ImportMode::Move))
+                .unwrap()
+                .join()
+                .unwrap()
+        });
+        // With a descriptor for each level, dropping `root` might not come to the end of it.
+        cas::remove_tree(&source).unwrap();
+        imported
+    };
+    assert_eq!(import(1024).unwrap().n_files, 0);
+    let Err(StoreError::Io { source, .. }) = import(1025) else { panic!("it was imported") };
+    assert_eq!(source.kind(), std::io::ErrorKind::InvalidFilename);
+    assert_eq!(source.to_string(), "directories are nested more than 1024 levels deep");
 }
 
 #[test]

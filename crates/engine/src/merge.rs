@@ -177,17 +177,42 @@ impl Merger<'_, '_> {
 }
 
 impl<'p> Slots<'p> {
+    /// Places what is in `directory`. Both sides are in order, so that together they take one pass: directories may have
+    /// hundreds of thousands of names, and a place for each in the middle would be time without end.
     fn place_all(&mut self, directory: &'p Directory) {
-        // A whiteout speaks of earlier placements only: its own directory may bring the name anew.
-        let whiteouts = (Bound::Included(WHITEOUT), Bound::Excluded(AFTER_WHITEOUTS));
-        for (name, _) in directory.entries.range::<str, _>(whiteouts) {
-            self.hide(name);
-        }
-        self.0.reserve(directory.entries.len());
+        self.hide_all(directory);
+        let mut new = Slots(Vec::with_capacity(directory.entries.len()));
         for (name, node) in &directory.entries {
             if !name.starts_with(WHITEOUT) {
-                self.place(name, node);
+                let slots = if self.find(name).is_ok() { &mut *self } else { &mut new };
+                slots.place(name, node);
             }
+        }
+        let is_behind = match (self.0.last(), new.0.first()) {
+            (Some((last, _)), Some((first, _))) => last < first,
+            _ => true,
+        };
+        self.0.append(&mut new.0);
+        if !is_behind {
+            // Of two sorted runs the standard library's stable sort makes one in a single pass.
+            self.0.sort_by_key(|(name, _)| *name);
+        }
+    }
+
+    /// Lets the whiteouts of a directory act. They speak of earlier placements only: the directory itself may bring the
+    /// name anew.
+    fn hide_all(&mut self, directory: &Directory) {
+        if directory.entries.contains_key(OPAQUE) {
+            return self.0.clear();
+        }
+        let whiteouts = (Bound::Included(WHITEOUT), Bound::Excluded(AFTER_WHITEOUTS));
+        let whiteouts = directory.entries.range::<str, _>(whiteouts);
+        let mut hidden = whiteouts.map(|(whiteout, _)| &whiteout[WHITEOUT.len()..]).peekable();
+        if hidden.peek().is_some() {
+            self.0.retain(|(name, _)| {
+                while hidden.next_if(|hidden| hidden < name).is_some() {}
+                hidden.peek() != Some(name)
+            });
         }
     }
 

@@ -1,5 +1,6 @@
 //! The events of a build folded into what a console shows.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -22,8 +23,8 @@ pub struct Progress {
     pub failed: u32,
     /// How many cannot run because others failed.
     pub skipped: u32,
-    /// What runs, the longest running first.
-    pub running: Vec<RunningStep>,
+    /// What runs, by its label.
+    pub running: BTreeMap<String, RunningStep>,
     /// How the build ended, once it did.
     pub end: Option<End>,
     estimate: Option<Estimate>,
@@ -32,8 +33,6 @@ pub struct Progress {
 /// A step that runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunningStep {
-    /// Its label.
-    pub label: String,
     /// The lowest number that no other running step had when it started: its line on a console.
     pub slot: u32,
     /// 1 for the first attempt.
@@ -68,16 +67,16 @@ impl Progress {
                 *self = Progress { total: *steps, jobs: *jobs, ..Progress::default() };
             }
             EventKind::Hit { .. } => self.hits += 1,
-            EventKind::Started { label, slot, attempt, expected, .. } => self.running.push(RunningStep {
-                label: label.clone(),
-                slot: *slot,
-                attempt: *attempt,
-                since: event.at,
-                expected: *expected,
-            }),
-            EventKind::Retried { label, .. } => self.stopped(label),
+            EventKind::Started { label, slot, attempt, expected, .. } => {
+                let running =
+                    RunningStep { slot: *slot, attempt: *attempt, since: event.at, expected: *expected };
+                self.running.insert(label.clone(), running);
+            }
+            EventKind::Retried { label, .. } => {
+                self.running.remove(label);
+            }
             EventKind::Ended { label, exit_code, .. } => {
-                self.stopped(label);
+                self.running.remove(label);
                 *(if *exit_code == 0 { &mut self.ran } else { &mut self.failed }) += 1;
             }
             EventKind::Unready { .. } => self.failed += 1,
@@ -107,9 +106,5 @@ impl Progress {
     pub fn time_left(&self, now: Duration) -> Option<TimeLeft> {
         let Estimate { at, left } = self.estimate?;
         Some(TimeLeft { known: left.known.saturating_sub(now.saturating_sub(at)), unknown: left.unknown })
-    }
-
-    fn stopped(&mut self, label: &str) {
-        self.running.retain(|running| running.label != label);
     }
 }

@@ -1,17 +1,24 @@
 //! Removing what a sandbox left, whatever its modes are.
 
+use std::ffi::CStr;
 use std::fs;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, chmodat, openat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, chmodat, fchmod, openat, renameat, unlinkat};
 use rustix::io::Errno;
+use rustix::path::Arg;
+
+/// Each level takes a file descriptor and a piece of the stack. What lies deeper is moved up before it is
+/// removed: whoever can make directories can nest them without end.
+const MAX_DEPTH: usize = 64;
 
 /// Removes `path` and everything in it; that it is not there is no error.
 ///
 /// Unlike `std::fs::remove_dir_all` it also removes directories that their owner may not read or write, as
-/// overlay mounts (`work/work`) and build steps leave them. Symbolic links are not followed, not even such
-/// as appear while this runs.
+/// overlay mounts (`work/work`) and build steps leave them, and such as are nested deeper than any path can say.
+/// Symbolic links are not followed, not even such as appear while this runs.
 pub fn remove_tree(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -19,42 +26,80 @@ pub fn remove_tree(path: &Path) -> io::Result<()> {
         Ok(metadata) if !metadata.is_dir() => return fs::remove_file(path),
         Ok(_) => {}
     }
-    empty(rustix::fs::CWD, path)?;
-    fs::remove_dir(path)
+    let top = open_directory(CWD, path)?;
+    // What lies too deep is moved here.
+    let _or_moving_says_so = fchmod(&top, Mode::RWXU);
+    let mut moved = Moved { top: &top, n_moved: 0 };
+    loop {
+        let n_before = moved.n_moved;
+        empty(&top, 0, &mut moved)?;
+        if moved.n_moved == n_before {
+            return fs::remove_dir(path);
+        }
+    }
 }
 
-fn empty<P: rustix::path::Arg + Copy>(parent: impl std::os::fd::AsFd, name: P) -> io::Result<()> {
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
-    let directory = match openat(&parent, name, flags, Mode::empty()) {
-        Err(Errno::ACCESS) => {
-            chmodat(&parent, name, Mode::RWXU, AtFlags::empty())?;
-            openat(&parent, name, flags, Mode::empty())?
+/// What was too deep and now lies right below the top.
+struct Moved<'a> {
+    top: &'a OwnedFd,
+    n_moved: u64,
+}
+
+impl Moved<'_> {
+    fn take(&mut self, directory: &OwnedFd, name: &CStr) -> Result<(), Errno> {
+        // To be moved, a directory must let its `..` be written.
+        chmodat(directory, name, Mode::RWXU, AtFlags::empty())?;
+        loop {
+            self.n_moved += 1;
+            match renameat(directory, name, self.top, format!("moved-{}", self.n_moved)) {
+                Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => {}
+                result => return result,
+            }
         }
-        result => result?,
-    };
+    }
+}
+
+/// Removes what is in `directory`, or moves it up.
+fn empty(directory: &OwnedFd, depth: usize, moved: &mut Moved<'_>) -> Result<(), Errno> {
     let mut made_writable = false;
-    for entry in Dir::read_from(&directory)? {
+    for entry in Dir::read_from(directory)? {
         let entry = entry?;
         let name = entry.file_name();
         if matches!(name.to_bytes(), b"." | b"..") {
             continue;
         }
-        let mut flags = AtFlags::empty();
-        if entry.file_type() == FileType::Directory {
-            empty(&directory, name)?;
-            flags = AtFlags::REMOVEDIR;
-        }
-        match unlinkat(&directory, name, flags) {
-            Err(Errno::ACCESS) if !made_writable => {
-                rustix::fs::fchmod(&directory, Mode::RWXU)?;
-                made_writable = true;
-                unlinkat(&directory, name, flags)?;
+        let mut remove = || match entry.file_type() {
+            FileType::Directory if depth == MAX_DEPTH => moved.take(directory, name),
+            FileType::Directory => {
+                empty(&open_directory(directory, name)?, depth + 1, moved)?;
+                unlinkat(directory, name, AtFlags::REMOVEDIR)
             }
+            _ => unlinkat(directory, name, AtFlags::empty()),
+        };
+        let mut removed = remove();
+        if removed == Err(Errno::ACCESS) && !made_writable {
+            fchmod(directory, Mode::RWXU)?;
+            made_writable = true;
+            removed = remove();
+        }
+        match removed {
             Err(Errno::NOENT) => {}
             result => result?,
         }
     }
     Ok(())
+}
+
+/// Opens a directory, if need be after opening it to us.
+fn open_directory<P: Arg + Copy>(parent: impl AsFd, name: P) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
+    match openat(&parent, name, flags, Mode::empty()) {
+        Err(Errno::ACCESS) => {
+            chmodat(&parent, name, Mode::RWXU, AtFlags::empty())?;
+            openat(&parent, name, flags, Mode::empty())
+        }
+        result => result,
+    }
 }
 
 #[cfg(test)]
@@ -79,5 +124,26 @@ mod tests {
         remove_tree(&tree).unwrap();
         assert!(!tree.exists() && scratch.path().join("kept").exists());
         remove_tree(&tree).unwrap();
+    }
+    #[test]
+    fn removes_what_is_nested_without_end() {
+        let scratch = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let tree = scratch.path().join("tree");
+        for (n_levels, mode) in [(64, 0o700), (65, 0o500), (130, 0o000), (10_000, 0o700)] {
+            fs::create_dir(&tree).unwrap();
+            let mut here = open_directory(CWD, &tree).unwrap();
+            for _ in 0..n_levels {
+                rustix::fs::mkdirat(&here, "deep", Mode::RWXU).unwrap();
+                let below = open_directory(&here, "deep").unwrap();
+                fchmod(&here, Mode::from_raw_mode(mode)).unwrap();
+                here = below;
+            }
+            // As on a thread with little stack.
+            std::thread::scope(|scope| {
+                let thread = std::thread::Builder::new().stack_size(256 << 10);
+                thread.spawn_scoped(scope, || remove_tree(&tree)).unwrap().join().unwrap().unwrap();
+            });
+            assert!(!tree.exists(), "{n_levels} {mode:o}");
+        }
     }
 }

@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 
 /// How many bytes of a file are sent at once.
 const PIECE: usize = 48 * 1024;
-/// How long any one answer may take, once the agent is known to be there.
+/// How many bytes are given to the system at once.
+const LONGEST_WRITE: usize = 4 * 1024;
+/// How long any one question may take to be sent, and any one answer to come, once the agent is known to be there.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a command in the guest may take.
 const COMMAND: Duration = Duration::from_secs(60);
@@ -97,8 +99,8 @@ impl Agent {
         let question = json!({ "execute": "guest-sync-delimited", "arguments": { "id": id } });
         // The byte, which is in no text, ends what somebody may have begun to say.
         let bytes = [&[0xff][..], format!("{question}\n").as_bytes()].concat();
-        self.write(DOING, &bytes)?;
         let deadline = deadline(patience);
+        self.write(DOING, &bytes, deadline)?;
         loop {
             let line = self.line(DOING, deadline)?;
             let start = line.iter().rposition(|byte| *byte == 0xff).map_or(0, |at| at + 1);
@@ -173,7 +175,7 @@ impl Agent {
 
     fn ask(&mut self, doing: &str, command: &str, arguments: Value) -> Result<Value, AgentError> {
         let question = json!({ "execute": command, "arguments": arguments });
-        self.write(doing, format!("{question}\n").as_bytes())?;
+        self.write(doing, format!("{question}\n").as_bytes(), deadline(PATIENCE))?;
         let line = self.line(doing, deadline(PATIENCE))?;
         match serde_json::from_slice(&line) {
             Ok(Message { answer: Some(answer), .. }) => Ok(answer),
@@ -184,11 +186,22 @@ impl Agent {
         }
     }
 
-    fn write(&mut self, doing: &str, bytes: &[u8]) -> Result<(), AgentError> {
-        // A guest that does not run the agent takes nothing; then QEMU's side is full at some time.
-        let written =
-            self.stream.set_write_timeout(Some(PATIENCE)).and_then(|()| self.stream.write_all(bytes));
-        written.map_err(|error| failed(doing, error))
+    fn write(&mut self, doing: &str, bytes: &[u8], deadline: Instant) -> Result<(), AgentError> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            // A guest that does not run the agent takes nothing; then QEMU's side is full at some time.
+            let left = left(deadline).ok_or(AgentError::Silent)?;
+            // The system waits so long for each buffer that it fills, and a long write fills several.
+            let piece = &rest[..rest.len().min(LONGEST_WRITE)];
+            let written = self.stream.set_write_timeout(Some(left)).and_then(|()| self.stream.write(piece));
+            match written {
+                Ok(0) => return Err(failed(doing, io::Error::from(io::ErrorKind::WriteZero))),
+                Ok(n_bytes) => rest = &rest[n_bytes..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed(doing, error)),
+            }
+        }
+        Ok(())
     }
 
     /// Returns the next line that is not empty.
@@ -328,5 +341,20 @@ mod tests {
     fn nobody_waits_for_ever() {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         assert!(matches!(Agent::new(ours).sync(Duration::from_millis(1)), Err(AgentError::Silent)));
+    }
+
+    #[test]
+    fn a_guest_that_listens_slowly_is_not_waited_for() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let guest = thread::spawn(move || {
+            while theirs.read(&mut [0; 4096]).is_ok_and(|n_bytes| n_bytes > 0) {
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let mut agent = Agent::new(ours);
+        let written = agent.write("listen", &vec![0; 64 << 20], deadline(Duration::from_millis(200)));
+        assert!(matches!(written, Err(AgentError::Silent)), "{written:?}");
+        drop(agent);
+        guest.join().unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! The QEMU Machine Protocol, as far as a boot needs it: why the machine stopped.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read as _, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,6 +38,8 @@ struct Heard {
     is_over: bool,
 }
 
+/// Longer than this no message is that we listen for.
+const LONGEST: u64 = 1 << 20;
 /// How long the last event may be on its way after QEMU has ended.
 const LAST_EVENT: Duration = Duration::from_secs(1);
 
@@ -128,8 +130,8 @@ fn listen(socket: PathBuf, commands: String, heard: &Mutex<Heard>) {
         return;
     }
     let Ok(lines) = stream.try_clone() else { return };
-    for line in BufReader::new(lines).lines() {
-        let Ok(line) = line else { return };
+    let mut lines = BufReader::new(lines);
+    while let Some(line) = next_line(&mut lines) {
         match told(&line) {
             Told::Stopped(reason) => {
                 lock(heard).stop.get_or_insert(reason);
@@ -141,6 +143,15 @@ fn listen(socket: PathBuf, commands: String, heard: &Mutex<Heard>) {
             }
             Told::Nothing => {}
         }
+    }
+}
+
+/// Returns the next line; `None` when there is no more. One that is too long comes in pieces, which are no messages.
+fn next_line(lines: &mut impl BufRead) -> Option<String> {
+    let mut line = Vec::new();
+    match lines.take(LONGEST).read_until(b'\n', &mut line) {
+        Ok(0) | Err(_) => None,
+        Ok(_) => Some(String::from_utf8_lossy(&line).into_owned()),
     }
 }
 
@@ -179,6 +190,15 @@ mod tests {
         });
         drop(commands);
         assert_eq!(monitor.last_stop(), Some(Stop::PoweredOff));
+    }
+
+    #[test]
+    fn a_line_without_end_is_heard_in_pieces() {
+        let mut lines = b"{}\nlast".chain(BufReader::new(std::io::repeat(b'x')));
+        assert_eq!(next_line(&mut lines).as_deref(), Some("{}\n"));
+        assert_eq!(next_line(&mut lines).map(|line| line.len() as u64), Some(LONGEST));
+        assert_eq!(next_line(&mut &b"last"[..]).as_deref(), Some("last"));
+        assert_eq!(next_line(&mut &b""[..]), None);
     }
 
     #[test]

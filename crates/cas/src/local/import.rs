@@ -15,6 +15,9 @@ use crate::files::{copy_hashing, hash, in_parallel};
 use crate::store::Doing as _;
 use crate::{Digest, Directory, Hasher, Node, Store as _, StoreError};
 
+/// How deep directories may be nested in what is imported. No reader of trees goes deeper.
+const MAX_DEPTH: usize = 1024;
+
 /// What becomes of a file that is imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImportMode {
@@ -179,10 +182,11 @@ impl LocalStore {
     ///
     /// Files are hashed on several threads. With [`ImportMode::Move`] they are gone afterwards, while the
     /// emptied directories remain.
-    /// Fails with [`StoreError::Special`] or [`StoreError::NotUtf8`] for what a tree cannot hold.
+    /// Fails with [`StoreError::Special`] or [`StoreError::NotUtf8`] for what a tree cannot hold, and with an error of the
+    /// kind [`io::ErrorKind::InvalidFilename`] for directories that are nested too deep.
     pub fn import_tree(&self, directory: &Path, mode: ImportMode) -> Result<Imported, StoreError> {
         let mut files = Vec::new();
-        let skeleton = Skeleton::read(directory, mode, &mut files)?;
+        let skeleton = Skeleton::read(directory, 0, mode, &mut files)?;
         let nodes = in_parallel(files.len(), |idx| self.put_file(&files[idx], mode))?;
         let n_bytes =
             nodes.iter().map(|node| if let Node::File { digest, .. } = node { digest.size() } else { 0 });
@@ -225,6 +229,7 @@ impl io::Write for Tee<'_> {
 }
 
 /// A directory as it was found, its files by their place in a list.
+#[derive(Default)]
 struct Skeleton {
     entries: Vec<(String, Found)>,
 }
@@ -236,7 +241,31 @@ enum Found {
 }
 
 impl Skeleton {
-    fn read(directory: &Path, mode: ImportMode, files: &mut Vec<PathBuf>) -> Result<Skeleton, StoreError> {
+    /// Reads what lies `depth` levels below what is imported, and everything in it.
+    fn read(
+        directory: &Path,
+        depth: usize,
+        mode: ImportMode,
+        files: &mut Vec<PathBuf>,
+    ) -> Result<Skeleton, StoreError> {
+        if depth > MAX_DEPTH {
+            let reason = format!("directories are nested more than {MAX_DEPTH} levels deep");
+            // The kind is that of a path which is too long for the system: to callers it is the same.
+            let error = io::Error::new(io::ErrorKind::InvalidFilename, reason);
+            return Err(error).doing(|| format!("list `{}`", directory.display()));
+        }
+        let mut skeleton = Skeleton::list(directory, mode, files)?;
+        for (name, found) in &mut skeleton.entries {
+            if let Found::Directory(below) = found {
+                *below = Skeleton::read(&directory.join(name.as_str()), depth + 1, mode, files)?;
+            }
+        }
+        Ok(skeleton)
+    }
+
+    /// Reads one directory, and those in it as if they were empty. Nothing of it stays open: a process may have fewer
+    /// files open than directories are nested.
+    fn list(directory: &Path, mode: ImportMode, files: &mut Vec<PathBuf>) -> Result<Skeleton, StoreError> {
         let mut listing = fs::read_dir(directory);
         if mode == ImportMode::Move && is_denied(&listing) {
             let _ = fs::set_permissions(directory, fs::Permissions::from_mode(0o700));
@@ -249,7 +278,7 @@ impl Skeleton {
             let name = utf8_name(&path, entry.file_name())?;
             let kind = entry.file_type().doing(|| format!("read the type of `{}`", path.display()))?;
             let found = if kind.is_dir() {
-                Found::Directory(Skeleton::read(&path, mode, files)?)
+                Found::Directory(Skeleton::default())
             } else if kind.is_symlink() {
                 Found::Symlink(read_link(&path)?)
             } else {

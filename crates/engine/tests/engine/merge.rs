@@ -292,3 +292,26 @@ fn deep_trees_are_merged_and_deeper_ones_refused() {
     let refused = "directories are nested more than 1024 levels deep";
     check(1100, &[&format!("unready direct: {refused}"), &format!("unready merged: {refused}"), "Failed"]);
 }
+
+#[test]
+fn wide_directories_are_merged_in_the_time_of_their_size() {
+    let world = TestWorld::default();
+    let digest = world.store.write(b"").unwrap();
+    let wide = |name: &dyn Fn(usize) -> String| {
+        let names = (0..100_000).map(name);
+        let entries = names.map(|name| (name, Node::File { digest, executable: false })).collect();
+        at("", Input::Tree(world.store.write(&Directory { entries }.encode()).unwrap()))
+    };
+    let even = || wide(&|idx| format!("{:06}", 2 * idx));
+    let odd = || wide(&|idx| format!("{:06}", 2 * idx + 1));
+    let hidden = wide(&|idx| format!(".wh.{:06}", 2 * idx));
+    let told = |parts| {
+        let mut graph = Graph::default();
+        let wanted = graph.add_step(step("it", &["const", ""], parts));
+        world.build(&graph, &[wanted]);
+        world.told()
+    };
+    assert_eq!(told(vec![odd()]), ["ran it", "Done"]);
+    // The result is known already, since the tree is the same.
+    assert_eq!(told(vec![even(), odd(), even(), hidden]), ["hit it", "Done"]);
+}

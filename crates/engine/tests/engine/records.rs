@@ -78,6 +78,21 @@ fn progress_is_the_fold_of_the_events() {
 }
 
 #[test]
+fn any_number_of_steps_may_be_told_to_run() {
+    let mut progress = Progress::default();
+    let action = Digest::of(b"");
+    let mut apply = |kind| progress.apply(&Event { at: Duration::ZERO, kind });
+    for slot in 0..200_000 {
+        let label = slot.to_string();
+        apply(EventKind::Started { label, action, slot, attempt: 1, expected: None });
+    }
+    for slot in (0..200_000).rev() {
+        apply(EventKind::Retried { label: slot.to_string(), error: String::new() });
+    }
+    assert!(progress.running.is_empty());
+}
+
+#[test]
 fn time_left_counts_down_between_events() {
     let mut progress = Progress::default();
     let seconds = Duration::from_secs;

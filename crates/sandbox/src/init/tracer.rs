@@ -112,7 +112,8 @@ impl Tracer {
                 if sys::read_memory(pid, second, &mut bytes).is_ok_and(|n| n == bytes.len())
                     && let Some(reversed) = reversed(&bytes)
                 {
-                    sys::write_memory(pid, second, &reversed)?;
+                    // Another thread may have closed that memory meanwhile, which is its own affair.
+                    let _as_it_was_listed = sys::write_memory(pid, second, &reversed);
                 }
             }
         }
@@ -223,6 +224,22 @@ mod tests {
         let length = u16::try_from(bytes.len()).unwrap();
         bytes[16..18].copy_from_slice(&length.to_ne_bytes());
         bytes
+    }
+
+    /// One entry, in memory that cannot be written to.
+    static LISTED: [u8; 24] = {
+        let mut entry = [0; 24];
+        [entry[16], entry[17]] = 24_u16.to_ne_bytes();
+        entry
+    };
+
+    #[test]
+    fn memory_that_was_closed_meanwhile_is_left_alone() {
+        let tracer = Tracer::new(&Variation::default()).unwrap();
+        let pid = libc::pid_t::try_from(std::process::id()).unwrap();
+        let arguments = [0, LISTED.as_ptr() as u64, 0, 0, 0, 0];
+        assert!(sys::write_memory(pid, arguments[1], &LISTED).is_err());
+        tracer.change(pid, &Call { number: libc::SYS_getdents64, arguments }, LISTED.len() as i64).unwrap();
     }
 
     #[test]
