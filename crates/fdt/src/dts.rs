@@ -39,17 +39,26 @@ fn print_node(node: &Node, depth: usize, text: &mut String) {
 /// Returns a value as strings if it looks like some, else as cells, else as bytes. It is ASCII, and empty only if
 /// the value is.
 pub(crate) fn value(bytes: &[u8]) -> String {
-    let numbers: Vec<String> = if is_text(bytes) {
-        let strings = bytes[..bytes.len() - 1].split(|byte| *byte == 0);
-        return strings.map(quoted).collect::<Vec<_>>().join(", ");
+    // All goes into one text: a value may have millions of cells.
+    let mut text = String::new();
+    if is_text(bytes) {
+        for (number, string) in bytes[..bytes.len() - 1].split(|byte| *byte == 0).enumerate() {
+            text.push_str(if number == 0 { "" } else { ", " });
+            quote(string, &mut text);
+        }
     } else if bytes.len().is_multiple_of(4) {
-        let cells =
-            bytes.chunks_exact(4).map(|cell| cell.iter().fold(0, |n, byte| n << 8 | u32::from(*byte)));
-        cells.map(|cell| format!("{cell:#04x}")).collect()
+        for (number, cell) in bytes.chunks_exact(4).enumerate() {
+            let cell = cell.iter().fold(0, |n, byte| n << 8 | u32::from(*byte));
+            push(&mut text, format_args!("{}{cell:#04x}", if number == 0 { '<' } else { ' ' }));
+        }
+        text.push_str(if bytes.is_empty() { "" } else { ">" });
     } else {
-        return format!("[{}]", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" "));
-    };
-    if numbers.is_empty() { String::new() } else { format!("<{}>", numbers.join(" ")) }
+        for (number, byte) in bytes.iter().enumerate() {
+            push(&mut text, format_args!("{}{byte:02x}", if number == 0 { '[' } else { ' ' }));
+        }
+        text.push(']');
+    }
+    text
 }
 
 /// Says whether `dtc` takes a value for strings: all can be printed, the last ends, and not most of them are empty.
@@ -59,8 +68,8 @@ fn is_text(bytes: &[u8]) -> bool {
     bytes.last() == Some(&0) && bytes.iter().all(is_printed) && n_ends <= bytes.len() - n_ends
 }
 
-fn quoted(string: &[u8]) -> String {
-    let mut text = "\"".to_owned();
+fn quote(string: &[u8], text: &mut String) {
+    text.push('"');
     for byte in string {
         match byte {
             0x07 => text.push_str("\\a"),
@@ -74,7 +83,7 @@ fn quoted(string: &[u8]) -> String {
             _ => text.push(char::from(*byte)),
         }
     }
-    text + "\""
+    text.push('"');
 }
 
 fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::suggest::nearest;
-use crate::tree::{Node, PathError, Tree, cell};
+use crate::tree::{Node, PathError, Property, Tree, cell};
 
 /// By label, the paths of nodes of a base; in an overlay, of its own.
 const SYMBOLS: &str = "__symbols__";
@@ -78,6 +78,9 @@ impl OverlayError {
     }
 }
 
+/// By number, which child to take in each node on the way to the first node that has it.
+type Numbers = BTreeMap<u32, Vec<usize>>;
+
 impl Tree {
     /// Returns the paths of nodes by their labels, if the tree tells them in `/__symbols__`. What is no path is left out.
     pub fn symbols(&self) -> BTreeMap<String, String> {
@@ -117,9 +120,11 @@ impl Tree {
         }
         // What the overlay calls nodes of the tree by numbers of its own has to follow theirs.
         let mut same = BTreeMap::new();
+        let mut numbers = Numbers::new();
+        each_node(&self.root, &mut Vec::new(), &mut |place, node| number(place, node, &mut numbers));
         for (fragment, content) in fragments(&overlay.root) {
             // An earlier fragment may yet make the target of a later one.
-            if let Ok(target) = self.target_of(fragment) {
+            if let Ok(target) = self.target_of(fragment, &numbers) {
                 common(content, walk(&mut self.root, &target), &mut same);
             }
         }
@@ -129,10 +134,11 @@ impl Tree {
         }
         let mut targets = BTreeMap::new();
         for (fragment, content) in fragments(&overlay.root) {
-            let target = self.target_of(fragment)?;
-            merge(content, walk(&mut self.root, &target));
+            let target = self.target_of(fragment, &numbers)?;
+            merge(content, walk(&mut self.root, &target), &mut target.clone(), &mut numbers);
             targets.insert(fragment.name.as_str(), self.path_to(&target));
         }
+        let mut labels = Vec::new();
         for symbol in symbols.into_iter().flat_map(|symbols| symbols.properties) {
             let path = symbol.value.strip_suffix(&[0]).and_then(|path| std::str::from_utf8(path).ok());
             let path = path.and_then(|path| {
@@ -148,8 +154,13 @@ impl Tree {
             let Some(path) = path else {
                 return Err(OverlayError::Damaged { place: format!("/{SYMBOLS}/{}", symbol.name) });
             };
-            child(&mut self.root, SYMBOLS)
-                .set(&symbol.name, path.into_bytes().into_iter().chain([0]).collect());
+            labels.push(Property {
+                name: symbol.name,
+                value: path.into_bytes().into_iter().chain([0]).collect(),
+            });
+        }
+        if !labels.is_empty() {
+            set_all(child(&mut self.root, SYMBOLS), labels);
         }
         Ok(self)
     }
@@ -157,6 +168,8 @@ impl Tree {
     /// Puts the phandles of this tree's nodes where the overlay wants them.
     fn resolve(&mut self, fixups: &Node, overlay: &mut Tree) -> Result<(), OverlayError> {
         let symbols = self.symbols();
+        // No number in the overlay becomes higher by what is put there.
+        let mut last = highest(&self.root).max(highest(&overlay.root));
         for fixup in &fixups.properties {
             let label = &fixup.name;
             let Some(path) = symbols.get(label) else {
@@ -174,11 +187,9 @@ impl Tree {
             let phandle = match walk(&mut self.root, &node).phandle() {
                 Some(phandle) => phandle,
                 None => {
-                    let highest = highest(&self.root).max(highest(&overlay.root));
-                    let free =
-                        highest.checked_add(1).filter(|free| *free != u32::MAX).ok_or(OverlayError::Full)?;
-                    walk(&mut self.root, &node).set("phandle", free.to_be_bytes().into());
-                    free
+                    last = last.checked_add(1).filter(|free| *free != u32::MAX).ok_or(OverlayError::Full)?;
+                    walk(&mut self.root, &node).set("phandle", last.to_be_bytes().into());
+                    last
                 }
             };
             let damaged = || OverlayError::Damaged { place: format!("/{FIXUPS}/{label}") };
@@ -200,15 +211,10 @@ impl Tree {
     }
 
     /// Returns where the node is that a fragment changes.
-    fn target_of(&self, fragment: &Node) -> Result<Vec<usize>, OverlayError> {
+    fn target_of(&self, fragment: &Node, numbers: &Numbers) -> Result<Vec<usize>, OverlayError> {
         let what = || format!("/{}", fragment.name);
         if let Some(phandle) = fragment.property("target").and_then(cell) {
-            let mut found = None;
-            each_node(&self.root, &mut Vec::new(), &mut |indices, node| {
-                if found.is_none() && node.phandle() == Some(phandle) {
-                    found = Some(indices.to_vec());
-                }
-            });
+            let found = numbers.get(&phandle).cloned();
             return found.ok_or_else(|| OverlayError::Damaged { place: format!("{}/target", what()) });
         }
         let path = fragment.property("target-path").and_then(|path| path.strip_suffix(&[0]));
@@ -275,11 +281,11 @@ fn each_local(
             *bytes = change(u32::from_be_bytes(*bytes)).ok_or(OverlayError::Full)?.to_be_bytes();
         }
     }
-    for child in &local.children {
-        let Some(node) = node.children.iter_mut().find(|other| other.name == child.name) else {
+    for (child, index) in shared(local, node) {
+        let Some(index) = index else {
             return Err(OverlayError::Damaged { place: format!("{place}/{}", child.name) });
         };
-        each_local(child, node, place, change)?;
+        each_local(child, &mut node.children[index], place, change)?;
     }
     Ok(())
 }
@@ -295,24 +301,69 @@ fn common(content: &Node, target: &Node, same: &mut BTreeMap<u32, u32>) {
     if let (Some(from), Some(to)) = (content.phandle(), target.phandle()) {
         same.insert(from, to);
     }
-    for child in &content.children {
-        if let Some(target) = target.children.iter().find(|other| other.name == child.name) {
-            common(child, target, same);
+    for (child, index) in shared(content, target) {
+        if let Some(index) = index {
+            common(child, &target.children[index], same);
         }
     }
 }
 
-/// Lays a node's properties and children over another node, which keeps its number.
-fn merge(content: &Node, target: &mut Node) {
+/// Lays a node's properties and children over another node at `place`, which keeps its number. Numbers that it gets become
+/// known.
+fn merge(content: &Node, target: &mut Node, place: &mut Vec<usize>, numbers: &mut Numbers) {
     let is_numbered = target.phandle().is_some();
-    for property in &content.properties {
-        if !(is_numbered && PHANDLES.contains(&property.name.as_str())) {
-            target.set(&property.name, property.value.clone());
+    let is_kept = |property: &&Property| is_numbered && PHANDLES.contains(&property.name.as_str());
+    set_all(target, content.properties.iter().filter(|property| !is_kept(property)).cloned().collect());
+    number(place, target, numbers);
+    for (node, index) in shared(content, target) {
+        let index = index.unwrap_or_else(|| {
+            target.children.push(Node { name: node.name.clone(), ..Node::default() });
+            target.children.len() - 1
+        });
+        place.push(index);
+        merge(node, &mut target.children[index], place, numbers);
+        place.pop();
+    }
+}
+
+/// Notes the number of the node at `place`, if it has one that no other has.
+fn number(place: &[usize], node: &Node, numbers: &mut Numbers) {
+    if let Some(phandle) = node.phandle() {
+        numbers.entry(phandle).or_insert_with(|| place.to_vec());
+    }
+}
+
+/// So many are looked for one by one; of more, both nodes may have thousands.
+const FEW: usize = 8;
+
+/// Gives a node these properties, each in its place or behind the others.
+fn set_all(node: &mut Node, properties: Vec<Property>) {
+    if properties.len() <= FEW {
+        return properties.into_iter().for_each(|property| node.set(&property.name, property.value));
+    }
+    let own = node.properties.iter().enumerate().rev();
+    let mut places: BTreeMap<String, usize> =
+        own.map(|(place, property)| (property.name.clone(), place)).collect();
+    for property in properties {
+        match places.get(&property.name) {
+            Some(place) => node.properties[*place].value = property.value,
+            None => {
+                places.insert(property.name.clone(), node.properties.len());
+                node.properties.push(property);
+            }
         }
     }
-    for node in &content.children {
-        merge(node, child(target, &node.name));
+}
+
+/// Returns the children of `of`, each with the place of that with the same name in `node`, if there is one.
+fn shared<'a>(of: &'a Node, node: &Node) -> Vec<(&'a Node, Option<usize>)> {
+    let find = |name: &str| node.children.iter().position(|child| child.name == name);
+    if of.children.len() <= FEW {
+        return of.children.iter().map(|child| (child, find(&child.name))).collect();
     }
+    let places: BTreeMap<&str, usize> =
+        node.children.iter().enumerate().rev().map(|(place, child)| (child.name.as_str(), place)).collect();
+    of.children.iter().map(|child| (child, places.get(child.name.as_str()).copied())).collect()
 }
 
 /// Returns the fragments, each with what it lays over its target.

@@ -28,7 +28,7 @@ pub struct Extracted {
 /// Writes everything that is in `container` at or below `top`, or all of it, to `output`, a directory that is empty.
 ///
 /// Owners are kept if `with_owners` says so, which only root may do. Links are made last, so nothing is ever written
-/// through one.
+/// through one. Names of one file are names of one file there, too, which has the attributes of the first.
 ///
 /// # Errors
 ///
@@ -102,6 +102,8 @@ impl Job<'_> {
             self.write(entry, &path)?;
             entry.identity.map(|identity| names.insert(identity, path));
         }
+        // What links name that was not extracted, and the first link that has its bytes.
+        let mut copies: BTreeMap<&[u8], PathBuf> = BTreeMap::new();
         for (path, entry) in links {
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent).map_err(failed(parent))?;
@@ -110,8 +112,22 @@ impl Job<'_> {
                 EntryKind::Symlink(target) => {
                     symlink(OsStr::from_bytes(target), &path).map_err(failed(&path))?;
                 }
-                // It was seen to be a file of the archive; links come after all files.
-                _ => self.write(entry, &path)?,
+                // It was seen to be a file of the archive; links come after all files. Copies of one that is large, and
+                // has many names, would be more than any disk has.
+                EntryKind::HardLink(target) => {
+                    let first = match entries.get(target) {
+                        Some(file) if file.kind == EntryKind::File => Some(self.place(file)?),
+                        _ => copies.get(&target[..]).cloned(),
+                    };
+                    match first {
+                        Some(first) => fs::hard_link(first, &path).map_err(failed(&path))?,
+                        None => {
+                            self.write(entry, &path)?;
+                            copies.insert(target, path);
+                        }
+                    }
+                }
+                _ => {}
             }
         }
         // What is in a directory changes its time, and it may not be writable.

@@ -72,6 +72,8 @@ pub enum Found {
 
 /// How many symbolic links are followed, as by Linux.
 const MOST_LINKS: usize = 40;
+/// How many names the targets of these may have together: each is looked up from the root on.
+const MOST_LINK_NAMES: usize = 4096;
 
 impl Object {
     /// Opens a file or a directory of the machine's.
@@ -253,7 +255,7 @@ fn walk_down<'p>(
     container: &dyn Container,
     parts: &'p [Vec<u8>],
 ) -> Result<(Entry, &'p [Vec<u8>]), Error> {
-    let mut n_links = 0;
+    let (mut n_links, mut n_names) = (0, 0);
     // The path so far, and what of links has to be gone before the parts go on.
     let mut at: Vec<u8> = Vec::new();
     let mut pending: Vec<Vec<u8>> = Vec::new();
@@ -299,6 +301,11 @@ fn walk_down<'p>(
                     at.clear();
                 }
                 let parts = target.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
+                n_names += parts.clone().count();
+                if n_names > MOST_LINK_NAMES {
+                    let problem = format!("is reached by links of more than {MOST_LINK_NAMES} names");
+                    return Err(Error::Limit { what: object.inner_name(&next), problem });
+                }
                 pending.extend(parts.rev().map(<[u8]>::to_vec));
             }
             // Parts of a link cannot go on in another object.

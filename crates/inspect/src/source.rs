@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,6 +24,8 @@ pub struct Limits {
     /// How many entries a container may have.
     pub entries: u64,
     /// How many bytes one comparison may read of each side; what is known to be zero does not count.
+    ///
+    /// A container whose files have to be unpacked whole to be read, EROFS, does so for as many bytes in all.
     pub compared: u64,
 }
 
@@ -170,19 +173,26 @@ impl Read for Stream {
 /// How much of what is unpacked stays in memory.
 const IN_MEMORY: usize = 32 << 20;
 
-/// Keeps what comes piece by piece: in memory, or in a file that has no name.
+/// Keeps what comes piece by piece: in memory, or in a file that has no name. It may be several parts, which have
+/// [`Limits::unpacked`] and the memory together.
 pub(crate) struct Spool<'a> {
     what: &'a str,
     limits: Limits,
+    /// The part that is not finished, as long as there is no file.
     bytes: Vec<u8>,
-    file: Option<File>,
+    /// How much the finished parts have in memory.
+    in_memory: usize,
+    file: Option<Arc<File>>,
+    /// Where in the file that part begins, and where it ends so far.
+    range: Range<u64>,
+    /// How long all parts are.
     length: u64,
 }
 
 impl<'a> Spool<'a> {
     /// Returns one for what `what` unpacks to.
     pub(crate) fn new(what: &'a str, limits: Limits) -> Spool<'a> {
-        Spool { what, limits, bytes: Vec::new(), file: None, length: 0 }
+        Spool { what, limits, bytes: Vec::new(), in_memory: 0, file: None, range: 0..0, length: 0 }
     }
 
     fn failed(&self, source: io::Error) -> Error {
@@ -196,55 +206,59 @@ impl<'a> Spool<'a> {
             let problem = format!("unpacks to more than {} bytes", self.limits.unpacked);
             return Err(Error::Limit { what: self.what.to_owned(), problem });
         }
-        if self.file.is_none() && self.bytes.len() + piece.len() <= IN_MEMORY {
+        if self.file.is_none() && self.in_memory + self.bytes.len() + piece.len() <= IN_MEMORY {
             self.bytes.extend_from_slice(piece);
             return Ok(());
         }
-        let mut file = match self.file.take() {
-            Some(file) => file,
+        let file = match &self.file {
+            Some(file) => Arc::clone(file),
             None => {
-                let mut file = tempfile::tempfile().map_err(|error| self.failed(error))?;
+                let file = Arc::new(tempfile::tempfile().map_err(|error| self.failed(error))?);
                 let bytes = std::mem::take(&mut self.bytes);
-                file.write_all(&bytes).map_err(|error| self.failed(error))?;
-                file
+                file.write_all_at(&bytes, 0).map_err(|error| self.failed(error))?;
+                self.range.end = bytes.len() as u64;
+                Arc::clone(self.file.insert(file))
             }
         };
         // What is all zero stays a hole.
-        let written = if piece.iter().any(|byte| *byte != 0) {
-            file.write_all(piece)
-        } else {
-            file.seek(SeekFrom::Current(piece.len() as i64)).map(drop)
-        };
-        written.map_err(|error| self.failed(error))?;
-        self.file = Some(file);
+        if piece.iter().any(|byte| *byte != 0) {
+            file.write_all_at(piece, self.range.end).map_err(|error| self.failed(error))?;
+        }
+        self.range.end += piece.len() as u64;
         Ok(())
     }
 
-    /// Returns all of it.
-    pub(crate) fn finish(self) -> Result<Source, Error> {
-        match &self.file {
-            None => Ok(Arc::new(self.bytes)),
-            Some(file) => {
-                file.set_len(self.length).map_err(|error| self.failed(error))?;
-                let file = file.try_clone().map_err(|error| self.failed(error))?;
-                Ok(Arc::new(file))
+    /// Adds everything that `input` gives.
+    pub(crate) fn add_all(&mut self, input: &mut dyn Read) -> Result<(), Error> {
+        let mut buffer = vec![0; 1 << 18];
+        loop {
+            match input.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(n) => self.add(&buffer[..n])?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(Error::Io { what: self.what.to_owned(), source }),
             }
         }
+    }
+
+    /// Returns all that was added since the last part.
+    pub(crate) fn part(&mut self) -> Result<Source, Error> {
+        let Some(file) = &self.file else {
+            self.in_memory += self.bytes.len();
+            return Ok(Arc::new(std::mem::take(&mut self.bytes)));
+        };
+        let Range { start, end } = self.range;
+        file.set_len(end).map_err(|error| self.failed(error))?;
+        self.range.start = end;
+        Ok(Window::of(&(Arc::clone(file) as Source), start, end - start))
     }
 }
 
 /// Keeps everything that `input` gives.
 pub(crate) fn spool(what: &str, input: &mut dyn Read, limits: Limits) -> Result<Source, Error> {
     let mut spool = Spool::new(what, limits);
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        match input.read(&mut buffer) {
-            Ok(0) => return spool.finish(),
-            Ok(n) => spool.add(&buffer[..n])?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(source) => return Err(Error::Io { what: what.to_owned(), source }),
-        }
-    }
+    spool.add_all(input)?;
+    spool.part()
 }
 
 /// Reads all of `source`, which must have at most `most` bytes.
@@ -296,8 +310,8 @@ pub fn copy_to(source: &dyn ReadAt, output: &mut dyn Write) -> io::Result<u64> {
     Ok(size)
 }
 
-/// Writes all of `source` to `file`, which is empty, and returns how many bytes these were. What is known to be zero
-/// stays a hole.
+/// Writes all of `source` to `file`, which is empty, and returns how many bytes these were. Pieces that are all zero stay
+/// holes.
 pub fn copy_to_file(source: &dyn ReadAt, file: &File) -> io::Result<u64> {
     let size = source.size()?;
     file.set_len(size)?;
@@ -306,7 +320,10 @@ pub fn copy_to_file(source: &dyn ReadAt, file: &File) -> io::Result<u64> {
     while at < size {
         let length = usize::try_from(size - at).unwrap_or(usize::MAX).min(buffer.len());
         source.read_exact_at(&mut buffer[..length], at)?;
-        file.write_all_at(&buffer[..length], at)?;
+        // What is all zero stays a hole, also of who does not know its own.
+        if buffer[..length].iter().any(|byte| *byte != 0) {
+            file.write_all_at(&buffer[..length], at)?;
+        }
         at = source.next_data(at + length as u64)?;
     }
     Ok(size)
@@ -350,5 +367,28 @@ mod tests {
         let mut endless = io::repeat(7);
         let Err(error) = spool("bomb", &mut endless, limits) else { panic!("it was taken") };
         assert_eq!(error.to_string(), "`bomb` unpacks to more than 33554442 bytes");
+    }
+
+    #[test]
+    fn parts_have_the_memory_and_the_limit_together() {
+        let limits = Limits { unpacked: 100 << 20, ..Limits::default() };
+        let mut spool = Spool::new("parts", limits);
+        let mut add = |byte: u8, length: usize| {
+            spool.add(&vec![byte; length])?;
+            Ok::<_, Error>((spool.part()?, spool.in_memory))
+        };
+        let (first, _) = add(1, 20 << 20).unwrap();
+        let (second, in_memory) = add(2, 20 << 20).unwrap();
+        assert_eq!(in_memory, 20 << 20);
+        let (zeros, _) = add(0, 3).unwrap();
+        let (third, in_memory) = add(3, 20 << 20).unwrap();
+        assert_eq!(in_memory, 20 << 20);
+        for (part, byte, length) in
+            [(first, 1, 20 << 20), (second, 2, 20 << 20), (zeros, 0, 3), (third, 3, 20 << 20)]
+        {
+            assert_eq!(part.size().unwrap(), length);
+            assert_eq!(some(&*part, length - 3, 100).unwrap(), [byte; 3]);
+        }
+        assert!(add(4, 50 << 20).is_err());
     }
 }

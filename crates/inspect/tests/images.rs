@@ -466,6 +466,74 @@ fn what_unpacks_to_itself_or_to_too_much_ends() {
 }
 
 #[test]
+fn file_systems_have_no_more_entries_than_they_may() {
+    let images = Images::new();
+    for kind in ["ext4", "squashfs", "erofs", "iso", "fat"] {
+        if kind == "fat" {
+            let entry = |number| format!(r#"{{"path":"F{number}","type":"file","text":""}}"#);
+            let entries: Vec<String> = (0..5).map(entry).collect();
+            let entries = entries.join(",");
+            images
+                .run(&format!(r#"{{"kind":"layer","output":"layer.tar","epoch":0,"entries":[{entries}]}}"#));
+        }
+        images.file_system(kind, "layer", kind);
+        let limits = Limits { entries: 3, ..Limits::default() };
+        let object = Object::open(&images.path(kind), limits).unwrap();
+        let mut n_seen = 0;
+        let walked = object.container().unwrap().walk(&mut |_| {
+            n_seen += 1;
+            Ok(())
+        });
+        // FAT has no entry for its root, which is seen, too.
+        assert_eq!(n_seen, if kind == "fat" { 4 } else { 3 }, "{kind}");
+        assert!(walked.unwrap_err().to_string().ends_with("has more than 3 entries"), "{kind}");
+    }
+}
+
+#[test]
+fn what_is_unpacked_whole_has_one_budget() {
+    let images = Images::new();
+    images.file_system("erofs", "layer", "erofs");
+    let object =
+        Object::open(&images.path("erofs"), Limits { compared: 600_000, ..Limits::default() }).unwrap();
+    let container = object.container().unwrap();
+    let large = container.lookup(b"usr/lib/large").unwrap().unwrap();
+    let all = || container.open(&large).map(|source| source.size().unwrap());
+    assert_eq!(all().unwrap(), 520_000);
+    assert!(all().unwrap_err().to_string().ends_with("erofs` unpacks to more than 80000 bytes"));
+    assert_eq!(container.start(&large, 12).unwrap(), b"all the same");
+}
+
+#[test]
+fn a_disk_of_an_archive_is_not_written_beyond_the_limit() {
+    let images = Images::new();
+    for (byte, is_taken) in [(0, true), (1, false)] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(12 << 20);
+        let mut archive = tar::Builder::new(Vec::new());
+        archive.append_data(&mut header, "disk.raw", &vec![byte; 12 << 20][..]).unwrap();
+        fs::write(images.path("disk.tar.gz"), gzip(&archive.into_inner().unwrap())).unwrap();
+        let limits = Limits { unpacked: 8 << 20, ..Limits::default() };
+        let opened = Object::open(&images.path("disk.tar.gz"), limits);
+        let problem = opened.err().map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(problem.contains("or with more than 8388608 in it"), !is_taken, "{problem}");
+    }
+}
+
+#[test]
+fn links_have_a_bounded_number_of_names() {
+    let images = Images::new();
+    fs::create_dir(images.path("links")).unwrap();
+    fs::write(images.path("links/end"), "end").unwrap();
+    for (name, target) in [("c", "end"), ("b", "c"), ("a", "b")] {
+        symlink("./".repeat(2040) + target, images.path("links").join(name)).unwrap();
+    }
+    assert_eq!(images.read("links", "b"), b"end");
+    let Err(error) = images.find("links", "a") else { panic!("it was followed") };
+    assert!(error.to_string().ends_with("is reached by links of more than 4096 names"), "{error}");
+}
+
+#[test]
 fn directories_are_compared_as_images_are() {
     let images = Images::new();
     for (name, text) in [("a", "one"), ("b", "two")] {

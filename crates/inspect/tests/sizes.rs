@@ -230,6 +230,18 @@ fn packages_are_those_that_the_image_lists() {
 }
 
 #[test]
+fn what_files_are_is_seen_from_their_beginning() {
+    let images = Images::new();
+    images.layer("layer", &[("same", "same")]);
+    let (_, more) = kinds().into_iter().find(|(kind, _)| *kind == "erofs").unwrap();
+    let limits = Limits { unpacked: 1000, ..Limits::default() };
+    let object = Object::open(&images.image("erofs", &more, "layer"), limits).unwrap();
+    let sizes = Sizes::of(&object).unwrap();
+    let file = sizes.parts[0].files.iter().find(|file| file.path == "same").unwrap();
+    assert_eq!((file.size, file.kind), (520_000, FileKind::Text));
+}
+
+#[test]
 fn what_has_no_files_is_refused() {
     let refuse = |bytes: &[u8]| {
         let object = Object::of("x".to_owned(), Arc::new(bytes.to_vec()), 0, Limits::default()).unwrap();

@@ -173,15 +173,18 @@ impl<'a> Evaluation<'a> {
 
     /// Returns the definition that lacks least to be asked for.
     fn best_definition(&self, symbol: &'a Symbol, needed: Tristate, depth: usize) -> Option<Candidate<'a>> {
+        let lacking = |definition, depth| self.unmet(self.kconfig.dependencies(definition), needed, depth);
         let candidates = symbol.definitions.iter().map(|definition| Candidate {
             definition,
-            depends: self.unmet(self.kconfig.dependencies(definition), needed, depth),
+            depends: lacking(definition, MAX_DEPTH),
             hidden: self.unmet(self.kconfig.visibility(definition), needed, MAX_DEPTH),
         });
         let n_known = |unmet: &[Unmet]| unmet.iter().filter(|unmet| unmet.unknown.is_none()).count();
-        candidates.min_by_key(|candidate| {
+        let best = candidates.min_by_key(|candidate| {
             (candidate.definition.prompt.is_none(), n_known(&candidate.depends), n_known(&candidate.hidden))
-        })
+        })?;
+        // Causes are looked for in the best one only: what it depends on may have as many definitions again.
+        Some(Candidate { depends: lacking(best.definition, depth), ..best })
     }
 
     /// Returns the parts of expressions that are not as much as `needed`, or not known to be.

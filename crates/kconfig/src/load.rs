@@ -19,6 +19,11 @@ const MAX_FILES: usize = 50_000;
 /// How long all of them are, in bytes. Those of Linux have 5 MiB.
 const MAX_TEXT: u64 = 128 << 20;
 
+/// How many names are looked at, those of directories and those that paths to source have, to find files. Linux has 10,000.
+const MAX_NAMES: usize = 200_000;
+/// How long a path is. Linux opens no longer ones.
+const MAX_PATH: usize = 4095;
+
 const MISSING: &str = "there is no such file";
 const OUTSIDE: &str = "it is outside of the source tree";
 
@@ -40,6 +45,7 @@ impl Kconfig {
             open: Vec::new(),
             n_files: 0,
             text_left: MAX_TEXT,
+            names_left: MAX_NAMES,
         };
         let path = loader.top.join(file);
         let read_failed = |source| LoadError::Read { path: path.clone(), source };
@@ -60,6 +66,7 @@ struct Loader {
     open: Vec<PathBuf>,
     n_files: usize,
     text_left: u64,
+    names_left: usize,
 }
 
 impl Loader {
@@ -132,6 +139,9 @@ impl Loader {
             _ => "",
         };
         let pattern = inside(directory, &path).ok_or_else(|| source_error(at, &path, OUTSIDE))?;
+        if pattern.len() > MAX_PATH {
+            return Err(source_error(at, &pattern, "it is too long for a path"));
+        }
         let files = self.matches(&pattern, at)?;
         if files.is_empty() && !word.starts_with('o') {
             return Err(source_error(at, &pattern, MISSING));
@@ -164,11 +174,14 @@ impl Loader {
     }
 
     /// Returns the files that match a pattern, by name.
-    fn matches(&self, pattern: &str, at: &Location) -> Result<Vec<String>, LoadError> {
+    fn matches(&mut self, pattern: &str, at: &Location) -> Result<Vec<String>, LoadError> {
+        let too_many =
+            || source_error(at, pattern, "too many names were looked at for it and those before it");
         let mut found = vec![String::new()];
         for component in pattern.split('/') {
             let mut deeper = Vec::new();
             for directory in found {
+                self.names_left = self.names_left.checked_sub(1).ok_or_else(too_many)?;
                 if !component.contains(['*', '?']) {
                     deeper.push(below(&directory, component));
                     continue;
@@ -176,9 +189,11 @@ impl Loader {
                 let names = self
                     .find(&directory, at)?
                     .map(|path| names(&path).map_err(|source| LoadError::Read { path, source }));
-                let names = names.transpose()?.unwrap_or_default().into_iter();
+                let names = names.transpose()?.unwrap_or_default();
+                self.names_left = self.names_left.checked_sub(names.len()).ok_or_else(too_many)?;
                 deeper.extend(
                     names
+                        .into_iter()
                         .filter(|name| is_match(component.as_bytes(), name.as_bytes()))
                         .map(|name| below(&directory, &name)),
                 );

@@ -7,7 +7,9 @@ const MAX_DEPTH: usize = 32;
 /// How many expansions there are in a tree. That of Linux has a few thousand.
 const MAX_STEPS: usize = 100_000;
 /// How long the result of one is.
-const MAX_LENGTH: usize = 64 << 10;
+const MAX_LENGTH: usize = 16 << 10;
+/// How long all results are. All Kconfig files of Linux are half as long.
+const MAX_EXPANDED: usize = 16 << 20;
 
 /// The word between the name of a variable and its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +34,12 @@ pub(crate) struct Macros {
     environment: BTreeMap<String, String>,
     variables: BTreeMap<String, Variable>,
     steps_left: usize,
+    expanded_left: usize,
 }
 
 impl Macros {
     pub(crate) fn new(environment: BTreeMap<String, String>) -> Macros {
-        Macros { environment, variables: BTreeMap::new(), steps_left: MAX_STEPS }
+        Macros { environment, variables: BTreeMap::new(), steps_left: MAX_STEPS, expanded_left: MAX_EXPANDED }
     }
 
     /// Returns what `option env` and the `$NAME` of old trees read.
@@ -78,7 +81,9 @@ impl Macros {
             expanded.push_str(&rest[..start]);
             let length = reference_length(&rest[start..])?;
             let clause = &rest[start + 2..start + length - 1];
-            expanded.push_str(&self.clause(clause, arguments, depth)?);
+            let result = self.clause(clause, arguments, depth)?;
+            self.expanded_left = self.expanded_left.checked_sub(result.len())?;
+            expanded.push_str(&result);
             if expanded.len() > MAX_LENGTH {
                 return None;
             }

@@ -134,7 +134,7 @@ pub(crate) struct Choice {
     pub(crate) kind: Option<Type>,
     pub(crate) prompt: Option<Prompt>,
     pub(crate) is_optional: bool,
-    /// Those that are alternatives, in order.
+    /// Those that are alternatives, in the order of their names.
     pub(crate) members: Vec<String>,
 }
 
@@ -205,7 +205,7 @@ impl Kconfig {
         symbol.definitions.iter().find_map(|definition| {
             match self.choice_scope(definition).and_then(|scope_idx| self.scopes.get(scope_idx)) {
                 Some(Scope { kind: ScopeKind::Choice(choice), .. }) => {
-                    Some(choice).filter(|choice| choice.members.contains(&symbol.name))
+                    Some(choice).filter(|choice| choice.members.binary_search(&symbol.name).is_ok())
                 }
                 _ => None,
             }
@@ -241,7 +241,12 @@ impl Kconfig {
                 }
             }
         }
-        let members = inside.iter().map(|(scope_idx, inside)| (*scope_idx, alternatives(inside))).collect();
+        // Once for each symbol, which may be in as many choices as it has definitions.
+        let needs = inside.values().flatten().map(|symbol| (&symbol.name[..], *symbol));
+        let needs: BTreeMap<&str, &Symbol> = needs.collect();
+        let needs = needs.into_iter().map(|(name, symbol)| (name, needs_of(symbol))).collect();
+        let members = inside.iter().map(|(scope_idx, inside)| (*scope_idx, alternatives(inside, &needs)));
+        let members = members.collect();
         self.finish_choices(members);
         for symbol in self.symbols.values() {
             for (definition_idx, definition) in symbol.definitions.iter().enumerate() {
@@ -280,18 +285,25 @@ impl Kconfig {
     }
 }
 
+/// Returns the other symbols that a symbol needs itself, in any of its definitions.
+fn needs_of(symbol: &Symbol) -> BTreeSet<&str> {
+    let depends = symbol.definitions.iter().flat_map(|definition| &definition.depends);
+    let symbols = depends.flat_map(Expression::conjuncts).filter_map(|part| match part {
+        Expression::Operand(Operand::Symbol(other)) if *other != symbol.name => Some(&other[..]),
+        _ => None,
+    });
+    symbols.collect()
+}
+
 /// Returns those that depend on no other one, which would make them its submenu.
-fn alternatives(inside: &[&Symbol]) -> Vec<String> {
-    let names: BTreeSet<&String> = inside.iter().map(|symbol| &symbol.name).collect();
-    let depends_on_another = |symbol: &Symbol| {
-        let depends = symbol.definitions.iter().flat_map(|definition| &definition.depends);
-        depends.flat_map(Expression::conjuncts).any(|part| match part {
-            Expression::Operand(Operand::Symbol(other)) => *other != symbol.name && names.contains(other),
-            _ => false,
+fn alternatives(inside: &[&Symbol], needs: &BTreeMap<&str, BTreeSet<&str>>) -> Vec<String> {
+    // A symbol that the choice defines twice is in it once.
+    let names: BTreeSet<&str> = inside.iter().map(|symbol| &symbol.name[..]).collect();
+    let depends_on_another = |name: &str| {
+        needs.get(name).is_some_and(|needs| {
+            let (few, many) = if needs.len() < names.len() { (needs, &names) } else { (&names, needs) };
+            few.iter().any(|other| many.contains(other))
         })
     };
-    // A symbol that the choice defines twice is in it once.
-    let distinct: BTreeMap<&String, &Symbol> = inside.iter().map(|symbol| (&symbol.name, *symbol)).collect();
-    let alternatives = distinct.into_values().filter(|symbol| !depends_on_another(symbol));
-    alternatives.map(|symbol| symbol.name.clone()).collect()
+    names.iter().filter(|name| !depends_on_another(name)).map(|name| (*name).to_owned()).collect()
 }

@@ -2,7 +2,7 @@
 //!
 //! Beside each digest it has what the digest is of, so that a digest that moved is not all there is to say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 
 use serde::Deserialize;
@@ -230,20 +230,21 @@ pub fn moved(expected: &Expected, found: &Expected) -> Vec<Moved> {
     if expected.native_zero != found.native_zero {
         moved.push(Moved::NativeZero);
     }
-    let key = |part: &Part| (part.gpa.clone(), part.kind.clone());
-    let mut left: Vec<&Part> = found.parts.iter().collect();
+    // The parts of each address and kind, in order.
+    let mut left: BTreeMap<(&str, &str), VecDeque<(usize, &Part)>> = BTreeMap::new();
+    for (idx, part) in found.parts.iter().enumerate() {
+        left.entry((&part.gpa, &part.kind)).or_default().push_back((idx, part));
+    }
     for before in &expected.parts {
-        match left.iter().position(|after| key(after) == key(before)) {
+        match left.get_mut(&(&before.gpa[..], &before.kind[..])).and_then(VecDeque::pop_front) {
             None => moved.push(Moved::Removed(before.clone())),
-            Some(at) => {
-                let after = left.remove(at);
-                if after != before {
-                    moved.push(Moved::Changed(before.clone(), after.clone()));
-                }
-            }
+            Some((_, after)) if after != before => moved.push(Moved::Changed(before.clone(), after.clone())),
+            Some(_) => {}
         }
     }
-    moved.extend(left.into_iter().cloned().map(Moved::Added));
+    let mut added: Vec<(usize, &Part)> = left.into_values().flatten().collect();
+    added.sort_unstable_by_key(|(idx, _)| *idx);
+    moved.extend(added.into_iter().map(|(_, part)| Moved::Added(part.clone())));
     if moved.is_empty() {
         moved.push(Moved::Order);
     }

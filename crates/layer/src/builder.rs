@@ -160,17 +160,21 @@ impl Builder {
 
     /// Writes the layer to `sink` and returns the sink.
     pub fn write<W: Write>(&self, sink: W) -> Result<W, BuildError> {
-        let firsts = self.first_names()?;
-        let mut entries: BTreeMap<EntryPath, (Entry, Option<&Content>)> = BTreeMap::new();
-        for (path, kind) in &self.removed {
-            let entry = Entry { path: path.clone(), metadata: Metadata::default(), kind: kind.clone() };
-            entries.insert(stored(&entry)?, (entry, None));
+        let files = self.files_of_links()?;
+        let mut firsts: BTreeMap<&EntryPath, &EntryPath> = BTreeMap::new();
+        for (&link, &file) in &files {
+            // The paths ascend, so the first link that is found is the first link in order.
+            firsts.entry(file).or_insert_with(|| link.min(file));
         }
-        for (path, (metadata, declaration)) in &self.declared {
-            let (file, metadata, declaration) = match declaration {
-                Declaration::HardLink(_) => self.file_of(path)?,
-                _ => (path, metadata, declaration),
-            };
+        let nothing = Metadata::default();
+        let mut places: BTreeMap<EntryPath, Place<'_>> = BTreeMap::new();
+        for (path, kind) in &self.removed {
+            let place = Place { path, metadata: &nothing, kind: kind.clone(), content: None };
+            places.insert(stored(&place.entry())?, place);
+        }
+        for (path, own) in &self.declared {
+            let file = files.get(path).copied().unwrap_or(path);
+            let (metadata, declaration) = self.declared.get(file).unwrap_or(own);
             // The inode's first name in order is the file, the others are links to it.
             let first = firsts.get(file).copied().unwrap_or(file);
             let kind = match declaration {
@@ -189,58 +193,66 @@ impl Builder {
                 Declaration::File(content) if first == path => Some(content),
                 _ => None,
             };
-            entries.insert(
-                path.clone(),
-                (Entry { path: path.clone(), metadata: metadata.clone(), kind }, content),
-            );
+            places.insert(path.clone(), Place { path, metadata, kind, content });
         }
         let mut writer = Writer::new(sink);
-        for (entry, content) in entries.values() {
-            match content {
-                None => writer.append(entry)?,
+        for place in places.values() {
+            let entry = place.entry();
+            match place.content {
+                None => writer.append(&entry)?,
                 Some(content) => {
                     let reader = content.open().map_err(|(file, source)| BuildError::Open {
                         file,
                         path: entry.path.clone(),
                         source,
                     })?;
-                    writer.append_file(entry, reader)?;
+                    writer.append_file(&entry, reader)?;
                 }
             }
         }
         Ok(writer.finish()?)
     }
 
-    /// Returns, for files with several names, the first of them in order.
-    fn first_names(&self) -> Result<BTreeMap<&EntryPath, &EntryPath>, BuildError> {
-        let mut firsts = BTreeMap::new();
-        for (path, (_, declaration)) in &self.declared {
-            if let Declaration::HardLink(_) = declaration {
-                let (file, ..) = self.file_of(path)?;
-                // The paths ascend, so the first link that is found is the first link in order.
-                firsts.entry(file).or_insert_with(|| path.min(file));
-            }
-        }
-        Ok(firsts)
-    }
-
-    /// Follows the hard link at `link` to its file.
-    fn file_of<'a>(
-        &'a self,
-        link: &'a EntryPath,
-    ) -> Result<(&'a EntryPath, &'a Metadata, &'a Declaration), BuildError> {
-        let mut path = link;
-        // A chain has fewer links than there are declarations, unless it is a circle.
-        for _ in 0..self.declared.len() {
-            match self.declared.get_key_value(path) {
-                Some((_, (_, Declaration::HardLink(target)))) => path = target,
-                Some((path, (metadata, declaration @ Declaration::File(_)))) => {
-                    return Ok((path, metadata, declaration));
+    /// Returns the file that each hard link means.
+    fn files_of_links(&self) -> Result<BTreeMap<&EntryPath, &EntryPath>, BuildError> {
+        let mut files: BTreeMap<&EntryPath, &EntryPath> = BTreeMap::new();
+        for (link, (_, declaration)) in &self.declared {
+            let mut chain = Vec::new();
+            let (mut path, mut declaration) = (link, declaration);
+            while let Declaration::HardLink(target) = declaration {
+                chain.push(path);
+                // Each link is followed once, however many links lead to it.
+                if let Some(file) = files.get(path) {
+                    path = file;
+                    break;
                 }
-                _ => break,
+                let wrong = || BuildError::LinkTarget { path: link.clone(), target: target.clone() };
+                // A chain has fewer links than there are declarations, unless it is a circle.
+                let next = self.declared.get_key_value(target).filter(|_| chain.len() < self.declared.len());
+                let (next, (_, what)) = next.ok_or_else(wrong)?;
+                if !matches!(what, Declaration::HardLink(_) | Declaration::File(_)) {
+                    return Err(wrong());
+                }
+                (path, declaration) = (next, what);
             }
+            files.extend(chain.into_iter().map(|link| (link, path)));
         }
-        Err(BuildError::LinkTarget { path: link.clone(), target: path.clone() })
+        Ok(files)
+    }
+}
+
+/// What is written at a path.
+struct Place<'a> {
+    path: &'a EntryPath,
+    /// Those of the file, for a hard link: any number of links may share what is large.
+    metadata: &'a Metadata,
+    kind: Kind,
+    content: Option<&'a Content>,
+}
+
+impl Place<'_> {
+    fn entry(&self) -> Entry {
+        Entry { path: self.path.clone(), metadata: self.metadata.clone(), kind: self.kind.clone() }
     }
 }
 

@@ -12,6 +12,9 @@ use crate::entry::{Entry, EntryError, Kind, Metadata};
 use crate::header::{self, BLOCK, HeaderError, MAX_PAX, RawHeader, Records, XATTR_KEY};
 use crate::path::{EntryPath, PathError};
 
+/// The longest value that is taken for all entries that follow: what a path may have.
+const MAX_GLOBAL: usize = 4095;
+
 /// How much an archive may make its reader remember.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -127,7 +130,10 @@ pub enum ForeignError {
 enum Seen {
     ImpliedDirectory,
     Directory,
-    File,
+    /// With the bytes of its extended attributes, which each of its names has.
+    File {
+        attributes: u64,
+    },
     Other,
 }
 
@@ -282,9 +288,18 @@ impl<R: Read> ForeignReader<R> {
                 }
                 b'g' => {
                     let data = self.read_extension(header.size)?;
-                    let mut global = std::mem::take(&mut self.global);
+                    let mut global = Records::new();
                     header::parse_records(&data, &mut global).map_err(|source| self.wrong(source))?;
-                    self.global = global;
+                    // Every later entry looks through all of these.
+                    global.retain(|keyword, _| header::is_applied(keyword) || is_sparse(keyword));
+                    let is_long =
+                        |keyword: &[u8], value: &[u8]| !is_sparse(keyword) && value.len() > MAX_GLOBAL;
+                    if let Some((keyword, _)) = global.iter().find(|(keyword, value)| is_long(keyword, value))
+                    {
+                        let keyword = String::from_utf8_lossy(keyword).into_owned();
+                        return Err(self.wrong(HeaderError::PaxValue { keyword }));
+                    }
+                    self.global.extend(global);
                 }
                 b'L' => (long_name, extended) = (Some(self.read_long_name(header.size)?), true),
                 b'K' => (long_link, extended) = (Some(self.read_long_name(header.size)?), true),
@@ -332,7 +347,7 @@ impl<R: Read> ForeignReader<R> {
 
     /// Returns the entry that a header means and the size of its contents; `None` for the root.
     fn understand(&self, header: RawHeader, records: Records) -> Result<Option<(Entry, u64)>, ForeignError> {
-        let is_sparse = |records: &Records| records.keys().any(|keyword| keyword.starts_with(b"GNU.sparse."));
+        let has_sparse = |records: &Records| records.keys().any(|keyword| is_sparse(keyword));
         let unsupported = |what: &str| {
             let name = header.name.get(..200).unwrap_or(&header.name);
             ForeignError::Unsupported {
@@ -340,7 +355,7 @@ impl<R: Read> ForeignReader<R> {
                 what: what.to_owned(),
             }
         };
-        if is_sparse(&records) || is_sparse(&self.global) || header.typeflag == b'S' {
+        if has_sparse(&records) || has_sparse(&self.global) || header.typeflag == b'S' {
             return Err(unsupported("a sparse file"));
         }
         // The oldest archives mark directories by a slash only.
@@ -400,18 +415,25 @@ impl<R: Read> ForeignReader<R> {
     /// Checks `entry` against what came before it, and remembers it.
     fn remember(&mut self, entry: &Entry) -> Result<(), ForeignError> {
         let path = &entry.path;
-        if let Kind::HardLink { target } = &entry.kind {
-            self.count(target.as_bytes().len() as u64)?;
-            if self.seen.get(target) != Some(&Seen::File) {
-                return Err(ForeignError::LinkTarget { path: path.clone(), target: target.clone() });
-            }
-        }
-        if let Kind::Symlink { target } = &entry.kind {
-            self.count(target.len() as u64)?;
-        }
-        let seen = match entry.kind {
+        let seen = match &entry.kind {
             Kind::Directory => Seen::Directory,
-            Kind::File { .. } | Kind::HardLink { .. } => Seen::File,
+            Kind::File { .. } => {
+                let sizes = entry.metadata.xattrs.iter().map(|(name, value)| name.len() + value.len());
+                Seen::File { attributes: sizes.sum::<usize>() as u64 }
+            }
+            Kind::HardLink { target } => {
+                self.count(target.as_bytes().len() as u64)?;
+                let Some(Seen::File { attributes }) = self.seen.get(target).copied() else {
+                    return Err(ForeignError::LinkTarget { path: path.clone(), target: target.clone() });
+                };
+                // A layer has the attributes of the file once more for each link.
+                self.count(attributes)?;
+                Seen::File { attributes }
+            }
+            Kind::Symlink { target } => {
+                self.count(target.len() as u64)?;
+                Seen::Other
+            }
             _ => Seen::Other,
         };
         match self.seen.get(path) {
@@ -441,4 +463,9 @@ impl<R: Read> ForeignReader<R> {
         }
         Ok(())
     }
+}
+
+/// Says whether a pax keyword is one of those that GNU tar describes a sparse file by.
+fn is_sparse(keyword: &[u8]) -> bool {
+    keyword.starts_with(b"GNU.sparse.")
 }

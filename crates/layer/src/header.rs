@@ -112,7 +112,7 @@ impl RawHeader {
 
     /// Puts what the records of a pax extended header say in place of what the block says.
     ///
-    /// Keywords that are not about a field of the header are left alone.
+    /// Keywords that are not about a field of the header, which [`is_applied`] says, are left alone.
     pub(crate) fn apply(&mut self, records: &Records) -> Result<(), HeaderError> {
         for (keyword, value) in records {
             let wrong = || HeaderError::PaxValue { keyword: String::from_utf8_lossy(keyword).into_owned() };
@@ -128,6 +128,11 @@ impl RawHeader {
         }
         Ok(())
     }
+}
+
+/// Says whether a pax keyword is about a field of the header.
+pub(crate) fn is_applied(keyword: &[u8]) -> bool {
+    matches!(keyword, b"path" | b"linkpath" | b"size" | b"uid" | b"gid" | b"mtime")
 }
 
 /// Returns the field up to its first NUL.

@@ -340,6 +340,26 @@ fn declarations_that_make_no_layer_are_refused() {
     ));
 }
 
+#[test]
+fn a_chain_of_links_is_followed_once() {
+    // Following it from each of its links would be 200 million look-ups.
+    let n_links = 20_000;
+    let mut builder = Builder::default();
+    builder.declare(path("f00000"), Metadata::with_mode(0o644), file("x")).unwrap();
+    for idx in 1..=n_links {
+        let target = path(&format!("f{:05}", if idx == n_links { 0 } else { idx + 1 }));
+        builder
+            .declare(path(&format!("f{idx:05}")), Metadata::default(), Declaration::HardLink(target))
+            .unwrap();
+    }
+    let entries = read(&bytes(&builder)).unwrap();
+    assert_eq!(entries[0].kind, Kind::File { size: 1 });
+    assert_eq!(entries.len(), n_links + 1);
+    let links = &entries[1..];
+    assert!(links.iter().all(|link| link.kind == Kind::HardLink { target: path("f00000") }));
+    assert!(links.iter().all(|link| link.metadata.mode == 0o644));
+}
+
 fn any_path() -> impl Strategy<Value = EntryPath> {
     // Few names and the bytes around `/`, so that paths meet and the order matters.
     let name =

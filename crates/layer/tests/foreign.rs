@@ -329,6 +329,49 @@ fn memory_is_limited_whatever_the_archive_says() {
     assert_eq!(error.to_string(), "the archive has more than 10000 bytes of names and attributes");
 }
 
+#[test]
+fn each_link_counts_the_attributes_of_its_file() {
+    let limits = Limits { paths: 100, metadata_bytes: 10_000 };
+    let of = |n_links: usize| {
+        let attribute = pax(&[("SCHILY.xattr.user.a", &"v".repeat(1000))]);
+        // Each is a link to the one before it, so that all of them are names of one file.
+        let links = (1..=n_links).map(|idx| entry(&format!("f{idx}"), b'1', &format!("f{}", idx - 1), b""));
+        let entries: Vec<_> = [attribute, entry("f0", b'0', "", b"")].into_iter().chain(links).collect();
+        read_within(&archive(&entries), limits)
+    };
+    assert!(of(8).is_ok());
+    let error = of(9).unwrap_err();
+    assert_eq!(error.to_string(), "the archive has more than 10000 bytes of names and attributes");
+}
+
+#[test]
+fn only_what_is_understood_of_global_records_is_kept() {
+    let global = |records: &[(&str, &str)]| {
+        let mut block = pax(records);
+        block[156] = b'g';
+        seal(&mut block);
+        block
+    };
+    // Looking through all of these for each entry would take minutes.
+    let keywords: Vec<String> = (0..50_000).map(|idx| format!("k{idx}")).collect();
+    let mut records: Vec<(&str, &str)> = keywords.iter().map(|keyword| (&keyword[..], "")).collect();
+    records.push(("mtime", "7"));
+    let files = (0..10_000).map(|idx| entry(&format!("f{idx}"), b'0', "", b""));
+    let entries: Vec<_> = std::iter::once(global(&records)).chain(files).collect();
+    let text = read(&archive(&entries)).unwrap();
+    assert_eq!(text.lines().next(), Some("file    0644 0:0 7 f0 size=0"));
+    assert_eq!(text.lines().count(), 10_000);
+
+    refused(
+        &[global(&[("path", &"a/".repeat(3000))]), entry("f", b'0', "", b"")],
+        "the archive has no valid entry at byte 6656: the extended header's `path` has no usable value",
+    );
+    refused(
+        &[global(&[("GNU.sparse.major", "1")]), entry("f", b'0', "", b"")],
+        "`f` is a sparse file, which is not supported",
+    );
+}
+
 /// Produces an endless archive without holding it.
 struct Endless {
     block: Vec<u8>,

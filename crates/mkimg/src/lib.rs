@@ -38,6 +38,7 @@ mod pipeline;
 mod run;
 pub mod sign;
 mod sink;
+mod spans;
 pub mod spec;
 pub mod squashfs;
 pub mod tree;

@@ -6,7 +6,7 @@ use std::io;
 use layer::EntryPath;
 
 use crate::error::{ApplyError, SeriesError, TreeError};
-use crate::hunks::{self, Failure};
+use crate::hunks::{self, Failure, MAX_COMPARED};
 use crate::patch::{Existence, FilePatch, Line, Patch, Transfer};
 use crate::pending::{Found, Kind, Pending};
 use crate::series::{Record, Series};
@@ -36,8 +36,9 @@ impl Tree {
         backups: Option<&EntryPath>,
     ) -> Result<(), ApplyError> {
         let mut pending = Pending::new(self);
+        let mut left = MAX_COMPARED;
         for file in &patch.files {
-            apply_file(&mut pending, file, options)?;
+            apply_file(&mut pending, file, options, &mut left)?;
         }
         pending.commit(backups)?;
         Ok(())
@@ -93,7 +94,13 @@ fn database(name: &[u8]) -> EntryPath {
     directory.join(name).unwrap_or(directory)
 }
 
-fn apply_file(pending: &mut Pending<'_>, file: &FilePatch<'_>, options: Options) -> Result<(), ApplyError> {
+/// Notes in `pending` what becomes of a file. The lines that are read and compared for it are taken off `left`.
+fn apply_file(
+    pending: &mut Pending<'_>,
+    file: &FilePatch<'_>,
+    options: Options,
+    left: &mut u64,
+) -> Result<(), ApplyError> {
     let (input, output) = choose(pending, file)?;
     let kind = pending.kind(&input)?;
     let git = file.git.unwrap_or_default();
@@ -125,7 +132,7 @@ fn apply_file(pending: &mut Pending<'_>, file: &FilePatch<'_>, options: Options)
     if kind == Kind::Absent && file.after == Existence::Absent {
         return Err(ApplyError::Missing { line: file.line, file: input.to_string() });
     }
-    let content = hunks::apply(&before_content, &file.hunks, options.fuzz)
+    let content = hunks::apply(&before_content, &file.hunks, options.fuzz, left)
         .map_err(|failure| hunk_error(file, &input, &before_content, &failure))?;
     if content.is_empty() && (options.remove_empty || file.after == Existence::Absent || is_link) {
         pending.remove(&output);
@@ -169,7 +176,7 @@ fn choose(pending: &Pending<'_>, file: &FilePatch<'_>) -> Result<(EntryPath, Ent
             let mut fewest: Vec<&EntryPath> = Vec::new();
             let mut n_fewest = usize::MAX;
             for name in &names {
-                let n_new = missing_directories(pending, name)?;
+                let n_new = pending.n_missing(name)?;
                 if n_new < n_fewest {
                     (n_fewest, fewest) = (n_new, Vec::new());
                 }
@@ -193,15 +200,6 @@ fn best<'a>(names: &[&'a EntryPath]) -> Option<&'a EntryPath> {
     let key =
         |name: &&'a EntryPath| (name.components().count(), name.file_name().len(), name.as_bytes().len());
     names.iter().copied().min_by_key(key)
-}
-
-fn missing_directories(pending: &Pending<'_>, name: &EntryPath) -> Result<usize, TreeError> {
-    let mut n_missing = 0;
-    for ancestor in name.ancestors() {
-        let ancestor = EntryPath::new(ancestor).expect("a beginning of a path is a path");
-        n_missing += usize::from(pending.kind(&ancestor)? == Kind::Absent);
-    }
-    Ok(n_missing)
 }
 
 fn hunk_error(file: &FilePatch<'_>, name: &EntryPath, content: &[u8], failure: &Failure) -> ApplyError {

@@ -18,6 +18,8 @@ pub enum Mismatch {
     AlreadyApplied,
     /// It would change what an earlier hunk of the patch has changed.
     Overlap,
+    /// Too many lines were looked through for this patch to go on with it.
+    TooLong,
 }
 
 impl fmt::Display for Mismatch {
@@ -26,6 +28,7 @@ impl fmt::Display for Mismatch {
             Mismatch::NotFound => "does not apply",
             Mismatch::AlreadyApplied => "seems to be applied already",
             Mismatch::Overlap => "overlaps with the one before it",
+            Mismatch::TooLong => "is one too many: 2^32 lines were looked through for those before it",
         })
     }
 }

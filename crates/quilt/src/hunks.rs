@@ -19,9 +19,21 @@ pub(crate) struct Failure {
     pub(crate) mismatch: Mismatch,
 }
 
+/// How many lines may be read and compared for a patch, which is a minute's work and more than any honest patch has. Each
+/// hunk that is not where it says has its whole file looked through.
+pub(crate) const MAX_COMPARED: u64 = 1 << 32;
+
 /// Returns the text after all hunks; up to `fuzz` lines of context at either end of a hunk need not be there.
-pub(crate) fn apply(text: &[u8], hunks: &[Hunk<'_>], fuzz: usize) -> Result<Vec<u8>, Failure> {
+///
+/// The lines that are read and compared are taken off `left`. Fails when nothing is left of it.
+pub(crate) fn apply(
+    text: &[u8],
+    hunks: &[Hunk<'_>],
+    fuzz: usize,
+    left: &mut u64,
+) -> Result<Vec<u8>, Failure> {
     let lines = split(text);
+    *left = left.saturating_sub(lines.len() as u64);
     let mut output = Output { lines: &lines, n_done: 0, text: Vec::with_capacity(text.len() + 256) };
     let mut moved_by = 0;
     for (hunk_idx, hunk) in hunks.iter().enumerate() {
@@ -30,17 +42,20 @@ pub(crate) fn apply(text: &[u8], hunks: &[Hunk<'_>], fuzz: usize) -> Result<Vec<
             let expected_at = usize::try_from(guess + 1).unwrap_or(1).min(lines.len() + 1).max(1);
             Failure { hunk_idx, expected_at, mismatch }
         };
+        if *left == 0 {
+            return Err(failure(Mismatch::TooLong));
+        }
         let old = hunk.old_lines();
         let place = match old.is_empty() {
             // Nothing has to be there, so it is where it says; beyond the end is at the end.
             true => usize::try_from(guess).ok().map(|guess| guess.min(lines.len())),
-            false => locate(&lines, hunk, &old, guess, output.n_done, fuzz),
+            false => locate(&lines, hunk, &old, guess, output.n_done, fuzz, left),
         };
         let Some(place) = place else {
             let reversed = hunk.new_lines();
             let is_applied = hunk_idx == 0
                 && !reversed.is_empty()
-                && locate(&lines, hunk, &reversed, guess, 0, 0).is_some();
+                && locate(&lines, hunk, &reversed, guess, 0, 0, left).is_some();
             let mismatch = if is_applied { Mismatch::AlreadyApplied } else { Mismatch::NotFound };
             return Err(failure(mismatch));
         };
@@ -81,6 +96,7 @@ fn locate(
     guess: i64,
     n_done: usize,
     fuzz: usize,
+    left: &mut u64,
 ) -> Option<usize> {
     let (before, after) = hunk.context();
     let context = before.max(after);
@@ -102,7 +118,7 @@ fn locate(
             (last >= n_done && matches_at(last)).then_some(last)
         } else {
             let limits = (n_done + skipped, last + skipped);
-            nearest(lines, pattern, limits, guess + index(skipped)).map(|place| place - skipped)
+            nearest(lines, pattern, limits, guess + index(skipped), left).map(|place| place - skipped)
         };
         if found.is_some() {
             return found;
@@ -159,4 +175,21 @@ impl Output<'_> {
 
 fn index(place: usize) -> i64 {
     i64::try_from(place).expect("a file in memory has fewer than 2^63 lines")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hunks_are_not_looked_for_without_an_end() {
+        let text = "x\n".repeat(1000) + "y\n";
+        // None of them is where the one before it would have it.
+        let hunk = |start| Hunk { header_line: 1, start, lines: vec![Line::Context(b"y\n".into())] };
+        let hunks: Vec<Hunk<'_>> = (0..20).map(|idx| hunk(1 + idx % 2)).collect();
+        let after = |mut left: u64| apply(text.as_bytes(), &hunks, 0, &mut left).map(|text| text.len());
+        assert_eq!(after(22_000), Ok(text.len()));
+        let failure = after(11_000).unwrap_err();
+        assert_eq!((failure.hunk_idx, failure.mismatch), (10, Mismatch::TooLong));
+    }
 }

@@ -3,12 +3,14 @@
 /// Returns where `pattern` occurs in `lines`, as an index into them between `min` and `max`, nearest to `guess`;
 /// of two places as near, the later one.
 ///
-/// Takes time in proportion to the lines and the pattern, however often the one begins like the other.
+/// Takes time in proportion to the lines and the pattern, however often the one begins like the other. The lines that are
+/// looked through are taken off `left`.
 pub(crate) fn nearest(
     lines: &[&[u8]],
     pattern: &[&[u8]],
     (min, max): (usize, usize),
     guess: i64,
+    left: &mut u64,
 ) -> Option<usize> {
     let last = lines.len().checked_sub(pattern.len())?.min(max);
     if min > last {
@@ -30,6 +32,7 @@ pub(crate) fn nearest(
     let mut best: Option<usize> = None;
     let mut matched = 0;
     for (line_idx, line) in lines.iter().enumerate().take(last + pattern.len()).skip(min) {
+        *left = left.saturating_sub(1);
         while matched > 0 && pattern[matched] != *line {
             matched = borders[matched - 1];
         }
@@ -90,7 +93,7 @@ mod tests {
             let lines: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
             let pattern: Vec<&[u8]> = part.as_bytes().chunks(1).collect();
             prop_assert_eq!(
-                nearest(&lines, &pattern, (min, max), guess),
+                nearest(&lines, &pattern, (min, max), guess, &mut 1000),
                 simple(&lines, &pattern, (min, max), guess)
             );
         }
@@ -101,6 +104,6 @@ mod tests {
         let lines: Vec<&[u8]> = vec![b"x\n"; 400_000];
         let mut pattern: Vec<&[u8]> = vec![b"x\n"; 200_000];
         pattern.push(b"y\n");
-        assert_eq!(nearest(&lines, &pattern, (0, 400_000), 0), None);
+        assert_eq!(nearest(&lines, &pattern, (0, 400_000), 0, &mut 1_000_000), None);
     }
 }

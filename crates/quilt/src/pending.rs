@@ -3,7 +3,7 @@
 //! Nothing of it happens before all of it is known to be possible. Where git says that a file is renamed or
 //! copied, it means the file as it was before the patch, so that two files can change places.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -11,13 +11,17 @@ use std::path::PathBuf;
 use layer::EntryPath;
 
 use crate::error::TreeError;
-use crate::tree::Tree;
+use crate::tree::{Tree, beginning};
 
 /// The files that a patch changes, as they will be.
 pub(crate) struct Pending<'t> {
     tree: &'t Tree,
     changes: BTreeMap<EntryPath, Change>,
-    n_staged: usize,
+    /// Those of the paths at which something will be.
+    made: BTreeSet<EntryPath>,
+    /// The number of the last file that waits, and the numbers below it that are not used any more.
+    last_staged: usize,
+    unused: Vec<usize>,
 }
 
 enum Change {
@@ -26,7 +30,7 @@ enum Change {
     /// It stays as it is; the patch names it all the same.
     Kept,
     /// It will be this file, which waits elsewhere.
-    File { staged: PathBuf, mode: u32, in_place: bool },
+    File { number: usize, staged: PathBuf, mode: u32, in_place: bool },
     /// It will be a link with this text.
     Link { target: Vec<u8>, in_place: bool },
 }
@@ -49,7 +53,7 @@ pub(crate) enum Kind {
 
 impl<'t> Pending<'t> {
     pub(crate) fn new(tree: &'t Tree) -> Pending<'t> {
-        Pending { tree, changes: BTreeMap::new(), n_staged: 0 }
+        Pending { tree, changes: BTreeMap::new(), made: BTreeSet::new(), last_staged: 0, unused: Vec::new() }
     }
 
     /// Returns what is at a path after what the patch did so far. Fails behind a link that the patch makes.
@@ -65,6 +69,21 @@ impl<'t> Pending<'t> {
             Some(Change::Link { .. }) => Ok(Kind::Link),
             Some(Change::Kept) | None => self.kind_before(path),
         }
+    }
+
+    /// Returns how many of the directories above a path would have to be made; [`Pending::kind`] has not failed for it.
+    pub(crate) fn n_missing(&self, path: &EntryPath) -> Result<usize, TreeError> {
+        let mut n_missing = 0;
+        for above in self.tree.above(path) {
+            let (ancestor, found) = above?;
+            let is_there = match self.changes.get(ancestor) {
+                Some(Change::Removed) => false,
+                Some(Change::File { .. } | Change::Link { .. }) => true,
+                Some(Change::Kept) | None => found.is_some(),
+            };
+            n_missing += usize::from(!is_there);
+        }
+        Ok(n_missing)
     }
 
     fn kind_before(&self, path: &EntryPath) -> Result<Kind, TreeError> {
@@ -127,7 +146,14 @@ impl<'t> Pending<'t> {
     }
 
     pub(crate) fn remove(&mut self, path: &EntryPath) {
-        self.changes.insert(path.clone(), Change::Removed);
+        self.made.remove(path);
+        self.set(path, Change::Removed);
+    }
+
+    fn set(&mut self, path: &EntryPath, change: Change) {
+        if let Some(Change::File { number, .. }) = self.changes.insert(path.clone(), change) {
+            self.unused.push(number);
+        }
     }
 
     /// Notes that the file at `path` was moved away, unless another one was moved there.
@@ -148,35 +174,36 @@ impl<'t> Pending<'t> {
         let change = if file.is_link {
             Change::Link { target: file.content, in_place }
         } else {
-            self.n_staged += 1;
-            let staged = self.tree.stage(self.n_staged, &file.content, file.permissions)?;
-            Change::File { staged, mode: file.permissions, in_place }
+            let number = self.unused.pop().unwrap_or_else(|| {
+                self.last_staged += 1;
+                self.last_staged
+            });
+            let staged = self.tree.stage(number, &file.content, file.permissions)?;
+            Change::File { number, staged, mode: file.permissions, in_place }
         };
-        self.changes.insert(path.clone(), change);
+        self.made.insert(path.clone());
+        self.set(path, change);
         Ok(())
     }
 
     /// Checks that a file can be where it will be: all above it are directories, and it is none.
     fn check_place(&self, path: &EntryPath) -> Result<(), TreeError> {
-        for ancestor in path.ancestors() {
-            let ancestor = EntryPath::new(ancestor).expect("a beginning of a path is a path");
-            let is_removed = matches!(self.changes.get(&ancestor), Some(Change::Removed));
-            let is_file = match self.tree.look(&ancestor)? {
-                Some(metadata) => !metadata.is_dir() && !is_removed,
-                None => false,
+        for above in self.tree.above(path) {
+            let (ancestor, found) = above?;
+            let is_file = match self.changes.get(ancestor) {
+                Some(Change::File { .. }) => true,
+                Some(Change::Removed) => false,
+                _ => found.is_some_and(|metadata| !metadata.is_dir()),
             };
-            if is_file || matches!(self.changes.get(&ancestor), Some(Change::File { .. })) {
-                return Err(TreeError::Parent { path: path.clone(), parent: ancestor });
+            if is_file {
+                return Err(TreeError::Parent { path: path.clone(), parent: beginning(ancestor) });
             }
         }
         let first_below = [path.as_bytes(), b"/"].concat();
-        let below = self
-            .changes
-            .range::<[u8], _>((Bound::Included(first_below.as_slice()), Bound::Unbounded))
-            .take_while(|(other, _)| other.is_below(path))
-            .find(|(_, change)| matches!(change, Change::File { .. } | Change::Link { .. }));
-        match below {
-            Some((other, _)) => Err(TreeError::Parent { path: other.clone(), parent: path.clone() }),
+        let mut below =
+            self.made.range::<[u8], _>((Bound::Included(first_below.as_slice()), Bound::Unbounded));
+        match below.next().filter(|other| other.is_below(path)) {
+            Some(other) => Err(TreeError::Parent { path: other.clone(), parent: path.clone() }),
             None => Ok(()),
         }
     }

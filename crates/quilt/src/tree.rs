@@ -33,22 +33,37 @@ impl Tree {
     /// Returns what is at `path`, or `None` if there is nothing. Links on the way there are refused, one at its
     /// end is what is there.
     pub fn look(&self, path: &EntryPath) -> Result<Option<Metadata>, TreeError> {
-        for ancestor in path.ancestors() {
-            let ancestor = EntryPath::new(ancestor).expect("a beginning of a path is a path");
-            match self.metadata(&ancestor)? {
+        for above in self.above(path) {
+            let (ancestor, found) = above?;
+            match found {
                 None => return Ok(None),
                 Some(metadata) if metadata.is_symlink() => {
-                    return Err(TreeError::ThroughLink { path: path.clone(), link: ancestor });
+                    return Err(TreeError::ThroughLink { path: path.clone(), link: beginning(ancestor) });
                 }
                 Some(metadata) if !metadata.is_dir() => return Ok(None),
                 Some(_) => {}
             }
         }
-        self.metadata(path)
+        self.metadata(path.as_bytes())
     }
 
-    fn metadata(&self, path: &EntryPath) -> Result<Option<Metadata>, TreeError> {
-        let full = self.path(path);
+    /// Returns the places above `path`, the topmost first, with what is there: nothing below what is no directory.
+    ///
+    /// Each is looked at when it is asked for, and only if the one above it was a directory.
+    pub(crate) fn above<'p>(
+        &self,
+        path: &'p EntryPath,
+    ) -> impl Iterator<Item = Result<(&'p [u8], Option<Metadata>), TreeError>> {
+        let mut is_in_directory = true;
+        path.ancestors().map(move |ancestor| {
+            let found = if is_in_directory { self.metadata(ancestor)? } else { None };
+            is_in_directory = found.as_ref().is_some_and(Metadata::is_dir);
+            Ok((ancestor, found))
+        })
+    }
+
+    fn metadata(&self, path: &[u8]) -> Result<Option<Metadata>, TreeError> {
+        let full = self.root.join(OsStr::from_bytes(path));
         match fs::symlink_metadata(&full) {
             Ok(metadata) => Ok(Some(metadata)),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
@@ -151,22 +166,27 @@ impl Tree {
     }
 
     fn make_parents(&self, path: &EntryPath) -> Result<(), TreeError> {
-        for ancestor in path.ancestors() {
-            let ancestor = EntryPath::new(ancestor).expect("a beginning of a path is a path");
-            match self.metadata(&ancestor)? {
+        for above in self.above(path) {
+            let (ancestor, found) = above?;
+            match found {
                 Some(metadata) if metadata.is_dir() => {}
                 Some(metadata) if metadata.is_symlink() => {
-                    return Err(TreeError::ThroughLink { path: path.clone(), link: ancestor });
+                    return Err(TreeError::ThroughLink { path: path.clone(), link: beginning(ancestor) });
                 }
-                Some(_) => return Err(TreeError::Parent { path: path.clone(), parent: ancestor }),
+                Some(_) => return Err(TreeError::Parent { path: path.clone(), parent: beginning(ancestor) }),
                 None => {
-                    let full = self.path(&ancestor);
+                    let full = self.root.join(OsStr::from_bytes(ancestor));
                     fs::create_dir(&full).map_err(failed("make", &full))?;
                 }
             }
         }
         Ok(())
     }
+}
+
+/// Returns the path of what is above another path.
+pub(crate) fn beginning(ancestor: &[u8]) -> EntryPath {
+    EntryPath::new(ancestor).expect("a beginning of a path is a path")
 }
 
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TreeError {

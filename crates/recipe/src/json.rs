@@ -1,5 +1,6 @@
 //! The values of a JSON file with the place of each: recipes that others wrote.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,6 +12,9 @@ use crate::{Place, Problem, SourceFile};
 
 /// How deep values may be in each other.
 const MAX_DEPTH: usize = 32;
+/// How many bytes the keys that lead to a value may have. Every table keeps them, and a file may have a million tables below
+/// one long key.
+const MAX_PATH: usize = 255;
 
 /// Reads JSON (RFC 8259). What is no JSON is one problem, at the place where it ends to be; keys that are there twice are
 /// problems, too.
@@ -73,6 +77,7 @@ impl<'a> Reading<'a> {
     fn table(&mut self, raw: &'a str, path: &str, depth: usize) -> Option<Table> {
         let Pairs(pairs) = self.read(raw)?;
         let mut table = Table { path: path.to_owned(), entries: Vec::new() };
+        let mut known: BTreeMap<String, usize> = BTreeMap::new();
         // Between two values there is one key with its quotes, and what is around these is neither.
         let mut cursor = self.offset(raw);
         for (key, value) in pairs {
@@ -83,13 +88,20 @@ impl<'a> Reading<'a> {
             let (first, last) = quotes.unwrap_or((0, between.len().saturating_sub(1)));
             let key_place = Place::new(self.file, cursor + first..cursor + last + 1);
             cursor = start + value.len();
+            if path.len() + key.len() > MAX_PATH {
+                let problem = format!("the keys that lead here are longer than {MAX_PATH} bytes");
+                self.problems.push(Problem::at(&key_place, problem));
+                continue;
+            }
             let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
             let Some(value) = self.value(value, &inner, depth + 1) else { continue };
-            if let Some(earlier) = table.get(&key) {
+            if let Some(earlier) = known.get(&key) {
+                let earlier = &table.entries[*earlier];
                 let problem = Problem::at(&key_place, format!("`{}` is there twice", key.escape_debug()));
                 self.problems.push(problem.related(&earlier.key_place, "the first one"));
                 continue;
             }
+            known.insert(key.clone(), table.entries.len());
             table.entries.push(Entry { key, key_place, value });
         }
         Some(table)
@@ -184,6 +196,31 @@ mod tests {
         assert_eq!(read(&"[".repeat(200_000)).1.len(), 1);
         assert_eq!(read(&format!("{}{}", "[".repeat(100_000), "]".repeat(100_000))).1.len(), 1);
         assert_eq!(read("\"\\ud800\"").1.len(), 1);
+    }
+
+    #[test]
+    fn keys_are_no_longer_than_their_tables_can_keep() {
+        let list = "[{},{}]";
+        let (value, problems) = read(&format!("{{\"{}\": {list}}}", "k".repeat(255)));
+        assert!(value.is_some() && problems.is_empty());
+        let too_long = "x.json:1:2: the keys that lead here are longer than 255 bytes";
+        assert_eq!(read(&format!("{{\"{}\": {list}}}", "k".repeat(256))).1, [too_long]);
+        let parts = ["k".repeat(200), "l".repeat(56)];
+        let nested = format!("{{\"{}\": {{\"{}\": {list}}}}}", parts[0], parts[1]);
+        assert_eq!(read(&nested).1, [too_long.replace(":2:", ":207:")]);
+        // With a megabyte in each of these tables, it would be all the memory there is.
+        let many = format!("{{\"{}\": [{}{{}}]}}", "k".repeat(1 << 20), "{},".repeat(300_000));
+        assert_eq!(read(&many).1, [too_long]);
+    }
+
+    #[test]
+    fn tables_may_have_many_keys() {
+        // Comparing each with all before it would take minutes.
+        let keys: Vec<String> = (0..50_000).map(|idx| format!("\"k{idx}\":0")).collect();
+        let (value, problems) = read(&format!("{{{},\"k7\":1}}", keys.join(",")));
+        assert_eq!(value.unwrap().as_table().unwrap().entries.len(), 50_000);
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].ends_with("`k7` is there twice"), "{}", problems[0]);
         assert_eq!(read("[1.5, 99999999999999999999]").1, [""; 0]);
     }
 }

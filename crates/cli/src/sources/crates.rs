@@ -1,6 +1,8 @@
 //! The crates that a `Cargo.lock` names: fetched by checksum or commit, and put together to one tree.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::rc::Rc;
 
 use cas::{Digest, Directory, LocalStore, Node, Record, Reference, Store as _};
 use recipe::crates::{
@@ -70,6 +72,17 @@ pub(crate) fn tree(
     Ok(tree)
 }
 
+/// The packages of a repository: by name, by version.
+type Packages = BTreeMap<String, BTreeMap<Rc<str>, Found>>;
+
+/// Where a package is.
+struct Found {
+    /// The path of its directory.
+    path: String,
+    /// Whether its manifest is not whole without its workspace's.
+    inherits: bool,
+}
+
 /// The crates of one `Cargo.lock`.
 struct Fetching<'a> {
     session: &'a Session<'a>,
@@ -84,13 +97,15 @@ impl Fetching<'_> {
 
     fn tree(&self, lock: &Lockfile) -> Result<Digest, Failure> {
         let packed = self.of_registries(lock)?;
+        // A lock may name many crates of one commit.
+        let mut commits = BTreeMap::new();
         let mut places = Directory::default();
         for (name, list) in lock.directories() {
             let mut place = Directory::default();
             for one in list {
                 let digest = match &one.origin {
                     Origin::Registry { .. } => packed[&one.directory()],
-                    Origin::Git(git) => self.of_repository(one, git)?,
+                    Origin::Git(git) => self.of_repository(one, git, &mut commits)?,
                 };
                 place.entries.insert(one.directory(), Node::Directory { digest });
             }
@@ -178,15 +193,25 @@ impl Fetching<'_> {
         self.store().write(&directory.encode()).map_err(Failure::machine)
     }
 
-    /// Returns the directory of a crate that is from a repository.
-    fn of_repository(&self, one: &Crate, git: &GitOrigin) -> Result<Digest, Failure> {
+    /// Returns the directory of a crate that is from a repository. `commits` has the packages of the trees that were
+    /// looked through already.
+    fn of_repository(
+        &self,
+        one: &Crate,
+        git: &GitOrigin,
+        commits: &mut BTreeMap<Digest, Packages>,
+    ) -> Result<Digest, Failure> {
         let rev = match &git.reference {
             GitReference::Default => git.commit.as_str(),
             GitReference::Branch(name) | GitReference::Tag(name) | GitReference::Rev(name) => name,
         };
         let root = git::commit(self.session, &one.name, &git.url, &git.commit, rev)?;
-        let found = self.find_package(&root, one)?;
-        let Some((path, manifest, inherits)) = found else {
+        let packages = match commits.entry(root) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(self.packages(&root)?),
+        };
+        let found = packages.get(&one.name).and_then(|versions| versions.get(&*one.version));
+        let Some(Found { path, inherits }) = found else {
             let text =
                 format!("the repository `{}` has no crate `{}` at {}", git.url, one.directory(), git.commit);
             return Err(Failure::project(text).help(format!(
@@ -194,56 +219,60 @@ impl Fetching<'_> {
                 self.of
             )));
         };
-        let Some(Node::Directory { digest }) = texts::node(self.store(), &root, &path)? else {
+        let Some(Node::Directory { digest }) = texts::node(self.store(), &root, path)? else {
             return Err(Failure::machine(format!("`{path}` of `{}` is no directory", git.url)));
         };
         let mut directory = self.store().read_directory(&digest).map_err(Failure::store)?;
-        if inherits {
-            let workspace = self.workspace(&root, &path)?.unwrap_or_default();
+        if *inherits {
+            let manifest = self.manifest(&directory)?.unwrap_or_default();
+            let workspace = self.workspace(&root, path)?.unwrap_or_default();
             let whole = crates::stand_alone(&manifest, &workspace)
-                .map_err(|error| damaged(&git.url, &path, &error))?;
+                .map_err(|error| damaged(&git.url, path, &error))?;
             directory.entries.insert("Cargo.toml".to_owned(), self.file(&whole)?);
         }
         directory.entries.insert(CHECKSUM.to_owned(), self.file(&one.checksum_file())?);
         self.store().write(&directory.encode()).map_err(Failure::machine)
     }
 
-    /// Returns where in a repository a crate is, its manifest, and whether that is not whole without its workspace's.
-    fn find_package(&self, root: &Digest, one: &Crate) -> Result<Option<(String, String, bool)>, Failure> {
-        let mut waiting = vec![(String::new(), *root)];
+    /// Returns the packages of a repository, with those that are found first where there are several of a version.
+    fn packages(&self, root: &Digest) -> Result<Packages, Failure> {
+        let mut packages = Packages::new();
+        // With each directory the version that its workspace has.
+        let mut waiting: Vec<(String, Digest, Option<Rc<str>>)> = vec![(String::new(), *root, None)];
         let mut n_seen = 0;
-        while let Some((path, digest)) = waiting.pop() {
+        while let Some((path, digest, mut version_above)) = waiting.pop() {
             n_seen += 1;
             if n_seen > MAX_DIRECTORIES {
                 break;
             }
-            let Directory { entries } = self.store().read_directory(&digest).map_err(Failure::store)?;
-            if let Some(Node::File { digest, .. }) = entries.get("Cargo.toml")
-                && let Ok(text) = String::from_utf8(self.store().read(digest).map_err(Failure::machine)?)
+            let directory = self.store().read_directory(&digest).map_err(Failure::store)?;
+            if let Some(text) = self.manifest(&directory)? {
+                if crates::is_workspace(&text) {
+                    version_above = crates::version_of_workspace(&text).map(Rc::from);
+                }
                 // Repositories have manifests that are made to be wrong, for their tests.
-                && let Ok(Some(package)) = crates::package(&text)
-                && package.name == one.name
-            {
-                let inherited = || -> Result<Option<String>, Failure> {
-                    let workspace = self.workspace(root, &path)?;
-                    Ok(workspace.and_then(|text| crates::version_of_workspace(&text)))
-                };
-                let version = match package.version {
-                    Some(version) => Some(version),
-                    None => inherited()?,
-                };
-                if version.as_deref().unwrap_or("0.0.0") == one.version {
-                    return Ok(Some((path, text, package.inherits)));
+                if let Ok(Some(package)) = crates::package(&text) {
+                    let version = package.version.map(Rc::from).or_else(|| version_above.clone());
+                    let version = version.unwrap_or_else(|| Rc::from("0.0.0"));
+                    let found = Found { path: path.clone(), inherits: package.inherits };
+                    packages.entry(package.name).or_default().entry(version).or_insert(found);
                 }
             }
-            for (name, node) in entries {
+            for (name, node) in directory.entries {
                 if let Node::Directory { digest } = node {
                     let below = if path.is_empty() { name } else { format!("{path}/{name}") };
-                    waiting.push((below, digest));
+                    waiting.push((below, digest, version_above.clone()));
                 }
             }
         }
-        Ok(None)
+        Ok(packages)
+    }
+
+    /// Returns the `Cargo.toml` of a directory, if it has one that is text.
+    fn manifest(&self, directory: &Directory) -> Result<Option<String>, Failure> {
+        let Some(Node::File { digest, .. }) = directory.entries.get("Cargo.toml") else { return Ok(None) };
+        let text = self.store().read(digest).map_err(Failure::machine)?;
+        Ok(String::from_utf8(text).ok())
     }
 
     /// Returns the manifest of the workspace that a directory of a repository is in.

@@ -36,6 +36,9 @@ pub(crate) struct Downloads {
     pub(crate) current: String,
 }
 
+/// How many problems are shown. Each is looked up in the whole text that it is about, and nobody reads thousands.
+const SHOWN_PROBLEMS: usize = 100;
+
 /// Shows what happens while it happens.
 trait Console: Send {
     /// Shows an event of the build.
@@ -93,8 +96,12 @@ impl Ui {
     pub(crate) fn problems(&self, problems: &[recipe::Problem]) {
         self.clear();
         let styled = std::io::stderr().is_terminal();
-        for problem in problems {
+        for problem in problems.iter().take(SHOWN_PROBLEMS) {
             eprintln!("{}\n", if styled { problem.render_styled() } else { problem.render_plain() });
+        }
+        match problems.len().saturating_sub(SHOWN_PROBLEMS) {
+            0 => {}
+            n_more => eprintln!("and {n_more} more\n"),
         }
     }
 

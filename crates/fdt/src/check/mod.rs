@@ -1,13 +1,15 @@
 //! What every tree has to satisfy (Devicetree Specification v0.4, chapters 2 and 3), whatever it describes.
 
+mod index;
 mod references;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::dts;
 use crate::name::path;
 use crate::tree::{Node, Tree, cell};
+use index::Index;
 
 /// Something in a tree that cannot be meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +39,14 @@ impl fmt::Display for Problem {
 /// Names, which cannot be written if they are wrong, are not looked at. A property whose length depends on one
 /// that is wrong itself is passed over.
 pub fn check(tree: &Tree) -> Vec<Problem> {
-    let mut checker = Checker { tree, phandles: BTreeMap::new(), problems: Vec::new() };
+    let aliases = tree.node("/aliases").map_or(&[][..], |aliases| &aliases.properties);
+    let mut checker = Checker {
+        root: &tree.root,
+        index: Index::default(),
+        aliases: aliases.iter().map(|alias| alias.name.as_str()).collect(),
+        phandles: BTreeMap::new(),
+        problems: Vec::new(),
+    };
     checker.number(&mut vec![&tree.root]);
     checker.node(&mut vec![&tree.root]);
     checker.problems
@@ -60,7 +69,10 @@ const WITH_REG: [&[u8]; 2] = [b"cpu\0", b"memory\0"];
 type Chain<'a> = [&'a Node];
 
 struct Checker<'a> {
-    tree: &'a Tree,
+    root: &'a Node,
+    index: Index<'a>,
+    /// The names of the properties of `/aliases`.
+    aliases: BTreeSet<&'a str>,
     /// The first node with each number.
     phandles: BTreeMap<u32, Vec<&'a Node>>,
     problems: Vec<Problem>,
@@ -69,6 +81,7 @@ struct Checker<'a> {
 impl<'a> Checker<'a> {
     fn number(&mut self, chain: &mut Vec<&'a Node>) {
         let node = chain[chain.len() - 1];
+        self.index.add(node);
         if let Some(phandle) = node.phandle() {
             self.phandles.entry(phandle).or_insert_with(|| chain.clone());
         }
@@ -142,8 +155,8 @@ impl<'a> Checker<'a> {
     /// Checks that `reg` has whole entries (2.3.6), and that the node's name has the first address (2.2.1).
     fn reg(&mut self, chain: &Chain<'a>, value: &[u8]) {
         let [.., parent, node] = chain else { return };
-        let Some((address, size)) = cells(parent, "#address-cells", 2).zip(cells(parent, "#size-cells", 1))
-        else {
+        let cells = |name, default| self.index.cells(parent, name, default);
+        let Some((address, size)) = cells("#address-cells", 2).zip(cells("#size-cells", 1)) else {
             return;
         };
         let sum = format!("{address} + {size}");
@@ -155,7 +168,7 @@ impl<'a> Checker<'a> {
         }
         let n_address_bytes = usize::try_from(address * 4).unwrap_or(usize::MAX);
         let (Some(unit), Some(bytes)) = (node.unit_address(), value.get(..n_address_bytes)) else { return };
-        let is_pci = parent.property("device_type") == Some(b"pci\0");
+        let is_pci = self.index.property(parent, "device_type") == Some(b"pci\0");
         if !unit_matches(unit, bytes, is_pci) {
             let expected = format!("at the unit address `{unit}`");
             self.report(chain, "reg", &expected, format!("at {}", shown(bytes)));
@@ -166,6 +179,7 @@ impl<'a> Checker<'a> {
     /// Checks that `ranges` is empty or has whole entries (2.3.8).
     fn ranges(&mut self, chain: &Chain<'a>, name: &str, value: &[u8]) {
         let [.., parent, node] = chain else { return };
+        let cells = |node, name, default| self.index.cells(node, name, default);
         let here = cells(node, "#address-cells", 2).zip(cells(node, "#size-cells", 1));
         if let Some(((child, size), above)) = here.zip(cells(parent, "#address-cells", 2))
             && !value.is_empty()
@@ -182,13 +196,14 @@ impl<'a> Checker<'a> {
         }
         let mut parent = None;
         for (depth, above) in chain.iter().enumerate().rev() {
-            let is_provider =
-                ["interrupt-controller", "interrupt-map"].iter().any(|name| above.property(name).is_some());
+            let is_provider = ["interrupt-controller", "interrupt-map"]
+                .iter()
+                .any(|name| self.index.property(above, name).is_some());
             if depth + 1 < chain.len() && is_provider {
                 parent = Some(chain[..=depth].to_vec());
                 break;
             }
-            if let Some(phandle) = above.property("interrupt-parent") {
+            if let Some(phandle) = self.index.property(above, "interrupt-parent") {
                 parent = cell(phandle).and_then(|phandle| self.phandles.get(&phandle)).cloned();
                 if parent.is_none() {
                     // It is reported where it is.
@@ -202,7 +217,7 @@ impl<'a> Checker<'a> {
             return self.report(chain, "interrupts", expected, "not".to_owned());
         };
         let controller = parent[parent.len() - 1];
-        match controller.property("#interrupt-cells").map(cell) {
+        match self.index.property(controller, "#interrupt-cells").map(cell) {
             Some(Some(cells)) => {
                 let sum = format!("{cells} by `{}`", path(&parent));
                 self.is_whole(chain, "interrupts", value, u64::from(cells), &sum);
@@ -246,11 +261,6 @@ impl<'a> Checker<'a> {
         let (property, expected) = (property.to_owned(), expected.to_owned());
         self.problems.push(Problem { node: path(chain), property, expected, found, is_of_name: false });
     }
-}
-
-/// Returns the number in a property of one cell, `default` if there is none, nothing if it is not one cell.
-fn cells(node: &Node, name: &str, default: u32) -> Option<u64> {
-    node.property(name).map_or(Some(default), cell).map(u64::from)
 }
 
 /// Says whether `unit` is one of the ways in which buses write an address: one number, the cells with commas

@@ -3,7 +3,7 @@
 use crate::name::path;
 use crate::tree::{Node, cell};
 
-use super::{Chain, Checker, cells, shown};
+use super::{Chain, Checker, shown};
 
 /// Properties that are phandles, each followed by as many cells as a property of the node that it leads to says (2.4.1
 /// of the specification, and the bindings of the Linux kernel).
@@ -34,8 +34,8 @@ const WITH_ARGUMENTS: [(&str, &str); 20] = [
 const PHANDLES: [&str; 5] =
     ["interrupt-affinity", "memory-region", "next-level-cache", "operating-points-v2", "phy-handle"];
 
-/// Nodes whose properties are paths, as `dtc` makes them of labels (3.3).
-const OF_PATHS: [&str; 2] = ["/aliases", "/__symbols__"];
+/// Nodes of the root whose properties are paths, as `dtc` makes them of labels (3.3).
+const OF_PATHS: [&str; 2] = ["aliases", "__symbols__"];
 
 impl<'a> Checker<'a> {
     /// Checks what refers to other nodes. Says whether `name` is such a property.
@@ -44,6 +44,7 @@ impl<'a> Checker<'a> {
         // What a hog takes is of the node above it, so no phandle comes first (gpio/gpio.txt).
         let is_hogged = name == "gpios" && node.property("gpio-hog").is_some();
         let is_gpio = name.ends_with("-gpios") && !name.starts_with("nr-") && !name.ends_with(",nr-gpios");
+        let has_paths = matches!(chain, [_, node] if OF_PATHS.contains(&node.name.as_str()));
         let argument = WITH_ARGUMENTS.iter().find(|(property, _)| *property == name).map(|(_, cells)| *cells);
         if let Some(count) = argument.or(is_gpio.then_some("#gpio-cells")).filter(|_| !is_hogged) {
             self.with_arguments(chain, name, value, count);
@@ -51,7 +52,7 @@ impl<'a> Checker<'a> {
             self.phandles(chain, name, value);
         } else if name == "interrupt-map" {
             self.interrupt_map(chain, value);
-        } else if OF_PATHS.contains(&path(chain).as_str()) && !name.ends_with("phandle") {
+        } else if has_paths && !name.ends_with("phandle") {
             self.path(chain, name, value);
         } else {
             return false;
@@ -76,7 +77,7 @@ impl<'a> Checker<'a> {
             let Some(target) = self.target(*phandle) else {
                 return self.dangling(chain, name, *phandle);
             };
-            let n_cells = match target.property(count).map(cell) {
+            let n_cells = match self.index.property(target, count).map(cell) {
                 // There may be none where nothing has to be told apart (interrupt-controller/msi.txt).
                 None if count == "#msi-cells" => 0,
                 Some(Some(n_cells)) => n_cells as usize,
@@ -110,7 +111,8 @@ impl<'a> Checker<'a> {
     fn interrupt_map(&mut self, chain: &Chain<'a>, value: &[u8]) {
         let name = "interrupt-map";
         let node = chain[chain.len() - 1];
-        let here = cells(node, "#address-cells", 2).zip(cells(node, "#interrupt-cells", 1));
+        let here =
+            self.index.cells(node, "#address-cells", 2).zip(self.index.cells(node, "#interrupt-cells", 1));
         let (Some(all), Some((address, interrupt))) = (self.all_cells(chain, name, value), here) else {
             return;
         };
@@ -124,7 +126,8 @@ impl<'a> Checker<'a> {
             let Some(parent) = self.target(*phandle) else {
                 return self.dangling(chain, name, *phandle);
             };
-            let there = cells(parent, "#address-cells", 0).zip(cells(parent, "#interrupt-cells", 1));
+            let cells = |name, default| self.index.cells(parent, name, default);
+            let there = cells("#address-cells", 0).zip(cells("#interrupt-cells", 1));
             // What is no cell is reported where it is.
             let Some((address, interrupt)) = there else { return };
             let Some(after) = usize::try_from(address + interrupt).ok().and_then(|there| after.get(there..))
@@ -140,7 +143,7 @@ impl<'a> Checker<'a> {
     /// Checks that a value is the path of a node.
     pub(super) fn path(&mut self, chain: &Chain<'a>, name: &str, value: &[u8]) {
         let path = value.strip_suffix(&[0]).and_then(|text| std::str::from_utf8(text).ok());
-        let is_there = path.is_some_and(|path| self.tree.node(path).is_ok());
+        let is_there = path.is_some_and(|path| self.index.has_node(self.root, path));
         if !is_there {
             self.report(chain, name, "the path of a node", shown(value));
         }
@@ -150,10 +153,8 @@ impl<'a> Checker<'a> {
     pub(super) fn console(&mut self, chain: &Chain<'a>, value: &[u8]) {
         let text = value.strip_suffix(&[0]).and_then(|text| std::str::from_utf8(text).ok());
         let name = text.map(|text| text.split(':').next().unwrap_or_default());
-        let is_there = name.is_some_and(|name| {
-            let aliases = || self.tree.node("/aliases").ok()?.property(name);
-            self.tree.node(name).is_ok() || aliases().is_some()
-        });
+        let is_there =
+            name.is_some_and(|name| self.index.has_node(self.root, name) || self.aliases.contains(name));
         if !is_there {
             let expected = "the path of a node or an alias, and perhaps `:` and options";
             self.report(chain, "stdout-path", expected, shown(value));

@@ -1,6 +1,6 @@
 //! What is found to be wrong, and what is not.
 
-use fdt::Edit;
+use fdt::{Edit, Node, Property, Tree};
 
 use crate::{Part, build, cells, set, string, virtual_machine};
 
@@ -261,4 +261,29 @@ fn the_virtual_machine_is_right() {
     let cpus = shown.root.children.iter_mut().find(|node| node.name == "cpus").unwrap();
     cpus.children.retain(|cpu| ["cpu@f", "cpu@100"].contains(&cpu.name.as_str()));
     assert_eq!(shown.to_dts(), expected);
+}
+
+#[test]
+fn a_node_of_thousands_is_no_work_for_each_of_them() {
+    const MANY: usize = 20_000;
+    let property = |name: String, value: &[u8]| Property { name, value: value.to_vec() };
+    let node = |name: String, properties| Node { name, properties, children: Vec::new() };
+    // What children ask for comes last.
+    let mut of_bus: Vec<Property> = (0..MANY).map(|number| property(format!("p{number}"), &[])).collect();
+    of_bus.push(property("#address-cells".to_owned(), &[0, 0, 0, 1]));
+    of_bus.push(property("#size-cells".to_owned(), &[0, 0, 0, 0]));
+    let reg = |number: usize| property("reg".to_owned(), &(number as u32).to_be_bytes());
+    let on_bus = (0..MANY).map(|number| node(format!("on@{number:x}"), vec![reg(number)])).collect();
+    let aliases =
+        (0..MANY).map(|number| property(format!("a{number}"), format!("/bus/to@{number:x}\0").as_bytes()));
+    let mut tree = Tree::default();
+    tree.root.children = vec![
+        node("aliases".to_owned(), aliases.chain([property("on".to_owned(), b"/bus/on@7\0")]).collect()),
+        Node { children: on_bus, ..node("bus".to_owned(), of_bus) },
+    ];
+    let problems = fdt::check(&tree);
+    assert_eq!(problems.len(), MANY);
+    assert!(
+        problems.iter().all(|problem| problem.node == "/aliases" && problem.expected == "the path of a node")
+    );
 }

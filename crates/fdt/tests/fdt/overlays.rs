@@ -1,6 +1,6 @@
 //! Overlays: what they do to a tree, and which do not fit it.
 
-use fdt::{Labels, Part, Tree};
+use fdt::{Labels, Node, Part, Property, Tree};
 
 use crate::{build, cells, chain, set, string};
 
@@ -143,4 +143,37 @@ fn overlays_that_do_not_fit_say_why() {
         &[set("/fragment@1/__overlay__/clock", "phandle", &[cells(&[u32::MAX - 7])])],
         "there are no free phandles ()",
     );
+}
+
+#[test]
+fn thousands_of_fragments_are_no_work_for_each_other() {
+    const MANY: usize = 4000;
+    let property = |name: String, value: String| Property { name, value: format!("{value}\0").into_bytes() };
+    let node = |name: String, children| Node { name, properties: Vec::new(), children };
+    let with = |name: &str, properties| Node { properties, ..node(name.to_owned(), Vec::new()) };
+    let names = || (0..MANY).map(|number| format!("n{number}"));
+    let mut base = Tree::default();
+    base.root.children = names().map(|name| node(name, Vec::new())).collect();
+    base.root
+        .children
+        .push(with("__symbols__", names().map(|name| property(name.clone(), format!("/{name}"))).collect()));
+    let mut overlay = Tree::default();
+    overlay.root.children = names()
+        .map(|name| Node {
+            properties: vec![Property { name: "target".to_owned(), value: vec![0; 4] }],
+            ..node(
+                format!("to-{name}"),
+                vec![node("__overlay__".to_owned(), vec![node("new".to_owned(), Vec::new())])],
+            )
+        })
+        .collect();
+    let fixups = names().map(|name| property(name.clone(), format!("/to-{name}:target:0"))).collect();
+    overlay.root.children.push(with("__fixups__", fixups));
+    let labels =
+        names().map(|name| property(format!("new-{name}"), format!("/to-{name}/__overlay__/new"))).collect();
+    overlay.root.children.push(with("__symbols__", labels));
+    let result = base.overlaid(overlay).unwrap();
+    let last = result.node(&format!("/n{}", MANY - 1)).unwrap();
+    assert_eq!((last.phandle(), last.children.len()), (Some(MANY as u32), 1));
+    assert_eq!(result.symbols()["new-n7"], "/n7/new");
 }

@@ -1,9 +1,10 @@
 //! Disks: their partitions, by name or number. Virtual disks are looked through.
 
 use std::fs::File;
+use std::io;
 use std::sync::Arc;
 
-use mkimg::{SparseFile, disk, vdisk};
+use mkimg::{Sink, SparseFile, disk, vdisk};
 
 use super::{Container, Opened, damaged};
 use crate::entry::{Entry, EntryKind, Place};
@@ -22,22 +23,63 @@ pub(crate) fn virtual_facts(reader: &vdisk::Reader<'_>) -> Vec<Fact> {
     facts
 }
 
+/// Takes a disk until that has more than [`Limits::unpacked`] bytes other than zero, or is 64 times as large.
+struct Limited<'a> {
+    sink: SparseFile<'a>,
+    left: u64,
+    end: u64,
+    is_too_much: bool,
+}
+
+impl Limited<'_> {
+    /// Counts a range, of which `n_bytes` are written.
+    fn spend(&mut self, offset: u64, length: u64, n_bytes: u64) -> io::Result<()> {
+        let is_inside = offset.checked_add(length).is_some_and(|end| end <= self.end);
+        match self.left.checked_sub(n_bytes).filter(|_| is_inside) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => {
+                self.is_too_much = true;
+                Err(io::ErrorKind::FileTooLarge.into())
+            }
+        }
+    }
+}
+
+impl Sink for Limited<'_> {
+    fn data(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let length = bytes.len() as u64;
+        let is_zero = bytes.iter().all(|byte| *byte == 0);
+        self.spend(offset, length, if is_zero { 0 } else { length })?;
+        self.sink.data(offset, bytes)
+    }
+
+    fn zeros(&mut self, offset: u64, len: u64) -> io::Result<()> {
+        self.spend(offset, len, 0)?;
+        self.sink.zeros(offset, len)
+    }
+}
+
 /// Unpacks a disk for Google's cloud into a temporary file with holes.
 pub(crate) fn gcp(name: &str, source: &Source, limits: Limits) -> Result<Source, Error> {
     let failed = |source| Error::Spool { what: name.to_owned(), source };
     let file = tempfile::tempfile().map_err(failed)?;
-    let mut sink = SparseFile::new(&file);
-    let input = std::io::BufReader::new(Stream::new(source, 0));
-    let size = vdisk::gcp::unpack(input, &mut sink).map_err(|error| match error {
+    let end = limits.unpacked.saturating_mul(64);
+    let mut sink = Limited { sink: SparseFile::new(&file), left: limits.unpacked, end, is_too_much: false };
+    let input = io::BufReader::new(Stream::new(source, 0));
+    let unpacked = vdisk::gcp::unpack(input, &mut sink);
+    if sink.is_too_much {
+        let problem =
+            format!("has a disk of more than {end} bytes, or with more than {} in it", limits.unpacked);
+        return Err(Error::Limit { what: name.to_owned(), problem });
+    }
+    let size = unpacked.map_err(|error| match error {
         vdisk::gcp::UnpackError::Write { source } => failed(source),
         other @ vdisk::gcp::UnpackError::Read(_) => damaged(name, Format::Gcp, other),
     })?;
-    // What is written is no more than the archive has; the size is only said.
-    if size > limits.unpacked.saturating_mul(64) {
-        let problem = format!("has a disk of {size} bytes");
-        return Err(Error::Limit { what: name.to_owned(), problem });
-    }
-    sink.finish().map_err(failed)?;
+    sink.sink.finish().map_err(failed)?;
     file.set_len(size).map_err(failed)?;
     Ok(Arc::new(file) as Arc<File>)
 }
@@ -61,15 +103,16 @@ pub(super) fn open(name: &str, source: &Source) -> Result<Opened, Error> {
     let mut partitions = Vec::new();
     if let Some(header) = reader.header() {
         facts.push(Fact::new("guid", header.guid.to_string()));
-        let entries = (u64::from(header.n_entries) * u64::from(header.entry_len)).next_multiple_of(sector);
         regions.push(Region::new("MBR", 0..sector));
-        regions.push(Region::new("GPT", sector..header.entries * sector + entries));
-        let end = (header.other + 1) * sector;
+        // A header and its entries need not be neighbours, nor in that order.
+        for (what, ranges) in ["GPT", "copy of the GPT"].iter().zip(reader.table_ranges().chunks_exact(2)) {
+            let start = ranges[0].start.min(ranges[1].start);
+            regions.push(Region::new(*what, start..ranges[0].end.max(ranges[1].end)));
+        }
         if header.other + 1 != reader.sectors() {
             let at = format!("at {:#x}, not at the end of the disk", header.other * sector);
             facts.push(Fact::new("copy of the GPT", at));
         }
-        regions.push(Region::new("copy of the GPT", end - sector - entries..end));
         let hybrid = reader.mbr().records.iter().filter(|record| record.kind != 0 && record.kind != 0xee);
         let hybrid: Vec<String> = hybrid
             .map(|record| format!("type {:02x}, sectors {}-{}", record.kind, record.first, record.end() - 1))
@@ -144,5 +187,40 @@ impl Container for Disk {
     fn open(&self, entry: &Entry) -> Result<Source, Error> {
         let range = entry.range.clone().unwrap_or_default();
         Ok(Window::of(&self.source, range.start, range.end - range.start))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crc(bytes: &[u8]) -> [u8; 4] {
+        let mut crc = flate2::Crc::new();
+        crc.update(bytes);
+        crc.sum().to_le_bytes()
+    }
+
+    fn header(own: u64, other: u64, entries: u64) -> Vec<u8> {
+        let mut bytes = [&b"EFI PART"[..], &[0, 0, 1, 0, 92, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
+        bytes.extend([own, other, 259, 299].map(u64::to_le_bytes).concat());
+        bytes.extend([7; 16]);
+        bytes.extend(entries.to_le_bytes());
+        bytes.extend([1024_u32, 128].map(u32::to_le_bytes).concat());
+        bytes.extend(crc(&[0; 1024 * 128]));
+        let sum = crc(&bytes);
+        bytes[16..20].copy_from_slice(&sum);
+        bytes
+    }
+
+    #[test]
+    fn a_copy_may_lie_before_its_entries() {
+        let mut bytes = vec![0; 700 * 512];
+        bytes[446..462].copy_from_slice(&[0, 0, 2, 0, 0xee, 255, 255, 255, 1, 0, 0, 0, 255, 255, 255, 255]);
+        bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+        bytes[512..512 + 92].copy_from_slice(&header(1, 2, 3));
+        bytes[1024..1024 + 92].copy_from_slice(&header(2, 1, 300));
+        let opened = open("x", &(Arc::new(bytes) as Source)).unwrap();
+        let ranges: Vec<_> = opened.regions.iter().map(|region| region.range.clone()).collect();
+        assert_eq!(ranges, [0..512, 512..259 * 512, 1024..556 * 512]);
     }
 }

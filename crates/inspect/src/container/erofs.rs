@@ -1,5 +1,7 @@
 //! EROFS.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use mkimg::erofs::{Content, Inode, ReadError, Reader};
 
 use super::{Container, Opened, damaged, walked};
@@ -18,6 +20,9 @@ struct Erofs {
     name: String,
     reader: Reader<Source>,
     limits: Limits,
+    /// How many bytes may still be unpacked, of all files together: as many as may be compared. Files are opened again
+    /// and again, and are unpacked whole before anybody reads them.
+    left: AtomicU64,
 }
 
 /// Opens a file system.
@@ -31,7 +36,7 @@ pub(super) fn open(name: &str, source: &Source, limits: Limits) -> Result<Opened
         Fact::new("inodes", Value::Number(superblock.inodes)),
         Fact::new("made", Value::Number(superblock.epoch.0)),
     ];
-    let container = Erofs { name: name.to_owned(), reader, limits };
+    let container = Erofs { name: name.to_owned(), reader, limits, left: AtomicU64::new(limits.compared) };
     Ok(Opened { facts, ..Opened::with(Format::Erofs, container) })
 }
 
@@ -63,10 +68,32 @@ impl Erofs {
     }
 }
 
+impl Erofs {
+    /// Gives a file to `receive` from its beginning on, until that says that it is enough. Nothing else can be done with
+    /// what is compressed.
+    fn unpack(
+        &self,
+        entry: &Entry,
+        receive: &mut dyn FnMut(&[u8]) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        let Place::Erofs(nid) = &entry.place else { return Ok(()) };
+        let inode = self.reader.inode(*nid).map_err(|error| self.wrong(error))?;
+        let mut stopped = None;
+        let read = self.reader.contents(&inode, &mut |part| match receive(part) {
+            Ok(true) => Ok(()),
+            other => {
+                stopped = Some(other.map(drop));
+                Err(ReadError::NotFound { path: String::new() })
+            }
+        });
+        stopped.unwrap_or_else(|| read.map_err(|error| self.wrong(error)))
+    }
+}
+
 impl Container for Erofs {
     fn walk(&self, visit: &mut dyn FnMut(Entry) -> Result<(), Error>) -> Result<(), Error> {
         let stop = || ReadError::NotFound { path: String::new() };
-        walked((&self.name, Format::Erofs), stop, visit, |visit| {
+        walked((&self.name, Format::Erofs, self.limits), stop, visit, |visit| {
             self.reader.walk(&mut |found| visit(self.entry(found.path, found.inode)?))
         })
     }
@@ -80,20 +107,22 @@ impl Container for Erofs {
     }
 
     fn open(&self, entry: &Entry) -> Result<Source, Error> {
-        let mut spool = Spool::new(&self.name, self.limits);
-        let Place::Erofs(nid) = &entry.place else { return spool.finish() };
-        let inode = self.reader.inode(*nid).map_err(|error| self.wrong(error))?;
-        // Files are unpacked from their beginning to their end.
-        let mut failed = None;
-        let read = self.reader.contents(&inode, &mut |part| {
-            spool.add(part).map_err(|error| {
-                failed = Some(error);
-                ReadError::NotFound { path: String::new() }
-            })
-        });
-        match failed {
-            Some(error) => Err(error),
-            None => read.map_err(|error| self.wrong(error)).and_then(|()| spool.finish()),
-        }
+        let unpacked = self.limits.unpacked.min(self.left.load(Relaxed));
+        let mut spool = Spool::new(&self.name, Limits { unpacked, ..self.limits });
+        self.unpack(entry, &mut |part| {
+            let spent = |left: u64| Some(left.saturating_sub(part.len() as u64));
+            let _ = self.left.fetch_update(Relaxed, Relaxed, spent);
+            spool.add(part).map(|()| true)
+        })?;
+        spool.part()
+    }
+
+    fn start(&self, entry: &Entry, length: usize) -> Result<Vec<u8>, Error> {
+        let mut start = Vec::new();
+        self.unpack(entry, &mut |part| {
+            start.extend(part.iter().take(length - start.len()));
+            Ok(start.len() < length)
+        })?;
+        Ok(start)
     }
 }

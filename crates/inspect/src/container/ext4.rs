@@ -10,15 +10,16 @@ use crate::entry::{Entry, EntryKind, Place};
 use crate::error::Error;
 use crate::facts::{Fact, Value, uuid};
 use crate::format::Format;
-use crate::source::{Pieces, Source};
+use crate::source::{Limits, Pieces, Source};
 
 struct Ext4 {
     name: String,
+    limits: Limits,
     reader: Arc<Reader<Source>>,
 }
 
 /// Opens a file system.
-pub(super) fn open(name: &str, source: &Source) -> Result<Opened, Error> {
+pub(super) fn open(name: &str, source: &Source, limits: Limits) -> Result<Opened, Error> {
     let reader = Reader::open(Arc::clone(source)).map_err(|error| damaged(name, Format::Ext4, error))?;
     let superblock = reader.superblock();
     let block = u64::from(BlockSize::bytes(superblock.block_size));
@@ -34,7 +35,7 @@ pub(super) fn open(name: &str, source: &Source) -> Result<Opened, Error> {
         Fact::new("free inodes", Value::Number(superblock.free_inodes.into())),
         Fact::new("features", superblock.feature_names().join(" ")),
     ];
-    let container = Ext4 { name: name.to_owned(), reader: Arc::new(reader) };
+    let container = Ext4 { name: name.to_owned(), limits, reader: Arc::new(reader) };
     Ok(Opened { facts, ..Opened::with(Format::Ext4, container) })
 }
 
@@ -70,7 +71,7 @@ impl Ext4 {
 impl Container for Ext4 {
     fn walk(&self, visit: &mut dyn FnMut(Entry) -> Result<(), Error>) -> Result<(), Error> {
         let stop = || ReadError::NotFound { path: String::new() };
-        walked((&self.name, Format::Ext4), stop, visit, |visit| {
+        walked((&self.name, Format::Ext4, self.limits), stop, visit, |visit| {
             self.reader.walk(&mut |found| visit(self.entry(found.path, found.inode)?))
         })
     }
@@ -85,14 +86,16 @@ impl Container for Ext4 {
 
     fn open(&self, entry: &Entry) -> Result<Source, Error> {
         let Place::Ext4(inode) = &entry.place else { return Ok(Arc::new(Vec::new())) };
-        let (reader, inode) = (Arc::clone(&self.reader), inode.clone());
-        let (same_reader, same_inode) = (Arc::clone(&reader), inode.clone());
+        let mapped = self.reader.mapped(inode).map_err(|error| self.wrong(error))?;
+        let (reader, mapped) = (Arc::clone(&self.reader), Arc::new(mapped));
+        let (same_reader, same_mapped) = (Arc::clone(&reader), Arc::clone(&mapped));
         let read = move |offset, buffer: &mut [u8]| {
-            let data = reader.data(&inode).map_err(io::Error::other)?;
-            data.read_exact_at(offset, buffer).map_err(io::Error::other)
+            reader.read_data(&mapped, offset, buffer).map_err(io::Error::other)
         };
-        Ok(Pieces::with_holes(entry.size, read, move |offset| {
-            Ok(same_reader.data(&same_inode).map_err(io::Error::other)?.next_data(offset))
-        }))
+        Ok(Pieces::with_holes(
+            entry.size,
+            read,
+            move |offset| Ok(same_reader.next_data(&same_mapped, offset)),
+        ))
     }
 }

@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use mkimg::fat::{ReadError, Reader, Visit};
 
-use super::{Container, Opened, damaged};
+use super::{Container, Opened, damaged, walked};
 use crate::entry::{Entry, EntryKind, Place};
 use crate::error::Error;
 use crate::facts::{Fact, Value};
 use crate::format::Format;
-use crate::source::{Pieces, Source};
+use crate::source::{Limits, Pieces, Source};
 
 struct Fat {
     name: String,
+    limits: Limits,
     /// A reader keeps a part of the table at hand, so only one at a time can use it.
     reader: Arc<Mutex<Reader<Source>>>,
     /// All entries, by their path in small letters, once someone asked.
@@ -22,7 +23,7 @@ struct Fat {
 }
 
 /// Opens a file system.
-pub(super) fn open(name: &str, source: &Source) -> Result<Opened, Error> {
+pub(super) fn open(name: &str, source: &Source, limits: Limits) -> Result<Opened, Error> {
     let wrong = |error| damaged(name, Format::Fat, error);
     let reader = Reader::open(Arc::clone(source)).map_err(wrong)?;
     let boot = reader.boot();
@@ -35,7 +36,7 @@ pub(super) fn open(name: &str, source: &Source) -> Result<Opened, Error> {
         Fact::new("clusters", Value::Number(boot.clusters.into())),
     ];
     let reader = Arc::new(Mutex::new(reader));
-    let container = Fat { name: name.to_owned(), reader, index: OnceLock::new() };
+    let container = Fat { name: name.to_owned(), limits, reader, index: OnceLock::new() };
     Ok(Opened { facts, ..Opened::with(Format::Fat, container) })
 }
 
@@ -58,14 +59,18 @@ impl Container for Fat {
     fn walk(&self, visit: &mut dyn FnMut(Entry) -> Result<(), Error>) -> Result<(), Error> {
         let mut found = vec![Entry::new("", EntryKind::Directory, 0, Place::None)];
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        let walked = reader.walk(&mut |visited| {
-            found.push(entry(visited));
-            Ok::<(), ReadError>(())
+        let stop = || ReadError::NotFat { problem: "" };
+        let mut keep = |entry| {
+            found.push(entry);
+            Ok(())
+        };
+        let walked = walked((&self.name, Format::Fat, self.limits), stop, &mut keep, |visit| {
+            reader.walk(&mut |visited| visit(entry(visited)))
         });
         drop(reader);
         // What came before the damage is worth seeing.
         found.into_iter().try_for_each(visit)?;
-        walked.map_err(|error| damaged(&self.name, Format::Fat, error))
+        walked
     }
 
     /// Names are the same in small letters and capitals.

@@ -1,6 +1,7 @@
 //! IGVM files: what a confidential guest is launched from. What is loaded is listed by its address, so that a kernel in it
 //! is looked into as any other; registers and parameters are texts.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
@@ -194,26 +195,28 @@ fn measurements(file: &File<'_>, platform: &Platform, facts: &mut Vec<Fact>) {
 
 /// Returns a line for each area of parameters, and one for each parameter in it.
 fn parameters(file: &File<'_>) -> String {
+    // What there is of each area, in the order of the file. There may be thousands of both.
+    let mut by_area: BTreeMap<u32, (String, String)> = BTreeMap::new();
+    for directive in &file.directives {
+        // Writing to a string never fails.
+        match directive {
+            Directive::ParameterInsert { gpa, mask, area, .. } => {
+                let (inserted, _) = by_area.entry(*area).or_default();
+                let _ = write!(inserted, " at {gpa:#x} ({})", file.names(*mask).join(", "));
+            }
+            Directive::Parameter { kind, area, offset } => {
+                let (_, listed) = by_area.entry(*area).or_default();
+                let _ = writeln!(listed, "    {offset:#06x}  {}", kind.name());
+            }
+            _ => {}
+        }
+    }
     let mut text = String::new();
     for directive in &file.directives {
         let Directive::ParameterArea(area) = directive else { continue };
-        // Writing to a string never fails.
-        let _ = write!(text, "area {}: {} bytes", area.index, area.size);
-        for other in &file.directives {
-            if let Directive::ParameterInsert { gpa, mask, area: index, .. } = other
-                && *index == area.index
-            {
-                let _ = write!(text, " at {gpa:#x} ({})", file.names(*mask).join(", "));
-            }
-        }
-        text.push('\n');
-        for other in &file.directives {
-            if let Directive::Parameter { kind, area: index, offset } = other
-                && *index == area.index
-            {
-                let _ = writeln!(text, "    {offset:#06x}  {}", kind.name());
-            }
-        }
+        // An area that is there again has nothing of its own.
+        let (inserted, listed) = by_area.remove(&area.index).unwrap_or_default();
+        let _ = write!(text, "area {}: {} bytes{inserted}\n{listed}", area.index, area.size);
     }
     text
 }
@@ -332,5 +335,26 @@ impl ReadAt for Joined {
 
     fn size(&self) -> io::Result<u64> {
         Ok(self.pieces.last().map_or(0, |piece| piece.start + piece.size))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use launch::{ParameterArea, ParameterKind};
+
+    use super::*;
+
+    #[test]
+    fn areas_are_no_work_for_each_other() {
+        const MANY: u32 = 60_000;
+        let area = |index| Directive::ParameterArea(ParameterArea { index, size: 4096, data: None });
+        let parameter = |area| Directive::Parameter { kind: ParameterKind::MemoryMap, area, offset: 16 };
+        let directives = (0..MANY).map(area).chain((0..MANY).map(parameter)).chain([area(0)]).collect();
+        let file = File { revision: Revision::V1, platforms: vec![], initializations: vec![], directives };
+        let text = parameters(&file);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2 * MANY as usize + 1);
+        assert_eq!(lines[2], "area 1: 4096 bytes");
+        assert!(lines[3].starts_with("    0x0010  "), "{}", lines[3]);
     }
 }

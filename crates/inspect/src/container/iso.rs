@@ -11,13 +11,14 @@ use crate::entry::{Entry, EntryKind, Place};
 use crate::error::Error;
 use crate::facts::{Fact, Region, Value};
 use crate::format::Format;
-use crate::source::{Pieces, Source, Window};
+use crate::source::{Limits, Pieces, Source, Window};
 
 /// The size of a sector.
 const SECTOR: u64 = 2048;
 
 struct Iso {
     name: String,
+    limits: Limits,
     reader: Arc<Reader<Source>>,
     source: Source,
     /// The images that machines start from and that are in no directory, and the partitions of the same bytes.
@@ -26,7 +27,7 @@ struct Iso {
 }
 
 /// Opens a file system.
-pub(super) fn open(name: &str, source: &Source) -> Result<Opened, Error> {
+pub(super) fn open(name: &str, source: &Source, limits: Limits) -> Result<Opened, Error> {
     let wrong = |error| damaged(name, Format::Iso, error);
     let reader = Reader::open(Arc::clone(source)).map_err(wrong)?;
     let mut facts = vec![Fact::new("label", reader.volume_id())];
@@ -72,6 +73,7 @@ pub(super) fn open(name: &str, source: &Source) -> Result<Opened, Error> {
     }
     let container = Iso {
         name: name.to_owned(),
+        limits,
         reader: Arc::new(reader),
         source: Arc::clone(source),
         others,
@@ -119,7 +121,7 @@ impl Container for Iso {
             View::Joliet
         };
         let stop = || ReadError::Unsupported { what: String::new() };
-        walked((&self.name, Format::Iso), stop, visit, |visit| {
+        walked((&self.name, Format::Iso, self.limits), stop, visit, |visit| {
             self.reader.walk(view, &mut |found| visit(entry(found)))
         })?;
         self.others.iter().try_for_each(|other| visit(other.clone()))

@@ -44,7 +44,8 @@ pub(super) fn open(name: &str, format: Format, source: &Source, limits: Limits) 
             Some(0) | None => 4,
             Some(n) => u64::from(*n),
         };
-        let setup_end = (setup + 1) * 512;
+        // It may say to have more than is there.
+        let setup_end = ((setup + 1) * 512).min(bytes.len() as u64);
         regions.push(Region::new("setup", 0..setup_end));
         regions.push(Region::new("kernel", setup_end..bytes.len() as u64));
         let start = setup_end + u64::from(u32_at(&bytes, 0x248));
@@ -88,7 +89,9 @@ fn unpacked(
     if let Some(config) = config(&bytes) {
         parts.add_bytes("config", config);
     }
-    parts.add_bytes("vmlinux", bytes);
+    // It may be large, and have another one in it: it stays where it was unpacked to.
+    parts.add("vmlinux", 0..bytes.len() as u64).range = None;
+    parts.source = inner;
     Ok(())
 }
 
@@ -121,4 +124,51 @@ fn u16_at(bytes: &[u8], at: usize) -> u16 {
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from(u16_at(bytes, at)) | u32::from(u16_at(bytes, at + 2)) << 16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Place;
+
+    /// Returns a kernel for x86 of which `payload` is what it unpacks itself from.
+    fn kernel(payload: &[u8]) -> Source {
+        let mut bytes = vec![0; 0x600];
+        bytes[0x1f1] = 2;
+        bytes[0x206..0x208].copy_from_slice(&0x20f_u16.to_le_bytes());
+        bytes[0x24c..0x250].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(payload);
+        Arc::new(bytes)
+    }
+
+    fn opened(source: &Source) -> Opened {
+        open("kernel", Format::BzImage, source, Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn what_a_kernel_unpacks_to_is_not_kept_in_memory() {
+        let text = b"CONFIG_X=y\n";
+        let mut packed = Vec::new();
+        flate2::read::GzEncoder::new(&text[..], flate2::Compression::fast())
+            .read_to_end(&mut packed)
+            .unwrap();
+        let vmlinux = [&[7; 1000][..], CONFIG[0], &packed, CONFIG[1], &[0; 5 << 20]].concat();
+        let container =
+            opened(&kernel(&zstd::bulk::compress(&vmlinux, 1).unwrap())).container.expect("it has parts");
+        let entry = container.lookup(b"vmlinux").unwrap().unwrap();
+        assert!(matches!(entry.place, Place::Range(..)), "{:?}", entry.place);
+        assert_eq!((entry.size, entry.range.clone()), (vmlinux.len() as u64, None));
+        assert!(whole("vmlinux", &container.open(&entry).unwrap(), MOST_WHOLE).unwrap() == vmlinux);
+        let config = container.lookup(b"config").unwrap().unwrap();
+        assert_eq!(whole("config", &container.open(&config).unwrap(), MOST_WHOLE).unwrap(), text);
+    }
+
+    #[test]
+    fn a_kernel_that_ends_in_its_setup_has_regions_that_end_there() {
+        let mut bytes = vec![0_u8; 518];
+        bytes[0x1f1] = 255;
+        let regions = opened(&(Arc::new(bytes) as Source)).regions;
+        let ranges: Vec<_> = regions.iter().map(|region| region.range.clone()).collect();
+        assert_eq!(ranges, [0..518, 518..518]);
+    }
 }

@@ -2,7 +2,7 @@
 
 pub(crate) mod cpio;
 pub(crate) mod disk;
-mod elf;
+pub(crate) mod elf;
 mod erofs;
 mod ext4;
 mod fat;
@@ -19,11 +19,11 @@ use std::sync::Arc;
 
 use mkimg::verity;
 
-use crate::entry::Entry;
+use crate::entry::{Entry, shown};
 use crate::error::{Cause, Error};
 use crate::facts::{Fact, Region, Value, hex, uuid};
 use crate::format::Format;
-use crate::source::{Limits, Source, whole};
+use crate::source::{Limits, Source, some, whole};
 
 /// Something that has entries.
 pub trait Container: Send + Sync {
@@ -48,6 +48,18 @@ pub trait Container: Send + Sync {
     ///
     /// What the reader of the format finds wrong.
     fn open(&self, entry: &Entry) -> Result<Source, Error>;
+
+    /// Returns up to `length` bytes from the beginning of an entry that has some: fewer if it is shorter.
+    ///
+    /// Who has to unpack files from their beginning does not go on after that.
+    ///
+    /// # Errors
+    ///
+    /// What the reader of the format finds wrong.
+    fn start(&self, entry: &Entry, length: usize) -> Result<Vec<u8>, Error> {
+        let what = || shown(&entry.path);
+        some(&*self.open(entry)?, 0, length).map_err(|source| Error::Io { what: what(), source })
+    }
 
     /// Returns what of a file is stored, if that is compressed: whoever stores the same has the same contents.
     fn stored(&self, _entry: &Entry) -> Option<Stored> {
@@ -106,11 +118,11 @@ const MOST_WHOLE: u64 = 1 << 30;
 pub(crate) fn open(name: &str, format: Format, source: &Source, limits: Limits) -> Result<Opened, Error> {
     match format {
         Format::Disk => disk::open(name, source),
-        Format::Ext4 => ext4::open(name, source),
-        Format::Squashfs => squashfs::open(name, source),
+        Format::Ext4 => ext4::open(name, source, limits),
+        Format::Squashfs => squashfs::open(name, source, limits),
         Format::Erofs => erofs::open(name, source, limits),
-        Format::Fat => fat::open(name, source),
-        Format::Iso => iso::open(name, source),
+        Format::Fat => fat::open(name, source, limits),
+        Format::Iso => iso::open(name, source, limits),
         Format::Cpio | Format::Compressed(_) => cpio::open(name, source, limits),
         Format::Tar => tar::open(name, source, limits),
         Format::Pe => pe::open(name, source),
@@ -130,17 +142,26 @@ fn damaged(name: &str, format: Format, source: impl Into<Cause>) -> Error {
     Error::Read { what: name.to_owned(), format: format.name(), source: source.into() }
 }
 
+/// Returns the error for more entries than a container may have.
+fn too_many(name: &str, limits: Limits) -> Error {
+    let problem = format!("has more than {} entries", limits.entries);
+    Error::Limit { what: name.to_owned(), problem }
+}
+
 /// Has a reader walk, whose errors are of its own kind: what `visit` fails with ends the walk by `stop`, and is what
-/// this fails with.
+/// this fails with. More entries than `limits` allow are such a failure.
 fn walked<E: Into<Cause>>(
-    (name, format): (&str, Format),
+    (name, format, limits): (&str, Format, Limits),
     stop: impl Fn() -> E,
     visit: &mut dyn FnMut(Entry) -> Result<(), Error>,
     walk: impl FnOnce(&mut dyn FnMut(Entry) -> Result<(), E>) -> Result<(), E>,
 ) -> Result<(), Error> {
     let mut failed = None;
+    let mut n_entries = 0;
     let walked = walk(&mut |entry| {
-        visit(entry).map_err(|error| {
+        n_entries += 1;
+        let visited = if n_entries > limits.entries { Err(too_many(name, limits)) } else { visit(entry) };
+        visited.map_err(|error| {
             failed = Some(error);
             stop()
         })

@@ -5,22 +5,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mkimg::squashfs::{Content, Inode, ReadError, Reader};
 
-use super::{Container, Opened, SharedEnd, Stored, damaged};
+use super::{Container, Opened, SharedEnd, Stored, damaged, walked};
 use crate::entry::{Entry, EntryKind, Place};
 use crate::error::Error;
 use crate::facts::{Fact, Region, Value};
 use crate::format::Format;
-use crate::source::{Pieces, Source};
+use crate::source::{Limits, Pieces, Source};
 
 struct Squashfs {
     name: String,
+    limits: Limits,
     /// A reader keeps what it unpacked last, so only one at a time can use it.
     reader: Arc<Mutex<Reader<Source>>>,
     source: Source,
 }
 
 /// Opens a file system.
-pub(super) fn open(name: &str, source: &Source) -> Result<Opened, Error> {
+pub(super) fn open(name: &str, source: &Source, limits: Limits) -> Result<Opened, Error> {
     let reader = Reader::open(Arc::clone(source)).map_err(|error| damaged(name, Format::Squashfs, error))?;
     let superblock = reader.superblock();
     let facts = vec![
@@ -47,8 +48,12 @@ pub(super) fn open(name: &str, source: &Source) -> Result<Opened, Error> {
     let ends = parts.iter().skip(1).map(|(_, at)| *at).chain([superblock.bytes_used]);
     let regions =
         parts.iter().zip(ends).map(|((name, start), end)| Region::new(*name, *start..end)).collect();
-    let container =
-        Squashfs { name: name.to_owned(), reader: Arc::new(Mutex::new(reader)), source: Arc::clone(source) };
+    let container = Squashfs {
+        name: name.to_owned(),
+        limits,
+        reader: Arc::new(Mutex::new(reader)),
+        source: Arc::clone(source),
+    };
     Ok(Opened { facts, regions, ..Opened::with(Format::Squashfs, container) })
 }
 
@@ -89,14 +94,18 @@ impl Container for Squashfs {
     fn walk(&self, visit: &mut dyn FnMut(Entry) -> Result<(), Error>) -> Result<(), Error> {
         let mut found = Vec::new();
         let reader = self.reader();
-        let walked = reader.walk(&mut |visited| {
-            found.push(entry(&reader, visited.path, visited.inode)?);
+        let mut keep = |entry| {
+            found.push(entry);
             Ok(())
+        };
+        let stop = || ReadError::NotSquashfs;
+        let walked = walked((&self.name, Format::Squashfs, self.limits), stop, &mut keep, |visit| {
+            reader.walk(&mut |visited| visit(entry(&reader, visited.path, visited.inode)?))
         });
         drop(reader);
         // What came before the damage is worth seeing.
         found.into_iter().try_for_each(visit)?;
-        walked.map_err(|error| self.wrong(error))
+        walked
     }
 
     fn lookup(&self, path: &[u8]) -> Result<Option<Entry>, Error> {

@@ -35,6 +35,8 @@ impl Comparer {
         loop {
             at = a.next_data(at)?.min(b.next_data(at)?).max(at);
             let (n_left, n_right) = (fill(&**a, at, &mut left)?, fill(&**b, at, &mut right)?);
+            // What differs was read as well: there may be many names of it.
+            self.spend(n_left.max(n_right) as u64)?;
             if left[..n_left] != right[..n_right] {
                 let pairs = left[..n_left].iter().zip(&right[..n_right]);
                 let same = pairs.take_while(|(left, right)| left == right).count();
@@ -44,7 +46,6 @@ impl Comparer {
                 return Ok(None);
             }
             at += n_left as u64;
-            self.spend(n_left as u64)?;
         }
     }
 
@@ -57,7 +58,12 @@ impl Comparer {
         self.first_difference(a, b)?.map(|at| Excerpt::of(a, b, at)).transpose()
     }
 
-    fn spend(&self, n_bytes: u64) -> io::Result<()> {
+    /// Counts bytes that were read of each side.
+    ///
+    /// # Errors
+    ///
+    /// That these are more than may be read, then and from then on.
+    pub(super) fn spend(&self, n_bytes: u64) -> io::Result<()> {
         match self.left.get().checked_sub(n_bytes) {
             Some(left) => {
                 self.left.set(left);
@@ -111,5 +117,15 @@ mod tests {
         let same = |length| comparer.first_difference(&source(length), &source(length));
         assert_eq!(same(3 << 20).unwrap(), None);
         assert_eq!(same(3 << 20).unwrap_err().to_string(), "there are more than 5242880 bytes to compare");
+    }
+
+    #[test]
+    fn what_differs_at_once_was_read_too() {
+        let [a, b] = [vec![1_u8; 1000], vec![2; 700]].map(|bytes| Arc::new(bytes) as Source);
+        let comparer = Comparer::new(Limits { compared: 2500, ..Limits::default() });
+        assert_eq!(comparer.first_difference(&a, &b).unwrap(), Some(0));
+        assert_eq!(comparer.first_difference(&b, &a).unwrap(), Some(0));
+        assert!(comparer.first_difference(&a, &b).is_err());
+        assert!(comparer.first_difference(&a, &a).is_err());
     }
 }

@@ -1,53 +1,98 @@
 //! Which lines of two texts only one of them has.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use crate::source::{Source, some};
 
 /// A text that is compared line by line has at most so many bytes.
 const MOST: usize = 8 << 20;
+/// All texts of a comparison have at most so many, with the lines that are kept: room for the two worst.
+const MOST_IN_ALL: usize = 1 << 30;
+/// What a line takes beside its bytes: it may have one.
+const LINE: usize = 56;
 
-/// Returns the lines that only the first and only the second has, in their order. Lines that were only moved are none.
-pub(super) fn differing(a: &str, b: &str) -> (Vec<String>, Vec<String>) {
-    let count = |text: &str| {
-        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        text.lines().for_each(|line| *counts.entry(line.to_owned()).or_default() += 1);
-        counts
-    };
-    let only = |text: &str, mut others: BTreeMap<String, usize>| {
-        text.lines()
-            .filter(|line| match others.get_mut(*line) {
-                Some(n) if *n > 0 => {
-                    *n -= 1;
-                    false
-                }
-                _ => !line.is_empty(),
-            })
-            .map(str::to_owned)
-            .collect()
-    };
-    (only(a, count(b)), only(b, count(a)))
+/// Lines that only the first and only the second text has.
+pub(super) type Lines = (Vec<String>, Vec<String>);
+
+/// Compares texts line by line until these are as many as it may.
+pub(super) struct LineComparer {
+    left: Cell<usize>,
 }
 
-/// Does that for two sources, unless they are too large, no text, or differ only in the order of lines.
-pub(super) fn of_sources(a: &Source, b: &Source) -> Option<(Vec<String>, Vec<String>)> {
-    let text = |source: &Source| {
-        let bytes = some(&**source, 0, MOST + 1).ok().filter(|bytes| bytes.len() <= MOST)?;
-        String::from_utf8(bytes).ok()
-    };
-    let (removed, added) = differing(&text(a)?, &text(b)?);
-    (!removed.is_empty() || !added.is_empty()).then_some((removed, added))
+impl LineComparer {
+    /// Returns one that has compared nothing.
+    pub(super) fn new() -> LineComparer {
+        LineComparer { left: Cell::new(MOST_IN_ALL) }
+    }
+
+    /// Returns the lines that only the first and only the second has, in their order. Lines that were only moved are
+    /// none. `None` once that is too much.
+    pub(super) fn differing(&self, a: &str, b: &str) -> Option<Lines> {
+        self.spend(a.len().saturating_add(b.len()))?;
+        Some((self.only(a, b)?, self.only(b, a)?))
+    }
+
+    /// Does that for two sources, unless they are too large, no text, or differ only in the order of lines.
+    pub(super) fn of_sources(&self, a: &Source, b: &Source) -> Option<Lines> {
+        if self.left.get() == 0 {
+            return None;
+        }
+        let text = |source: &Source| {
+            let bytes = some(&**source, 0, MOST + 1).ok().filter(|bytes| bytes.len() <= MOST)?;
+            String::from_utf8(bytes).ok()
+        };
+        let (removed, added) = self.differing(&text(a)?, &text(b)?)?;
+        (!removed.is_empty() || !added.is_empty()).then_some((removed, added))
+    }
+
+    /// Returns the lines of `text` that `other` does not have.
+    fn only(&self, text: &str, other: &str) -> Option<Vec<String>> {
+        let mut others: BTreeMap<&str, usize> = BTreeMap::new();
+        other.lines().for_each(|line| *others.entry(line).or_default() += 1);
+        let mut lines = Vec::new();
+        for line in text.lines() {
+            match others.get_mut(line) {
+                Some(n) if *n > 0 => *n -= 1,
+                _ if line.is_empty() => {}
+                _ => {
+                    self.spend(line.len() + LINE)?;
+                    lines.push(line.to_owned());
+                }
+            }
+        }
+        Some(lines)
+    }
+
+    fn spend(&self, n_bytes: usize) -> Option<()> {
+        let left = self.left.get().checked_sub(n_bytes);
+        // After one that was too much there are none, small ones neither: which ones would be chance.
+        self.left.set(left.unwrap_or(0));
+        left.map(drop)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
     fn lines_that_only_one_has() {
-        let (removed, added) = differing("a\nb\nb\nc\n\n", "c\nb\nd\na\n");
+        let comparer = LineComparer::new();
+        let (removed, added) = comparer.differing("a\nb\nb\nc\n\n", "c\nb\nd\na\n").unwrap();
         assert_eq!(removed, ["b"]);
         assert_eq!(added, ["d"]);
-        assert_eq!(differing("a\nb\n", "b\na\n"), (vec![], vec![]));
+        assert_eq!(comparer.differing("a\nb\n", "b\na\n"), Some((vec![], vec![])));
+    }
+
+    #[test]
+    fn many_texts_have_one_budget() {
+        let comparer = LineComparer { left: Cell::new(1000) };
+        let [a, b] = ["a\n", "b\n"].map(|line| Arc::new(line.repeat(5).into_bytes()) as Source);
+        let compared = (0..5).map(|_| comparer.of_sources(&a, &b).is_some());
+        assert_eq!(compared.collect::<Vec<_>>(), [true, false, false, false, false]);
+        assert_eq!(comparer.differing("", "b\n"), None);
     }
 }

@@ -27,6 +27,7 @@ use crate::format::Format;
 use crate::object::Object;
 use crate::source::Source;
 use bytes::Comparer;
+use lines::LineComparer;
 use stored::StoredBlocks;
 
 /// In what respect something differs. Of two values the first is that of the first object.
@@ -96,10 +97,19 @@ pub struct Differences {
 /// # Errors
 ///
 /// Only what makes the two objects themselves impossible to compare. What is in them and cannot be read is a
-/// difference of its own, and so is what would be more than [`Limits::compared`](crate::Limits::compared) of the first.
+/// difference of its own, and so is what would be more than [`Limits::compared`](crate::Limits::compared) of the first,
+/// which counts what is unpacked or read on the way as well. That all they have in them, at any depth, is more than
+/// [`Limits::entries`](crate::Limits::entries) is an error.
 pub fn diff(a: &Object, b: &Object, ignored: Ignored) -> Result<Differences, Error> {
-    let comparer = Comparer::new(a.limits());
-    let mut comparison = Comparison { ignored, comparer, found: Differences::default() };
+    let mut comparison = Comparison {
+        ignored,
+        comparer: Comparer::new(a.limits()),
+        lines: LineComparer::new(),
+        name: a.name().to_owned(),
+        most_entries: a.limits().entries,
+        n_entries: 0,
+        found: Differences::default(),
+    };
     comparison.objects("", a, b)?;
     Ok(comparison.found)
 }
@@ -107,6 +117,12 @@ pub fn diff(a: &Object, b: &Object, ignored: Ignored) -> Result<Differences, Err
 struct Comparison {
     ignored: Ignored,
     comparer: Comparer,
+    lines: LineComparer,
+    /// What the first object is called.
+    name: String,
+    most_entries: u64,
+    /// How many entries all containers had so far.
+    n_entries: u64,
     found: Differences,
 }
 
@@ -150,12 +166,14 @@ impl Comparison {
         });
         facts.extend(differing.filter(|fact| !self.is_ignored(fact)));
         match (a.container(), b.container(), a.text().zip(b.text())) {
-            (_, _, Some((left, right))) => {
-                let (removed, added) = lines::differing(left, right);
-                if !removed.is_empty() || !added.is_empty() {
-                    self.report(path, vec![Aspect::Lines(removed, added)]);
+            (_, _, Some((left, right))) if left != right => match self.lines.differing(left, right) {
+                Some((removed, added)) if removed.is_empty() && added.is_empty() => {}
+                Some((removed, added)) => self.report(path, vec![Aspect::Lines(removed, added)]),
+                None => {
+                    let why = "there are too many lines to compare".to_owned();
+                    self.report(path, vec![Aspect::Unknown(why)]);
                 }
-            }
+            },
             (Some(left), Some(right), None) => self.containers(path, (a, &**left), (b, &**right))?,
             _ => {}
         }
@@ -204,7 +222,7 @@ impl Comparison {
             if let Some((removed, added)) = symbols::of_maps(left, right) {
                 return Ok(Aspect::Symbols(removed, added));
             }
-            if let Some((removed, added)) = lines::of_sources(left, right) {
+            if let Some((removed, added)) = self.lines.of_sources(left, right) {
                 return Ok(Aspect::Lines(removed, added));
             }
         }
@@ -231,6 +249,7 @@ impl Comparison {
         };
         let (mut others, other_order) = list(right)?;
         let (entries, order) = list(left)?;
+        self.count(order.len().max(other_order.len()) as u64)?;
         let first = self.found.changes.len();
         let mut blocks = StoredBlocks::default();
         let mut seen = std::collections::BTreeSet::new();
@@ -256,6 +275,17 @@ impl Comparison {
         // Nobody can have other packages and the same files.
         if self.found.changes.len() > first {
             self.found.packages.extend(packages::changed(path, left, right, &self.found.changes[first..]));
+        }
+        Ok(())
+    }
+
+    /// Counts the entries of a container: one that has many names of another, which has many of a third, has more in it
+    /// than anybody can go through.
+    fn count(&mut self, n_entries: u64) -> Result<(), Error> {
+        self.n_entries += n_entries;
+        if self.n_entries > self.most_entries {
+            let problem = format!("has more than {} entries, with those of what is in it", self.most_entries);
+            return Err(Error::Limit { what: self.name.clone(), problem });
         }
         Ok(())
     }
@@ -314,9 +344,10 @@ impl Comparison {
         if entry.size == other.size && blocks.are_same((left, entry), (right, other), &self.comparer) {
             return Ok(());
         }
-        let sources = left.open(entry).and_then(|left| Ok((left, right.open(other)?)));
-        let excerpt = sources.and_then(|(left, right)| {
-            let io = |source| Error::Io { what: path.to_owned(), source };
+        let io = |source| Error::Io { what: path.to_owned(), source };
+        let n_opened = opened(a, entry).max(opened(b, other));
+        let excerpt = self.comparer.spend(n_opened).map_err(io).and_then(|()| {
+            let (left, right) = (left.open(entry)?, right.open(other)?);
             self.comparer.excerpt(&left, &right).map_err(io)
         });
         let excerpt = match excerpt {
@@ -327,17 +358,64 @@ impl Comparison {
                 return Ok(());
             }
         };
-        // What is something only for one of them, or damaged, are bytes that differ.
-        match a.enter(entry).and_then(|left| Ok((left, b.enter(other)?))) {
+        let entered = a.enter(entry).and_then(|left| Ok((left, b.enter(other)?)));
+        // There may be many names of something that takes long to look into.
+        let n_entered =
+            entered.iter().flat_map(|(left, right)| [left, right]).flatten().map(looked_into).max();
+        let spent = self.comparer.spend(n_entered.unwrap_or(0));
+        match entered {
             Ok((Some(left), Some(right))) if left.described().format == right.described().format => {
-                self.objects(path, &left, &right)
+                match spent {
+                    Ok(()) => self.objects(path, &left, &right),
+                    Err(error) => {
+                        self.report(path, vec![Aspect::Unknown(error.to_string())]);
+                        Ok(())
+                    }
+                }
             }
+            // What is something only for one of them, or damaged, are bytes that differ.
             _ => {
                 self.report(path, vec![Aspect::Contents(entry.size, other.size, excerpt)]);
                 Ok(())
             }
         }
     }
+}
+
+/// Returns how many bytes are unpacked to open an entry of an object.
+fn opened(object: &Object, entry: &Entry) -> u64 {
+    match object.described().format {
+        Format::Erofs => entry.size,
+        _ => 0,
+    }
+}
+
+/// Returns about how many bytes were unpacked, or read one by one, to find out what an object is.
+fn looked_into(object: &Object) -> u64 {
+    let described = object.described();
+    let inner = object.wrappers().iter().skip(1).chain([described]);
+    let unpacked = object.wrappers().iter().zip(inner).map(|(wrapper, inner)| match wrapper.format {
+        Format::Compressed(_) | Format::Gcp => inner.size,
+        _ => 0,
+    });
+    let facts = described.facts.iter().map(|fact| match (described.format, fact.name, &fact.value) {
+        // It may be compressed.
+        (Format::Cpio, "contents", Value::Size(size)) => *size,
+        _ => 0,
+    });
+    let read = match described.format {
+        Format::Cpio
+        | Format::Tar
+        | Format::Pe
+        | Format::BzImage
+        | Format::Arm64Image
+        | Format::RiscvImage
+        | Format::Igvm
+        | Format::DeviceTree
+        | Format::Elf => described.size,
+        _ => 0,
+    };
+    unpacked.chain(facts).fold(read, u64::saturating_add)
 }
 
 /// Returns an error with its causes.

@@ -26,6 +26,8 @@ pub struct PackageChange {
 
 /// A database has at most so many bytes.
 const MOST: usize = 64 << 20;
+/// The lists of files that are read have at most so many together: they may be names of one file.
+const MOST_LISTS: usize = 128 << 20;
 const STATUS: &str = "var/lib/dpkg/status";
 const APK: &str = "lib/apk/db/installed";
 
@@ -70,10 +72,11 @@ pub(super) fn changed(
     }
     // Whose file it is.
     let mut owners: BTreeMap<String, usize> = BTreeMap::new();
+    let mut bytes_left = MOST_LISTS;
     for (idx, change) in found.iter().enumerate() {
         for (container, packages) in [(a, &left), (b, &right)] {
             if let Some(package) = packages.get(&change.name) {
-                for file in files(container, package) {
+                for file in files(container, package, &mut bytes_left) {
                     owners.entry(join(path, file.as_bytes())).or_insert(idx);
                 }
                 for list in &package.lists {
@@ -135,8 +138,8 @@ fn is_info(name: &str, file: &str) -> bool {
 /// Returns the packages of a root file system, if it says what it has.
 fn installed(container: &dyn Container) -> Option<Packages> {
     let mut packages = Packages::new();
-    let status = text(container, STATUS);
-    let apk = text(container, APK);
+    let status = text(container, STATUS, MOST);
+    let apk = text(container, APK, MOST);
     if status.is_none() && apk.is_none() {
         return None;
     }
@@ -186,9 +189,14 @@ fn add_apk(installed: &str, packages: &mut Packages) {
     }
 }
 
-/// Returns the files of a package: no directories, which others may have too, as far as the container knows.
-fn files(container: &dyn Container, package: &Package) -> Vec<String> {
-    let lists = package.lists.iter().filter_map(|list| text(container, &format!("{INFO}{list}")));
+/// Returns the files of a package: no directories, which others may have too, as far as the container knows. A list is not
+/// read that has more than the bytes that are `left` for all.
+fn files(container: &dyn Container, package: &Package, left: &mut usize) -> Vec<String> {
+    let lists = package.lists.iter().filter_map(|list| {
+        let list = text(container, &format!("{INFO}{list}"), MOST.min(*left))?;
+        *left -= list.len();
+        Some(list)
+    });
     let listed: Vec<String> = lists
         .flat_map(|list| list.lines().map(|line| line.trim_start_matches('/').to_owned()).collect::<Vec<_>>())
         .filter(|path| !path.is_empty() && path != ".")
@@ -205,14 +213,14 @@ fn merged(container: &dyn Container, path: &str) -> String {
     String::from_utf8_lossy(&dpkg::merged(path.as_bytes(), kind)).into_owned()
 }
 
-/// Returns a text of a container, if it has one there.
-fn text(container: &dyn Container, path: &str) -> Option<String> {
+/// Returns a text of a container, if it has one there of at most so many bytes.
+fn text(container: &dyn Container, path: &str, most: usize) -> Option<String> {
     let entry = container.lookup(path.as_bytes()).ok()??;
     if !entry.kind.has_contents() {
         return None;
     }
     let source: Source = container.open(&entry).ok()?;
-    let bytes = some(&*source, 0, MOST + 1).ok().filter(|bytes| bytes.len() <= MOST)?;
+    let bytes = some(&*source, 0, most + 1).ok().filter(|bytes| bytes.len() <= most)?;
     String::from_utf8(bytes).ok()
 }
 

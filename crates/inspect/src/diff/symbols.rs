@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use object::read::elf::{ElfFile32, ElfFile64};
 use object::{Object, ObjectSymbol};
 
+use crate::container::elf::most_names;
 use crate::source::{Source, some};
 
 /// A program or map that is read has at most so many bytes.
@@ -45,30 +46,35 @@ fn differing(a: &Symbols, b: &Symbols) -> Option<(Vec<String>, Vec<String>)> {
     (!removed.is_empty() || !added.is_empty()).then_some((removed, added))
 }
 
-/// Returns the symbols that a program defines, those for the linker where it has no others.
+/// Returns the symbols that a program defines, those for the linker where it has no others; nothing if their names are
+/// damaged, or share more bytes than those of any program.
 fn in_program(bytes: &[u8]) -> Option<Symbols> {
     // The class is the fifth byte.
     if bytes.get(4) == Some(&1) {
-        Some(defined(&ElfFile32::<object::Endianness, _>::parse(bytes).ok()?))
+        defined(&ElfFile32::<object::Endianness, _>::parse(bytes).ok()?, bytes.len() as u64)
     } else {
-        Some(defined(&ElfFile64::<object::Endianness, _>::parse(bytes).ok()?))
+        defined(&ElfFile64::<object::Endianness, _>::parse(bytes).ok()?, bytes.len() as u64)
     }
 }
 
-fn defined<'d>(file: &impl Object<'d>) -> Symbols {
+fn defined<'d>(file: &impl Object<'d>, length: u64) -> Option<Symbols> {
     let mut symbols = Symbols::new();
-    file.symbols().for_each(|symbol| add(&symbol, &mut symbols));
+    let mut left = most_names(length);
+    file.symbols().try_for_each(|symbol| add(&symbol, &mut symbols, &mut left))?;
     if symbols.is_empty() {
-        file.dynamic_symbols().for_each(|symbol| add(&symbol, &mut symbols));
+        file.dynamic_symbols().try_for_each(|symbol| add(&symbol, &mut symbols, &mut left))?;
     }
-    symbols
+    Some(symbols)
 }
 
-fn add<'d>(symbol: &impl ObjectSymbol<'d>, symbols: &mut Symbols) {
-    let Ok(name) = symbol.name_bytes() else { return };
+/// Adds a symbol, unless its name does not end or takes more than there is `left` for names.
+fn add<'d>(symbol: &impl ObjectSymbol<'d>, symbols: &mut Symbols, left: &mut usize) -> Option<()> {
+    let name = symbol.name_bytes().ok()?;
+    *left = left.checked_sub(name.len())?;
     if !name.is_empty() && !symbol.is_undefined() {
         *symbols.entry(name.escape_ascii().to_string()).or_default() += 1;
     }
+    Some(())
 }
 
 /// Returns the symbols of a map: lines of an address, a letter, and a name.
@@ -104,6 +110,38 @@ mod tests {
         assert_eq!((removed, added), (vec!["init".to_owned()], vec!["panic".to_owned()]));
         assert_eq!(of_maps(&a, &a), None);
         assert_eq!(of_maps(&a, &source("just a text\n")), None);
+    }
+
+    /// Returns an object with symbols that all have the first of `names`.
+    fn object(n_symbols: u64, names: &[u8]) -> Source {
+        let number = |n: u64| n.to_le_bytes();
+        let (at, length) = (64 + names.len().next_multiple_of(8) as u64, 24 * n_symbols);
+        let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
+        bytes.resize(16, 0);
+        bytes.extend([1, 0, 62, 0, 1, 0, 0, 0]);
+        bytes.extend([number(0), number(0), number(at + length)].concat());
+        bytes.extend([0, 0, 0, 0, 64, 0, 0, 0, 0, 0, 64, 0, 3, 0, 1, 0]);
+        bytes.extend_from_slice(names);
+        // The first symbol of a table is none.
+        bytes.resize(at as usize + 24, 0);
+        let mut symbol = [0; 24];
+        (symbol[4], symbol[6]) = (0x12, 1);
+        (1..n_symbols).for_each(|_| bytes.extend(symbol));
+        bytes.extend([0; 64]);
+        for (kind, at, length, link, entry) in [(3, 64, names.len() as u64, 0, 0), (2, at, length, 1, 24)] {
+            bytes.extend([0, 0, 0, 0, kind, 0, 0, 0]);
+            let fields = [0, 0, at, length, link, 1, entry];
+            bytes.extend(fields.map(u64::to_le_bytes).concat());
+        }
+        Arc::new(bytes)
+    }
+
+    #[test]
+    fn names_that_many_symbols_share_are_bounded() {
+        let (removed, added) = of_programs(&object(9, b"init\0"), &object(7, b"init\0")).unwrap();
+        assert_eq!((removed, added), (vec!["init".to_owned()], vec![]));
+        let long = [vec![0xff; 1 << 20], vec![0]].concat();
+        assert_eq!(of_programs(&object(10_000, &long), &object(7, b"init\0")), None);
     }
 
     #[test]

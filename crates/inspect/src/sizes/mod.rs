@@ -16,7 +16,6 @@ use crate::entry::{Entry, EntryKind, shown};
 use crate::error::Error;
 use crate::format::Format;
 use crate::object::Object;
-use crate::source::some;
 
 /// What takes up an image.
 #[derive(Debug, Clone)]
@@ -207,6 +206,5 @@ const START: usize = 1024;
 /// Returns how a file begins. What cannot be read begins with nothing.
 fn start(container: &dyn Container, entry: &Entry) -> Option<Vec<u8>> {
     let is_file = matches!(entry.kind, EntryKind::File | EntryKind::HardLink(_));
-    let source = container.open(entry).ok().filter(|_| is_file)?;
-    some(&*source, 0, START).ok()
+    if is_file { container.start(entry, START).ok() } else { None }
 }

@@ -93,6 +93,63 @@ fn endless_expressions_and_macros_are_skipped() {
 }
 
 #[test]
+fn a_symbol_of_many_choices_is_looked_at_once() {
+    // Looking at all its definitions for each of them would be 400 million.
+    let text = "choice\nconfig A\n\tbool \"a\"\n\tdepends on C\nconfig B\n\tbool \"b\"\n\tdepends on A && C\nendchoice\n";
+    let directory = tree(&[("Kconfig", &text.repeat(20_000))]);
+    let kconfig = load(directory.path()).unwrap();
+    assert_eq!(kconfig.symbol("A").unwrap().definitions.len(), 20_000);
+    let verdict = kconfig.explain(&Values::default(), "A", "y").to_string();
+    assert_eq!(verdict, "depends on C, which no file of the tree defines (Kconfig:2)");
+}
+
+#[test]
+fn only_the_best_definition_is_explained() {
+    // With the causes of the causes of each, these would be eight billion.
+    let define =
+        |name: &str, needs: &str| format!("config {name}\n\tbool \"x\"\n\tdepends on {needs}\n").repeat(2000);
+    let text = [define("A", "B"), define("B", "C"), define("C", "D"), "config D\n\tbool \"d\"\n".to_owned()]
+        .concat();
+    let directory = tree(&[("Kconfig", &text)]);
+    let verdict = load(directory.path()).unwrap().explain(&Values::default(), "A", "y").to_string();
+    let expected =
+        "depends on B, which is n: B depends on C, which is n: C depends on D, which is n (Kconfig:1)";
+    assert_eq!(verdict, expected);
+}
+
+#[test]
+fn names_are_looked_at_up_to_a_bound() {
+    let names: Vec<String> = (0..1000).map(|number| format!("d/{number}")).collect();
+    let of = |text: &str| {
+        let mut files: Vec<(&str, &str)> = vec![("Kconfig", text)];
+        files.extend(names.iter().map(|name| (&name[..], "")));
+        let directory = tree(&files);
+        load(directory.path()).map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(of(&"osource \"d/*x\"\n".repeat(190)), Ok(()));
+    assert_eq!(
+        of(&"osource \"d/*x\"\n".repeat(1000)).unwrap_err(),
+        "could not follow Kconfig:200, which sources `d/*x`: too many names were looked at for it and those before it"
+    );
+    let long = "a/".repeat(2048) + "x";
+    let refused = of(&format!("osource \"{long}\"\n")).unwrap_err();
+    assert!(refused.ends_with("it is too long for a path"), "{refused}");
+}
+
+#[test]
+fn text_that_macros_make_is_bounded() {
+    // All of these would be 300 MB.
+    let mut text = format!("a = {}\n", "x".repeat(16_000));
+    text += &"config $(a)\n\tbool \"$(a)\"\n".repeat(10_000);
+    let directory = tree(&[("Kconfig", &text)]);
+    let kconfig = load(directory.path()).unwrap();
+    let definitions = kconfig.symbols().flat_map(|symbol| &symbol.definitions);
+    let texts = definitions.filter_map(|definition| Some(definition.prompt.as_ref()?.text.len()));
+    let length = texts.sum::<usize>();
+    assert!((1 << 20..16 << 20).contains(&length), "{length}");
+}
+
+#[test]
 fn symbols_that_depend_on_each_other_are_explained() {
     let text =
         "config A\n\tbool \"a\"\n\tdepends on B\n\tselect A\nconfig B\n\tbool\n\tdepends on A\n\tdefault B\n";

@@ -54,6 +54,12 @@ pub enum ReadError {
         /// What it is.
         computed: u32,
     },
+    /// More headers than any guest needs.
+    #[error("the file has more than {most} headers")]
+    TooMany {
+        /// How many it may have.
+        most: usize,
+    },
     /// Nothing can load it.
     #[error("the file names no platform")]
     NoPlatform,

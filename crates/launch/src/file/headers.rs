@@ -1,6 +1,6 @@
 //! What each type of header says, checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use igvm_defs::{
     IGVM_VHS_CCA_POLICY, IGVM_VHS_ERROR_RANGE, IGVM_VHS_GUEST_POLICY, IGVM_VHS_PAGE_DATA,
@@ -20,8 +20,17 @@ use crate::{Platform, PlatformKind};
 const CORIM: Type = Type(0x104);
 const CORIM_SIGNATURE: Type = Type(0x105);
 
-/// The sizes of parameter areas, and whether they are inserted already.
-pub(super) type Areas = BTreeMap<u32, (u64, bool)>;
+/// How many registers of Hyper-V a processor starts with: several times those that there are.
+const MOST_REGISTERS: u32 = 1024;
+
+/// What earlier directives have to say about later ones.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// The sizes of parameter areas, and whether they are inserted already.
+    areas: BTreeMap<u32, (u64, bool)>,
+    /// The trust levels that have registers of Hyper-V.
+    vtls: BTreeSet<u8>,
+}
 
 /// The part of a file that has data.
 #[derive(Clone, Copy)]
@@ -181,14 +190,14 @@ fn vtl(vtl: u8) -> Result<(), HeaderError> {
 /// Reads what a loader does then.
 pub(super) fn directive<'a>(
     file: &File<'a>,
-    areas: &mut Areas,
+    seen: &mut Seen,
     header: &RawHeader<'a>,
     data: DataArea<'a>,
 ) -> Result<Directive<'a>, HeaderError> {
     if let Some(kind) = ParameterKind::ALL.into_iter().find(|kind| kind.header() == header.typ) {
         let info: IGVM_VHS_PARAMETER = read(header)?;
         let (area, offset) = (info.parameter_area_index, info.byte_offset);
-        let Some((size, false)) = areas.get(&area) else { return Err(HeaderError::NoArea(area)) };
+        let Some((size, false)) = seen.areas.get(&area) else { return Err(HeaderError::NoArea(area)) };
         if u64::from(offset) >= *size {
             return Err(HeaderError::Outside { offset, size: *size });
         }
@@ -203,7 +212,7 @@ pub(super) fn directive<'a>(
             if size == 0 || size > MOST_PAGES * PAGE {
                 return Err(HeaderError::AreaSize(size));
             }
-            if areas.insert(index, (size, false)).is_some() {
+            if seen.areas.insert(index, (size, false)).is_some() {
                 return Err(HeaderError::AreaAgain(index));
             }
             Directive::ParameterArea(ParameterArea {
@@ -215,7 +224,7 @@ pub(super) fn directive<'a>(
         Type::IGVM_VHT_PARAMETER_INSERT => {
             let info: IGVM_VHS_PARAMETER_INSERT = read(header)?;
             let area = info.parameter_area_index;
-            let Some((size, is_inserted @ false)) = areas.get_mut(&area) else {
+            let Some((size, is_inserted @ false)) = seen.areas.get_mut(&area) else {
                 return Err(HeaderError::NoArea(area));
             };
             *is_inserted = true;
@@ -223,7 +232,7 @@ pub(super) fn directive<'a>(
             Directive::ParameterInsert { gpa: info.gpa, mask: info.compatibility_mask, area, size: *size }
         }
         Type::IGVM_VHT_VP_CONTEXT => {
-            Directive::VpContext(context(file, &read::<IGVM_VHS_VP_CONTEXT>(header)?, data)?)
+            Directive::VpContext(context(file, seen, &read::<IGVM_VHS_VP_CONTEXT>(header)?, data)?)
         }
         Type::IGVM_VHT_REQUIRED_MEMORY => {
             let info: IGVM_VHS_REQUIRED_MEMORY = read(header)?;
@@ -270,6 +279,7 @@ fn page<'a>(info: &IGVM_VHS_PAGE_DATA, data: DataArea<'a>) -> Result<Page<'a>, H
 
 fn context<'a>(
     file: &File<'_>,
+    seen: &mut Seen,
     info: &IGVM_VHS_VP_CONTEXT,
     data: DataArea<'a>,
 ) -> Result<VpContext<'a>, HeaderError> {
@@ -288,7 +298,7 @@ fn context<'a>(
         return Err(wrong());
     }
     let data = match format {
-        ContextFormat::Vbs => registers(info, data)?,
+        ContextFormat::Vbs => registers(seen, info, data)?,
         ContextFormat::Vmsa => data.at(info.file_offset, PAGE)?,
         ContextFormat::Native | ContextFormat::Cca => {
             let data = data.at(info.file_offset, PAGE)?;
@@ -303,13 +313,20 @@ fn context<'a>(
 }
 
 /// Reads registers as Hyper-V has them.
-fn registers<'a>(info: &IGVM_VHS_VP_CONTEXT, data: DataArea<'a>) -> Result<Data<'a>, HeaderError> {
+fn registers<'a>(
+    seen: &mut Seen,
+    info: &IGVM_VHS_VP_CONTEXT,
+    data: DataArea<'a>,
+) -> Result<Data<'a>, HeaderError> {
     let head = data.at(info.file_offset, size_of::<VbsVpContextHeader>() as u64)?;
     let Ok(VbsVpContextHeader { register_count }) = VbsVpContextHeader::read_from_bytes(head.bytes) else {
         return Err(HeaderError::Registers("no number of registers"));
     };
     let size = u64::from(register_count) * size_of::<VbsVpContextRegister>() as u64;
     let data = data.at(info.file_offset, head.bytes.len() as u64 + size)?;
+    if register_count > MOST_REGISTERS {
+        return Err(HeaderError::Registers("more than 1024 registers"));
+    }
     let mut registers = crate::registers::vbs(data.bytes);
     let Some(first) = registers.next() else { return Err(HeaderError::Registers("no registers")) };
     vtl(first.vtl)?;
@@ -325,6 +342,10 @@ fn registers<'a>(info: &IGVM_VHS_VP_CONTEXT, data: DataArea<'a>) -> Result<Data<
             return Err(HeaderError::Registers("registers of several virtual trust levels"));
         }
         zero(other.mbz == [0; 11])?;
+    }
+    // Only one platform has these. Any number of headers could refer to the same list, all of it measured each time.
+    if !seen.vtls.insert(first.vtl) {
+        return Err(HeaderError::Registers("registers of a virtual trust level that has some already"));
     }
     Ok(data)
 }

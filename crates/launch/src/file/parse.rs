@@ -1,7 +1,5 @@
 //! From bytes to headers, and from headers to a file.
 
-use std::collections::BTreeMap;
-
 use igvm_defs::{
     IGVM_FIXED_HEADER, IGVM_FIXED_HEADER_V2, IGVM_MAGIC_VALUE, IGVM_VHS_VARIABLE_HEADER,
     IGVM_VHT_OPTIONAL_BIT, IGVM_VHT_RANGE_DIRECTIVE, IGVM_VHT_RANGE_INIT, IGVM_VHT_RANGE_PLATFORM,
@@ -9,9 +7,12 @@ use igvm_defs::{
 };
 use zerocopy::FromBytes as _;
 
-use super::headers::{self, Areas};
+use super::headers::{self, Seen};
 use super::{Architecture, Directive, File, HeaderError, Initialization, PAGE, ReadError, Revision};
 
+/// How many variable headers a file may have: one for each of [`super::MOST_PAGES`], and as many more. What is remembered
+/// of one is a dozen times as large as the smallest one.
+const MOST_HEADERS: usize = 8 << 20;
 /// Where the checksum is in the fixed header of every version.
 const CHECKSUM: std::ops::Range<usize> = 20..24;
 /// How many bytes are before what a variable header says.
@@ -89,9 +90,22 @@ pub(crate) fn raw_headers(bytes: &[u8]) -> Result<Frame<'_>, ReadError> {
         return Err(ReadError::Checksum { said: fixed.checksum, computed });
     }
 
+    let headers = variable_headers(bytes, start..data, MOST_HEADERS)?;
+    Ok(Frame { revision, fixed_len, headers, start, data })
+}
+
+/// Reads the variable headers in an area of a file, of which there may be `most`.
+fn variable_headers(
+    bytes: &[u8],
+    area: std::ops::Range<usize>,
+    most: usize,
+) -> Result<Vec<RawHeader<'_>>, ReadError> {
+    let std::ops::Range { start: mut at, end: data } = area;
     let mut headers = Vec::new();
-    let mut at = start;
     while at < data {
+        if headers.len() == most {
+            return Err(ReadError::TooMany { most });
+        }
         let (typ, is_optional, wrong) = match IGVM_VHS_VARIABLE_HEADER::read_from_prefix(&bytes[at..data]) {
             Ok((prefix, _)) => {
                 let typ = IgvmVariableHeaderType(prefix.typ.0 & !IGVM_VHT_OPTIONAL_BIT);
@@ -122,7 +136,7 @@ pub(crate) fn raw_headers(bytes: &[u8]) -> Result<Frame<'_>, ReadError> {
         let at = headers.get(number).map_or(at, |header| header.at);
         return Err(ReadError::Header { number, at, name: name(typ, is_optional), source: wrong });
     }
-    Ok(Frame { revision, fixed_len, headers, start, data })
+    Ok(headers)
 }
 
 /// Returns what a type of header is called.
@@ -151,7 +165,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<File<'_>, ReadError> {
         directives: Vec::new(),
     };
     let mut stage = Stage::Platform;
-    let mut areas: Areas = BTreeMap::new();
+    let mut seen = Seen::default();
     for (number, header) in frame.headers.iter().enumerate() {
         let wrong = |source| ReadError::Header {
             number,
@@ -184,10 +198,23 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<File<'_>, ReadError> {
                 file.initializations.push(headers::initialization(header, data).map_err(wrong)?);
             }
             Stage::Directive => {
-                let directive = headers::directive(&file, &mut areas, header, data).map_err(wrong)?;
+                let directive = headers::directive(&file, &mut seen, header, data).map_err(wrong)?;
                 file.directives.push(directive);
             }
         }
     }
     if file.platforms.is_empty() { Err(ReadError::NoPlatform) } else { Ok(file) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_counted() {
+        let bytes = [0; 4 * PREFIX];
+        let of = |most: usize| variable_headers(&bytes, 0..bytes.len(), most).map(|headers| headers.len());
+        assert_eq!(of(4), Ok(4));
+        assert_eq!(of(3), Err(ReadError::TooMany { most: 3 }));
+    }
 }

@@ -84,3 +84,35 @@ fn a_digest_that_moved_says_what_it_is_of() {
     };
     assert_eq!(check(zero, ZeroPages::Native), ["zeros", "! 0x1000: 2 pages normal"]);
 }
+
+#[test]
+fn many_parts_are_compared_once_each() {
+    let part = |number: usize| launch::lock::Part {
+        gpa: format!("{:#x}", number * 0x1000),
+        pages: 1,
+        kind: "normal".to_owned(),
+        contents: None,
+        sha256: None,
+    };
+    let of = |digest: &str, numbers: &mut dyn Iterator<Item = usize>| launch::lock::Expected {
+        digest: digest.to_owned(),
+        native_zero: false,
+        parts: numbers.map(part).collect(),
+    };
+    // In the other order, each would be compared with all others.
+    let (before, after) = (of("a", &mut (0..20_000)), of("b", &mut (2..20_002).rev()));
+    let shown = |part: &launch::lock::Part| part.gpa.clone();
+    let moved = moved(&before, &after)
+        .iter()
+        .map(|moved| match moved {
+            Moved::Removed(part) => format!("- {}", shown(part)),
+            Moved::Added(part) => format!("+ {}", shown(part)),
+            other => format!("{other:?}"),
+        })
+        .collect::<Vec<_>>();
+    assert_eq!(moved, ["- 0x0", "- 0x1000", "+ 0x4e21000", "+ 0x4e20000"]);
+    // Parts of one place and kind are compared in their order.
+    let (before, after) = (of("a", &mut [1, 1].into_iter()), of("b", &mut [1, 3, 1, 1].into_iter()));
+    let moved = launch::lock::moved(&before, &after);
+    assert_eq!(moved, [Moved::Added(part(3)), Moved::Added(part(1))]);
+}

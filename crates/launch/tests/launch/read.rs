@@ -282,6 +282,24 @@ fn states_of_processors_are_checked() {
         registers(other),
         HeaderError::Data { offset: start, size, start: start as usize, end: start as usize + good.len() },
     );
+    let many = [&1025_u32.to_le_bytes()[..], &[0; 1025 * 32]].concat();
+    check(VSM, registers(many), HeaderError::Registers("more than 1024 registers"));
     let behind = launch::VpContext { data: files::noise(5, 4096), ..files::native(files::NATIVE) };
     check(files::NATIVE, behind, HeaderError::Registers("something behind its registers"));
+}
+
+#[test]
+fn registers_of_hyper_v_are_there_once() {
+    let mut file = files::empty(VSM);
+    // Each would be measured again, and a list of registers may be as long as the file.
+    file.directives = vec![Directive::VpContext(files::registers(VSM)); 2];
+    match File::parse(&write(&file).unwrap()) {
+        Err(ReadError::Header { source, .. }) => {
+            assert_eq!(
+                source,
+                HeaderError::Registers("registers of a virtual trust level that has some already")
+            );
+        }
+        other => panic!("{:?}", other.map(drop)),
+    }
 }

@@ -1,6 +1,7 @@
 //! Reading an image, one piece at a time: memory does not depend on what the image says of itself.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use layer::ReadAt;
 
@@ -17,7 +18,7 @@ pub(super) const PART: usize = 256 << 10;
 /// Of a chunk that is a hole, the number of its first block.
 const HOLE: u32 = u32::MAX;
 /// What an inode says of chunks: how many blocks they have, and that more than their blocks is said of them.
-const CHUNK_LOG: u32 = 0x1f;
+pub(super) const CHUNK_LOG: u32 = 0x1f;
 const CHUNK_INDEXES: u32 = 0x20;
 const CHUNK_KNOWN: u32 = CHUNK_LOG | CHUNK_INDEXES;
 /// What Linux lists of attributes, and more than it lets a file have.
@@ -138,10 +139,18 @@ impl<R: ReadAt> Reader<R> {
         Ok(bytes)
     }
 
-    fn flat(&self, inode: &Inode, receive: &mut Receiver<'_>) -> Result<(), ReadError> {
+    /// Returns where in the image an inode has what is neither compressed nor in chunks, without its end if that is
+    /// beside it.
+    pub(super) fn flat_blocks(&self, inode: &Inode) -> Range<u64> {
         let tail = if inode.layout == layout::INLINE { inode.size % BLOCK as u64 } else { 0 };
         let start = u64::from(inode.detail) * BLOCK as u64;
-        self.range(start, inode.size - tail, receive)?;
+        start..start.saturating_add(inode.size - tail)
+    }
+
+    fn flat(&self, inode: &Inode, receive: &mut Receiver<'_>) -> Result<(), ReadError> {
+        let blocks = self.flat_blocks(inode);
+        let tail = inode.size - (blocks.end - blocks.start);
+        self.range(blocks.start, blocks.end - blocks.start, receive)?;
         if tail > 0 {
             let place = self.beside(inode);
             if place % BLOCK as u64 + tail > BLOCK as u64 {

@@ -7,7 +7,7 @@ use layer::ReadAt;
 use super::error::ReadError;
 use super::inode::{Content, Inode, layout};
 use super::options::BLOCK;
-use super::read::Reader;
+use super::read::{CHUNK_LOG, Reader};
 use crate::usage::{Basis, FileUsage, Usage};
 
 impl<R: ReadAt> Reader<R> {
@@ -16,6 +16,8 @@ impl<R: ReadAt> Reader<R> {
         let mut usage = Usage::new(self.size(), Basis::Stored);
         let mut inodes = BTreeSet::new();
         let mut starts = BTreeSet::new();
+        // Tables that files shared could make a small image take forever.
+        let mut tables = self.size();
         self.walk(&mut |visited| {
             let inode = visited.inode;
             let path = visited.path.strip_prefix(b"/").unwrap_or(visited.path).to_vec();
@@ -27,12 +29,33 @@ impl<R: ReadAt> Reader<R> {
                 }
                 _ => return Ok(()),
             }
-            let is_further_name = inode.links > 1 && !inodes.insert(inode.nid);
+            let is_further_name = !inodes.insert(inode.nid);
+            if !is_further_name {
+                let left = tables.checked_sub(self.table_len(inode));
+                tables = left.ok_or_else(|| {
+                    ReadError::corrupt(
+                        format!("inode {}", inode.nid),
+                        "files share the tables of their blocks",
+                    )
+                })?;
+            }
             let stored = if is_further_name { 0 } else { self.stored(inode, &mut starts)? };
             usage.files.push(FileUsage { path, size: inode.size, stored, is_further_name });
             Ok(())
         })?;
         Ok(usage)
+    }
+
+    /// Returns how many bytes the table has at least that says where the blocks of a file are.
+    fn table_len(&self, inode: &Inode) -> u64 {
+        match inode.layout {
+            layout::PLAIN | layout::INLINE => 0,
+            layout::CHUNKS => {
+                inode.size.div_ceil((BLOCK as u64) << (inode.detail & CHUNK_LOG)).saturating_mul(4)
+            }
+            // The smallest entry of a compact index has two bytes.
+            _ => inode.size.div_ceil(BLOCK as u64).saturating_mul(2),
+        }
     }
 
     /// Returns what a file takes. Files with the same contents have the same blocks: `starts` has where those begin that

@@ -9,9 +9,8 @@ use super::error::ReadError;
 use super::inode::{Content, Inode};
 use super::options::BLOCK;
 use super::read::Reader;
-
-/// Directories are not followed deeper than this.
-const MAX_NESTING: usize = 4096;
+use crate::spans::Spans;
+use crate::tree::{MOST_PATH, TOO_DEEP};
 
 /// A name in a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,23 +42,27 @@ impl<R: ReadAt> Reader<R> {
         if !matches!(directory.content, Content::Directory) {
             return Err(corrupt("it is not a directory"));
         }
-        let bytes = self.bytes(directory, self.size())?;
         let mut entries: Vec<DirectoryEntry> = Vec::new();
         let mut last: Vec<u8> = Vec::new();
         let mut dots = [None; 2];
-        for block in bytes.chunks(BLOCK) {
-            for Found { name, number, kind } in directory::decode(block).map_err(corrupt)? {
-                if name <= last {
-                    return Err(corrupt("its names are not in order"));
-                }
-                last.clone_from(&name);
-                match &name[..] {
-                    b"." => dots[0] = Some(number),
-                    b".." => dots[1] = Some(number),
-                    _ => entries.push(DirectoryEntry { name, nid: number, kind }),
+        // What it says of its size may be far more than there is, so it is not read ahead of what is understood. Only the
+        // last part has less than whole blocks.
+        self.contents(directory, &mut |part| {
+            for block in part.chunks(BLOCK) {
+                for Found { name, number, kind } in directory::decode(block).map_err(corrupt)? {
+                    if name <= last {
+                        return Err(corrupt("its names are not in order"));
+                    }
+                    last.clone_from(&name);
+                    match &name[..] {
+                        b"." => dots[0] = Some(number),
+                        b".." => dots[1] = Some(number),
+                        _ => entries.push(DirectoryEntry { name, nid: number, kind }),
+                    }
                 }
             }
-        }
+            Ok(())
+        })?;
         match dots {
             [Some(itself), Some(parent)] if itself == directory.nid => Ok((entries, parent)),
             _ => Err(corrupt("it does not name itself and its parent")),
@@ -96,8 +99,7 @@ impl<R: ReadAt> Reader<R> {
     /// first. An inode with several names is visited for each.
     pub fn walk(&self, visit: &mut dyn FnMut(&Visit<'_>) -> Result<(), ReadError>) -> Result<(), ReadError> {
         // Directories that shared a listing could make a small image take forever.
-        let mut unread = self.size();
-        let mut seen = BTreeSet::new();
+        let (mut seen, mut taken) = (BTreeSet::new(), Spans::default());
         let mut enter = |inode: &Inode, parent: u64| {
             let corrupt = |problem: &str| ReadError::corrupt(format!("inode {}", inode.nid), problem);
             if !matches!(inode.content, Content::Directory) {
@@ -106,8 +108,9 @@ impl<R: ReadAt> Reader<R> {
             if !seen.insert(inode.nid) {
                 return Err(corrupt("the directory has two names"));
             }
-            unread =
-                unread.checked_sub(inode.size).ok_or_else(|| corrupt("directories share their listings"))?;
+            if !taken.take(self.flat_blocks(inode)) {
+                return Err(corrupt("directories share their listings"));
+            }
             let (mut entries, found) = self.listing(inode)?;
             if found != parent {
                 return Err(corrupt("its parent is another directory"));
@@ -130,14 +133,12 @@ impl<R: ReadAt> Reader<R> {
             let parent = *parent;
             path.push(b'/');
             path.extend_from_slice(&entry.name);
+            if path.len() > MOST_PATH {
+                return Err(ReadError::corrupt(format!("inode {parent}"), TOO_DEEP));
+            }
             let inode = self.entry_inode(&entry)?;
             visit(&Visit { path: &path, inode: &inode })?;
             if let Some(entries) = enter(&inode, parent)? {
-                if above.len() >= MAX_NESTING {
-                    return Err(ReadError::unsupported(format!(
-                        "directories nested deeper than {MAX_NESTING}"
-                    )));
-                }
                 above.push((inode.nid, entries, path.len()));
             }
         }

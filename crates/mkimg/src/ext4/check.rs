@@ -136,7 +136,7 @@ impl<R: ReadAt> Reader<R> {
         if superblock.features[0] & compat::HAS_JOURNAL != 0 {
             let what = "the journal";
             let journal = self.inode(superblock.journal_inode)?;
-            let data = self.data(&journal)?;
+            let data = self.mapped(&journal)?;
             let first = data.extents().first().filter(|extent| extent.logical == 0);
             let first = first.ok_or_else(|| ReadError::corrupt(what, "it has no blocks"))?;
             journal::check(&self.block(first.physical)?, superblock.block_size, data.n_blocks())
@@ -179,7 +179,7 @@ impl<R: ReadAt> Reader<R> {
 
     /// Claims the blocks of an inode and returns how many it has, its extent tree included.
     fn claim_data(&self, inode: &Inode, findings: &mut Findings) -> Result<u64, ReadError> {
-        let data = self.data(inode)?;
+        let data = self.mapped(inode)?;
         let n_blocks = data.n_blocks() + data.tree.len() as u64;
         findings.n_claimed += n_blocks;
         // Blocks that are used twice come out when the claims are sorted, unless there are too many to keep.

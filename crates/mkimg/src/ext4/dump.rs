@@ -1,5 +1,6 @@
 //! A file system as text: what `inspect` shows and snapshots keep.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use layer::ReadAt;
@@ -7,15 +8,16 @@ use layer::ReadAt;
 use super::error::ReadError;
 use super::extent::Extent;
 use super::group::{BLOCK_UNINIT, INODE_UNINIT, INODE_ZEROED};
-use super::inode::{self, FLAG_INDEX, Inode};
-use super::read::Reader;
+use super::inode::{self, FLAG_INDEX};
+use super::read::{Data, Reader};
 use super::walk::Visit;
 use crate::sink::{HashSink, Sink};
 use crate::tree::Timestamp;
 
 impl<R: ReadAt> Reader<R> {
     /// Describes the whole file system: the superblock, the groups, and a line for each path with a digest of the
-    /// content. What is not shown is checked: a file system that [`Reader::check`] refuses has no description.
+    /// content, at the first name of a file. What is not shown is checked: a file system that [`Reader::check`] refuses
+    /// has no description.
     pub fn dump(&self) -> Result<String, ReadError> {
         self.check()?;
         let mut text = self.dump_superblock();
@@ -42,8 +44,9 @@ impl<R: ReadAt> Reader<R> {
                 ),
             );
         }
+        let mut seen = BTreeSet::new();
         self.walk(&mut |visit| {
-            let described = self.describe(visit)?;
+            let described = self.describe(visit, seen.insert(visit.inode.number))?;
             line(&mut text, format_args!("{described}"));
             Ok(())
         })?;
@@ -98,7 +101,9 @@ impl<R: ReadAt> Reader<R> {
         text
     }
 
-    fn describe(&self, visit: &Visit<'_>) -> Result<String, ReadError> {
+    /// Describes what is at a path. Where the blocks are of a file, and what is in them, is only looked at for the first of
+    /// its names: it can have many.
+    fn describe(&self, visit: &Visit<'_>, is_first: bool) -> Result<String, ReadError> {
         let inode = visit.inode;
         let kind = match inode.kind() {
             inode::DIRECTORY => "directory",
@@ -134,12 +139,13 @@ impl<R: ReadAt> Reader<R> {
         if inode.is_symlink() {
             text += &format!(" -> {}", self.symlink_target(inode)?.escape_ascii());
         }
-        if inode.is_file() || inode.is_directory() || inode.is_symlink() && inode.sectors > 0 {
+        let has_blocks = inode.is_file() || inode.is_directory() || inode.is_symlink() && inode.sectors > 0;
+        if is_first && has_blocks {
             let data = self.data(inode)?;
             text += &ranges(data.extents());
-        }
-        if inode.is_file() && inode.size > 0 {
-            text += &format!(" sha256 {}", self.digest(inode)?);
+            if inode.is_file() && inode.size > 0 {
+                text += &format!(" sha256 {}", self.digest(&data)?);
+            }
         }
         for (name, value) in self.xattrs(inode)? {
             text += &format!(" {}={}", name.escape_ascii(), shown(&value)?);
@@ -148,8 +154,7 @@ impl<R: ReadAt> Reader<R> {
     }
 
     /// Returns the SHA-256 of those blocks of a file that are not holes, up to its end.
-    fn digest(&self, inode: &Inode) -> Result<String, ReadError> {
-        let data = self.data(inode)?;
+    fn digest(&self, data: &Data<'_, R>) -> Result<String, ReadError> {
         let block_len = u64::from(self.superblock().block_size.bytes());
         let mut hash = HashSink::default();
         let mut hashed = 0;

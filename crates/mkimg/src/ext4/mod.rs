@@ -42,7 +42,7 @@ pub use group::GroupDescriptor;
 pub use image::Image;
 pub use inode::Inode;
 pub use options::{BlockSize, Growth, Inodes, Journal, OnError, Options, Size};
-pub use read::{Data, Reader};
+pub use read::{Data, Mapped, Reader};
 pub use superblock::Superblock;
 pub use tree::{Builder, Ext4};
 pub use walk::{DirectoryEntry, Visit};

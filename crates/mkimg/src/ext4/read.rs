@@ -28,14 +28,20 @@ pub struct Reader<R> {
     hasher: NameHasher,
 }
 
-/// The content of an inode.
-pub struct Data<'a, R> {
-    pub(super) reader: &'a Reader<R>,
+/// Where the content of an inode is: all that is to be known to read it, found once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapped {
     pub(super) inode: u32,
     size: u64,
     extents: Vec<Extent>,
     /// Where the blocks of the extent tree are.
     pub(super) tree: Vec<u64>,
+}
+
+/// The content of an inode.
+pub struct Data<'a, R> {
+    pub(super) reader: &'a Reader<R>,
+    pub(super) mapped: Mapped,
 }
 
 impl<R: ReadAt> Reader<R> {
@@ -178,25 +184,25 @@ impl<R: ReadAt> Reader<R> {
 
     /// Returns the content of an inode: of a file, a directory or a long symbolic link.
     pub fn data(&self, inode: &Inode) -> Result<Data<'_, R>, ReadError> {
+        Ok(Data { reader: self, mapped: self.mapped(inode)? })
+    }
+
+    /// Returns where the content of an inode is: of a file, a directory or a long symbolic link.
+    pub fn mapped(&self, inode: &Inode) -> Result<Mapped, ReadError> {
         let what = format!("inode {}", inode.number);
         if inode.flags & FLAG_INLINE_DATA != 0 {
             return Err(ReadError::unsupported("data inside of inodes"));
         }
-        let mut data = Data {
-            reader: self,
-            inode: inode.number,
-            size: inode.size,
-            extents: Vec::new(),
-            tree: Vec::new(),
-        };
+        let mut mapped =
+            Mapped { inode: inode.number, size: inode.size, extents: Vec::new(), tree: Vec::new() };
         if inode.flags & FLAG_EXTENTS == 0 {
             if inode.block != [0; 60] {
                 return Err(ReadError::unsupported("files whose blocks are not mapped by extents"));
             }
-            return Ok(data);
+            return Ok(mapped);
         }
         let owner = self.seed.inode(inode.number, inode.generation);
-        let mut mapped = 0;
+        let mut n_mapped = 0;
         // Nodes that are still to be read: their address, depth and the range of blocks that they may map.
         let mut pending: Vec<(u64, u16, u64, u64)> = Vec::new();
         let mut node =
@@ -209,12 +215,12 @@ impl<R: ReadAt> Reader<R> {
                         self.check_extent(&extent, start, end)
                             .map_err(|problem| ReadError::corrupt(&what, problem))?;
                         start = u64::from(extent.logical) + u64::from(extent.length);
-                        mapped += u64::from(extent.length);
+                        n_mapped += u64::from(extent.length);
                         // A file without shared blocks has no more than there are.
-                        if mapped > self.superblock.blocks_count {
+                        if n_mapped > self.superblock.blocks_count {
                             return Err(ReadError::corrupt(&what, "it maps more blocks than there are"));
                         }
-                        data.extents.push(extent);
+                        mapped.extents.push(extent);
                     }
                 }
                 Node::Index(children) => {
@@ -231,12 +237,12 @@ impl<R: ReadAt> Reader<R> {
                     pending.extend(below.into_iter().rev());
                 }
             }
-            let Some((address, depth, child_start, child_end)) = pending.pop() else { return Ok(data) };
+            let Some((address, depth, child_start, child_end)) = pending.pop() else { return Ok(mapped) };
             let block = self.block(address)?;
             if self.has_checksums() && !extents_are_sealed(&block, owner) {
                 return Err(ReadError::checksum(format!("the extent tree of {what}")));
             }
-            data.tree.push(address);
+            mapped.tree.push(address);
             node =
                 extent::decode(&block, Some(depth)).map_err(|problem| ReadError::corrupt(&what, problem))?;
             (start, end) = (child_start, child_end);
@@ -302,7 +308,56 @@ impl<R: ReadAt> Reader<R> {
     }
 }
 
-impl<R: ReadAt> Data<'_, R> {
+impl<R: ReadAt> Reader<R> {
+    /// Returns where the next extent with data of a file of this reader is at or after `offset`; the end if there is none.
+    pub fn next_data(&self, mapped: &Mapped, offset: u64) -> u64 {
+        let block_len = self.superblock.block_size.len() as u64;
+        let first = mapped.extents.partition_point(|extent| {
+            (u64::from(extent.logical) + u64::from(extent.length)).saturating_mul(block_len) <= offset
+        });
+        let next = mapped.extents[first..].iter().find(|extent| extent.is_written);
+        let start = next.map_or(mapped.size, |extent| u64::from(extent.logical) * block_len);
+        start.max(offset).min(mapped.size.max(offset))
+    }
+
+    /// Fills `buffer` with what is at `offset` of a file of this reader, which must not pass the end.
+    pub fn read_data(&self, mapped: &Mapped, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+        let io = |source| ReadError::Io { offset, length: buffer.len(), source };
+        if offset.checked_add(buffer.len() as u64).is_none_or(|end| end > mapped.size) {
+            return Err(io(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+        let block_len = self.superblock.block_size.len() as u64;
+        let mut done = 0;
+        while done < buffer.len() {
+            let at = offset + done as u64;
+            let too_far =
+                || ReadError::corrupt(format!("inode {}", mapped.inode), "it is larger than files can be");
+            let logical = u32::try_from(at / block_len).map_err(|_| too_far())?;
+            let place = mapped.extents.partition_point(|extent| extent.logical <= logical);
+            let current = place.checked_sub(1).map(|place| &mapped.extents[place]);
+            let current = current.filter(|extent| logical - extent.logical < extent.length);
+            // Up to the end of this extent, or of the hole before the next.
+            let until = match (current, mapped.extents.get(place)) {
+                (Some(extent), _) => (u64::from(extent.logical) + u64::from(extent.length)) * block_len,
+                (None, Some(next)) => u64::from(next.logical) * block_len,
+                (None, None) => mapped.size,
+            };
+            let length = usize::try_from(until - at).unwrap_or(usize::MAX).min(buffer.len() - done);
+            let part = &mut buffer[done..done + length];
+            match current {
+                Some(extent) if extent.is_written => {
+                    let within = at - u64::from(extent.logical) * block_len;
+                    read_exact(&self.source, extent.physical * block_len + within, part)?;
+                }
+                _ => part.fill(0),
+            }
+            done += length;
+        }
+        Ok(())
+    }
+}
+
+impl Mapped {
     /// Returns how many bytes there are.
     pub fn size(&self) -> u64 {
         self.size
@@ -317,6 +372,18 @@ impl<R: ReadAt> Data<'_, R> {
     pub(super) fn n_blocks(&self) -> u64 {
         self.extents.iter().map(|extent| u64::from(extent.length)).sum()
     }
+}
+
+impl<R: ReadAt> Data<'_, R> {
+    /// Returns how many bytes there are.
+    pub fn size(&self) -> u64 {
+        self.mapped.size
+    }
+
+    /// Returns the extents; what is in none reads as zeros.
+    pub fn extents(&self) -> &[Extent] {
+        &self.mapped.extents
+    }
 
     /// Returns a block of the content.
     pub(super) fn block(&self, logical: u32) -> Result<Vec<u8>, ReadError> {
@@ -325,63 +392,26 @@ impl<R: ReadAt> Data<'_, R> {
                 self.reader.block(extent.physical + u64::from(logical - extent.logical))
             }
             _ => Err(ReadError::corrupt(
-                format!("inode {}", self.inode),
+                format!("inode {}", self.mapped.inode),
                 "it has a hole where it must have none",
             )),
         }
     }
 
     fn extent_of(&self, logical: u32) -> Option<&Extent> {
-        let place = self.extents.partition_point(|extent| extent.logical <= logical).checked_sub(1)?;
-        Some(&self.extents[place]).filter(|extent| logical - extent.logical < extent.length)
+        let extents = self.extents();
+        let place = extents.partition_point(|extent| extent.logical <= logical).checked_sub(1)?;
+        Some(&extents[place]).filter(|extent| logical - extent.logical < extent.length)
     }
 
     /// Returns where the next extent with data is at or after `offset`; the end if there is none.
     pub fn next_data(&self, offset: u64) -> u64 {
-        let block_len = self.reader.superblock.block_size.len() as u64;
-        let written = self.extents.iter().filter(|extent| extent.is_written);
-        let ends_behind = |extent: &&Extent| {
-            (u64::from(extent.logical) + u64::from(extent.length)).saturating_mul(block_len) > offset
-        };
-        let next = written.clone().find(ends_behind);
-        let start = next.map_or(self.size, |extent| u64::from(extent.logical) * block_len);
-        start.max(offset).min(self.size.max(offset))
+        self.reader.next_data(&self.mapped, offset)
     }
 
     /// Fills `buffer` with what is at `offset`, which must not pass the end.
     pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
-        let io = |source| ReadError::Io { offset, length: buffer.len(), source };
-        if offset.checked_add(buffer.len() as u64).is_none_or(|end| end > self.size) {
-            return Err(io(std::io::ErrorKind::UnexpectedEof.into()));
-        }
-        let block_len = self.reader.superblock.block_size.len() as u64;
-        let mut done = 0;
-        while done < buffer.len() {
-            let at = offset + done as u64;
-            let too_far =
-                || ReadError::corrupt(format!("inode {}", self.inode), "it is larger than files can be");
-            let logical = u32::try_from(at / block_len).map_err(|_| too_far())?;
-            let place = self.extents.partition_point(|extent| extent.logical <= logical);
-            let current = place.checked_sub(1).map(|place| &self.extents[place]);
-            let current = current.filter(|extent| logical - extent.logical < extent.length);
-            // Up to the end of this extent, or of the hole before the next.
-            let until = match (current, self.extents.get(place)) {
-                (Some(extent), _) => (u64::from(extent.logical) + u64::from(extent.length)) * block_len,
-                (None, Some(next)) => u64::from(next.logical) * block_len,
-                (None, None) => self.size,
-            };
-            let length = usize::try_from(until - at).unwrap_or(usize::MAX).min(buffer.len() - done);
-            let part = &mut buffer[done..done + length];
-            match current {
-                Some(extent) if extent.is_written => {
-                    let within = at - u64::from(extent.logical) * block_len;
-                    read_exact(&self.reader.source, extent.physical * block_len + within, part)?;
-                }
-                _ => part.fill(0),
-            }
-            done += length;
-        }
-        Ok(())
+        self.reader.read_data(&self.mapped, offset, buffer)
     }
 }
 

@@ -27,10 +27,10 @@ impl<R: ReadAt> Reader<R> {
             if !inode.is_file() {
                 return Ok(());
             }
-            let is_further_name = inode.links > 1 && !inodes.insert(inode.number);
+            let is_further_name = !inodes.insert(inode.number);
             let mut stored = 0;
             if !is_further_name {
-                let data = self.data(inode)?;
+                let data = self.mapped(inode)?;
                 stored = (data.n_blocks() + data.tree.len() as u64).saturating_mul(block);
             }
             usage.files.push(FileUsage { path, size: inode.size, stored, is_further_name });

@@ -7,12 +7,11 @@ use layer::ReadAt;
 use super::checksum::{Checksum, index_is_sealed, leaf_is_sealed};
 use super::directory::{self, NODE_COUNT_AT, ROOT_COUNT_AT, decode_index, read_leaf};
 use super::error::ReadError;
-use super::inode::{self, FLAG_INDEX, Inode};
+use super::inode::{FLAG_INDEX, Inode};
 use super::read::{Data, Reader};
 use super::superblock::compat;
-
-/// Directories are not followed deeper than this.
-const MAX_NESTING: usize = 4096;
+use crate::spans::Spans;
+use crate::tree::{MOST_PATH, TOO_DEEP};
 
 /// A name in a directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,19 +37,25 @@ pub struct Visit<'a> {
 impl<R: ReadAt> Reader<R> {
     /// Returns the names in a directory in the order of its blocks, without `.` and `..`.
     pub fn entries(&self, inode: &Inode) -> Result<Vec<DirectoryEntry>, ReadError> {
-        Ok(self.directory(inode)?.0)
+        Ok(self.directory(inode, &mut Spans::default())?.0)
     }
 
-    /// Returns the names in a directory and its parent.
-    pub(super) fn directory(&self, inode: &Inode) -> Result<(Vec<DirectoryEntry>, u32), ReadError> {
+    /// Returns the names in a directory and its parent. It has no blocks that are `taken`, and takes them.
+    fn directory(&self, inode: &Inode, taken: &mut Spans) -> Result<(Vec<DirectoryEntry>, u32), ReadError> {
         let corrupt = |problem: &str| ReadError::corrupt(format!("inode {}", inode.number), problem);
         if !inode.is_directory() {
             return Err(corrupt("it is not a directory"));
         }
         let data = self.data(inode)?;
-        let n_blocks = data.n_blocks();
+        let n_blocks = data.mapped.n_blocks();
         if n_blocks == 0 || n_blocks * self.superblock().block_size.len() as u64 != inode.size {
             return Err(corrupt("the directory's size is not that of its blocks"));
+        }
+        // One block in many places could make a small image take forever.
+        let mut blocks =
+            data.extents().iter().map(|extent| extent.physical..extent.physical + u64::from(extent.length));
+        if !blocks.all(|blocks| taken.take(blocks)) {
+            return Err(corrupt("it has a block twice, or one of another directory"));
         }
         let mut scan =
             Scan { data: &data, owner: self.seed().inode(inode.number, inode.generation), found: Vec::new() };
@@ -88,40 +93,47 @@ impl<R: ReadAt> Reader<R> {
     /// Visits everything below the root, and the root first: the names of a directory in order, and directories depth
     /// first. An inode with several names is visited for each.
     pub fn walk(&self, visit: &mut dyn FnMut(&Visit<'_>) -> Result<(), ReadError>) -> Result<(), ReadError> {
-        self.root()?;
-        let mut seen = BTreeSet::new();
-        let mut n_read = 0;
-        let mut pending = vec![(Vec::new(), inode::ROOT, inode::ROOT, 2, 0)];
-        while let Some((path, number, parent, file_type, depth)) = pending.pop() {
-            let inode = self.inode(number)?;
-            let shown: &[u8] = if path.is_empty() { b"/" } else { &path };
-            visit(&Visit { path: shown, inode: &inode, file_type })?;
+        let (mut seen, mut taken) = (BTreeSet::new(), Spans::default());
+        let mut enter = |inode: &Inode, parent: u32| {
+            let corrupt = |problem: &str| ReadError::corrupt(format!("inode {}", inode.number), problem);
             if !inode.is_directory() {
-                continue;
+                return Ok(None);
             }
-            let what = || format!("inode {number}");
-            if !seen.insert(number) {
-                return Err(ReadError::corrupt(what(), "the directory has two names"));
+            if !seen.insert(inode.number) {
+                return Err(corrupt("the directory has two names"));
             }
-            if depth >= MAX_NESTING {
-                return Err(ReadError::unsupported(format!("directories nested deeper than {MAX_NESTING}")));
-            }
-            // Directories that share blocks could make a small image take forever.
-            n_read += self.superblock().block_size.blocks_for(inode.size);
-            if n_read > self.superblock().blocks_count {
-                return Err(ReadError::corrupt(what(), "directories have more blocks than there are"));
-            }
-            let (mut entries, found_parent) = self.directory(&inode)?;
+            let (mut entries, found_parent) = self.directory(inode, &mut taken)?;
             if found_parent != parent {
-                return Err(ReadError::corrupt(what(), "its entry `..` leads elsewhere"));
+                return Err(corrupt("its entry `..` leads elsewhere"));
             }
             entries.sort_unstable_by(|a, b| b.name.cmp(&a.name));
             if entries.windows(2).any(|pair| pair[0].name == pair[1].name) {
-                return Err(ReadError::corrupt(what(), "the directory has a name twice"));
+                return Err(corrupt("the directory has a name twice"));
             }
-            for DirectoryEntry { name, inode, file_type } in entries {
-                let path = [&path, b"/".as_slice(), &name].concat();
-                pending.push((path, inode, number, file_type, depth + 1));
+            Ok(Some(entries))
+        };
+        let root = self.root()?;
+        visit(&Visit { path: b"/", inode: &root, file_type: 2 })?;
+        let mut path: Vec<u8> = Vec::new();
+        // The directories above, what is still to be visited in each, and where its name ends in the path.
+        let mut above: Vec<(u32, Vec<DirectoryEntry>, usize)> = Vec::new();
+        above.extend(enter(&root, root.number)?.map(|entries| (root.number, entries, 0)));
+        while let Some((parent, entries, end)) = above.last_mut() {
+            path.truncate(*end);
+            let Some(entry) = entries.pop() else {
+                above.pop();
+                continue;
+            };
+            let parent = *parent;
+            path.push(b'/');
+            path.extend_from_slice(&entry.name);
+            if path.len() > MOST_PATH {
+                return Err(ReadError::corrupt(format!("inode {parent}"), TOO_DEEP));
+            }
+            let inode = self.inode(entry.inode)?;
+            visit(&Visit { path: &path, inode: &inode, file_type: entry.file_type })?;
+            if let Some(entries) = enter(&inode, parent)? {
+                above.push((inode.number, entries, path.len()));
             }
         }
         Ok(())
@@ -137,7 +149,7 @@ struct Scan<'a, R> {
 
 impl<R: ReadAt> Scan<'_, R> {
     fn corrupt(&self, problem: &str) -> ReadError {
-        ReadError::corrupt(format!("inode {}", self.data.inode), problem)
+        ReadError::corrupt(format!("inode {}", self.data.mapped.inode), problem)
     }
 
     /// Reads a leaf. The first block of a directory starts with the dots, which are returned. In a leaf of an index
@@ -152,7 +164,7 @@ impl<R: ReadAt> Scan<'_, R> {
         if self.data.reader.has_checksums() && !leaf_is_sealed(&bytes, self.owner) {
             return Err(ReadError::checksum(format!(
                 "block {block} of the directory inode {}",
-                self.data.inode
+                self.data.mapped.inode
             )));
         }
         let mut entries = Vec::new();
@@ -230,7 +242,7 @@ impl<R: ReadAt> Scan<'_, R> {
         if self.data.reader.has_checksums() && !index_is_sealed(&bytes, count_at, self.owner) {
             return Err(ReadError::checksum(format!(
                 "block {block} of the directory inode {}",
-                self.data.inode
+                self.data.mapped.inode
             )));
         }
         Ok(decoded)

@@ -251,6 +251,8 @@ fn read_entries(
 ) -> Result<(), &'static str> {
     const BROKEN: &str = "an extended attribute does not fit into its place";
     let mut at = start;
+    // Values have no bytes in common: 200 of a block each would be far more than it has.
+    let mut left = bytes.len();
     loop {
         if at + 4 > bytes.len() {
             return Err(BROKEN);
@@ -269,6 +271,7 @@ fn read_entries(
         let value_at = usize::from(get_u16(bytes, at + 2));
         let end = value_at.checked_add(len).ok_or(BROKEN)?;
         let value = if len == 0 { &[][..] } else { bytes.get(value_at..end).ok_or(BROKEN)? };
+        left = left.checked_sub(len).ok_or("the values of its extended attributes overlap")?;
         let hash = get_u32(bytes, at + 12);
         if hash != 0 && ![unsigned, signed].iter().any(|byte| entry_hash(name, value, *byte) == hash) {
             return Err("the hash of an extended attribute is wrong");
@@ -320,6 +323,18 @@ mod tests {
             2,
         );
         check(&[(b"user.\xff\x80", &[3; 300])], false, 1);
+    }
+
+    #[test]
+    fn values_have_no_bytes_in_common() {
+        let mut block = vec![0; 1024];
+        write_block(&attributes(&[(b"user.a", &[8; 600])]), 1, 77, Checksum::new(), &mut block);
+        // The same entry for another name.
+        block.copy_within(HEADER_LEN..HEADER_LEN + 20, HEADER_LEN + 20);
+        block[HEADER_LEN + 20 + ENTRY_LEN] = b'b';
+        put_u32(&mut block, HEADER_LEN + 20 + 12, 0);
+        let said = read_block(&block, &mut BTreeMap::new());
+        assert_eq!(said, Err("the values of its extended attributes overlap"));
     }
 
     #[test]

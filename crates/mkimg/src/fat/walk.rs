@@ -11,6 +11,7 @@ use super::name::{folded, shown};
 use super::options::Kind;
 use super::read::{Data, Reader};
 use super::time::DosTime;
+use crate::tree::{MOST_PATH, TOO_DEEP};
 
 /// A file or directory on the way.
 pub struct Visit {
@@ -32,9 +33,6 @@ pub struct Visit {
     pub data: Option<Data>,
     pub(super) cluster: u32,
 }
-
-/// How long paths can be, in bytes: 260 characters to Windows, and this to others.
-const MOST_PATH: usize = 4096;
 
 /// An entry on the way, which is not visited yet.
 struct Found {
@@ -86,7 +84,7 @@ impl<R: ReadAt> Reader<R> {
         let entry = &found.entry;
         let path = format!("{}/{}", found.directory, found.name);
         if path.len() > MOST_PATH {
-            return Err(ReadError::corrupt(&*found.directory, "what is in it lies too deep in directories"));
+            return Err(ReadError::corrupt(&*found.directory, TOO_DEEP));
         }
         let has = |bit: u8| entry.attributes & bit != 0;
         let data = if has(DIRECTORY) {

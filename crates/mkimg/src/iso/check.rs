@@ -1,6 +1,7 @@
 //! Checking that the parts of an image agree.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use layer::ReadAt;
 
@@ -10,36 +11,46 @@ use super::read::{Reader, View, Volume};
 use super::record::Extent;
 use super::walk::Content;
 
+/// The longest record of a path table: its head, and an identifier of 255 bytes that is filled up.
+const MOST_RECORD: usize = 8 + 256;
+
 impl<R: ReadAt> Reader<R> {
     /// Fails unless the directories of all trees can be read, their path tables lead to all of them and to nothing
     /// else, and files share bytes only if they share all of them.
     pub fn check(&self) -> Result<(), ReadError> {
-        let mut used = BTreeSet::new();
+        // Of each extent all those of the file that it belongs to.
+        let mut used: BTreeMap<Extent, Rc<[Extent]>> = BTreeMap::new();
+        let mut take = |extents: &[Extent]| {
+            let file: Rc<[Extent]> = extents.iter().copied().filter(|extent| extent.size > 0).collect();
+            let Some(first) = file.first() else { return Ok(()) };
+            // Other names of the file have the same.
+            if used.get(first) == Some(&file) {
+                return Ok(());
+            }
+            match file.iter().find(|extent| used.insert(**extent, Rc::clone(&file)).is_some()) {
+                Some(extent) => Err(shared(extent)),
+                None => Ok(()),
+            }
+        };
         for (view, volume) in [(View::RockRidge, Some(&self.primary)), (View::Joliet, self.joliet.as_ref())] {
             let Some(volume) = volume else { continue };
             let mut directories = BTreeSet::new();
-            self.walk(view, &mut |visit| {
-                match &visit.entry.content {
-                    Content::Directory(extent) => {
-                        directories.insert(extent.sector);
-                        used.insert(*extent);
-                    }
-                    Content::File(extents) => {
-                        used.extend(extents.iter().filter(|extent| extent.size > 0));
-                    }
-                    _ => {}
+            self.walk(view, &mut |visit| match &visit.entry.content {
+                Content::Directory(extent) => {
+                    directories.insert(extent.sector);
+                    take(&[*extent])
                 }
-                Ok(())
+                Content::File(extents) => take(extents),
+                _ => Ok(()),
             })?;
             self.check_table(volume, &directories)?;
         }
         let ends =
             |extent: &Extent| u64::from(extent.sector) + u64::from(extent.size).div_ceil(SECTOR as u64);
         let mut previous: Option<Extent> = None;
-        for extent in used {
+        for extent in used.into_keys() {
             if previous.is_some_and(|previous| u64::from(extent.sector) < ends(&previous)) {
-                let what = format!("sector {}", extent.sector);
-                return Err(ReadError::corrupt(what, "it belongs to two files that differ"));
+                return Err(shared(&extent));
             }
             previous = Some(extent);
         }
@@ -48,6 +59,9 @@ impl<R: ReadAt> Reader<R> {
 
     fn check_table(&self, volume: &Volume, directories: &BTreeSet<u32>) -> Result<(), ReadError> {
         let corrupt = |problem: &str| ReadError::corrupt("the path table", problem);
+        if volume.table_len as usize > directories.len() * MOST_RECORD {
+            return Err(corrupt("it has other directories than the tree"));
+        }
         let read = |sector| self.bytes("the path table", Extent { sector, size: volume.table_len });
         let [little, big] = [read(volume.tables[0])?, read(volume.tables[1])?];
         let mut found = BTreeSet::new();
@@ -82,4 +96,8 @@ impl<R: ReadAt> Reader<R> {
         }
         Ok(())
     }
+}
+
+fn shared(extent: &Extent) -> ReadError {
+    ReadError::corrupt(format!("sector {}", extent.sector), "it belongs to two files that differ")
 }

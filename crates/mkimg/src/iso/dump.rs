@@ -1,5 +1,6 @@
 //! A file system as text: what `inspect` shows and snapshots keep.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use layer::ReadAt;
@@ -64,8 +65,9 @@ impl<R: ReadAt> Reader<R> {
                 ),
             );
         }
+        let mut hashes = BTreeMap::new();
         self.walk(View::RockRidge, &mut |visit| {
-            let described = self.describe(visit)?;
+            let described = self.describe(visit, &mut hashes)?;
             line(&mut text, format_args!("{described}"));
             Ok(())
         })?;
@@ -82,11 +84,17 @@ impl<R: ReadAt> Reader<R> {
         Ok(text)
     }
 
-    fn describe(&self, visit: &Visit<'_>) -> Result<String, ReadError> {
+    /// Describes what is at a path. `hashes` has those of the files that were read, by their first extent: as the file
+    /// system was checked, whoever has the same is another name of the file.
+    fn describe(
+        &self,
+        visit: &Visit<'_>,
+        hashes: &mut BTreeMap<Extent, String>,
+    ) -> Result<String, ReadError> {
         let entry = visit.entry;
         let kind = match &entry.content {
             Content::Directory(extent) => format!("directory at {} size {}", extent.sector, extent.size),
-            Content::File(extents) => self.describe_file(extents)?,
+            Content::File(extents) => self.describe_file(extents, hashes)?,
             Content::Symlink(target) => format!("symlink -> {}", target.escape_ascii()),
             Content::CharDevice(major, minor) => format!("char {major}:{minor}"),
             Content::BlockDevice(major, minor) => format!("block {major}:{minor}"),
@@ -105,11 +113,24 @@ impl<R: ReadAt> Reader<R> {
         ))
     }
 
-    fn describe_file(&self, extents: &[Extent]) -> Result<String, ReadError> {
+    fn describe_file(
+        &self,
+        extents: &[Extent],
+        hashes: &mut BTreeMap<Extent, String>,
+    ) -> Result<String, ReadError> {
         let size: u64 = extents.iter().map(|extent| u64::from(extent.size)).sum();
-        if size == 0 {
+        let Some(first) = extents.iter().find(|extent| extent.size > 0) else {
             return Ok("file size 0".to_owned());
-        }
+        };
+        let digest = match hashes.get(first) {
+            Some(digest) => digest,
+            None => hashes.entry(*first).or_insert(self.digest(extents, size)?),
+        };
+        let at: Vec<String> = extents.iter().map(|extent| extent.sector.to_string()).collect();
+        Ok(format!("file at {} size {size} sha256={digest}", at.join("+")))
+    }
+
+    fn digest(&self, extents: &[Extent], size: u64) -> Result<String, ReadError> {
         let mut hash = HashSink::default();
         let mut buffer = vec![0; 1 << 18];
         let mut done = 0;
@@ -120,8 +141,7 @@ impl<R: ReadAt> Reader<R> {
             done += length as u64;
         }
         let (digest, _) = hash.finish();
-        let at: Vec<String> = extents.iter().map(|extent| extent.sector.to_string()).collect();
-        Ok(format!("file at {} size {size} sha256={}", at.join("+"), &digest[..16]))
+        Ok(digest[..16].to_owned())
     }
 }
 

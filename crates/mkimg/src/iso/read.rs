@@ -124,8 +124,11 @@ impl<R: ReadAt> Reader<R> {
         let mut start = 0;
         let mut offset = offset;
         for extent in extents {
+            if buffer.is_empty() {
+                break;
+            }
             let end = start + u64::from(extent.size);
-            if offset < end && !buffer.is_empty() {
+            if offset < end {
                 let length = buffer.len().min(usize::try_from(end - offset).unwrap_or(usize::MAX));
                 let (part, rest) = std::mem::take(&mut buffer).split_at_mut(length);
                 self.read_at(u64::from(extent.sector) * SECTOR as u64 + offset - start, part)?;

@@ -10,9 +10,10 @@ use super::read::{Reader, View};
 use super::record::{CONTINUED, Extent, Record};
 use super::rock::System;
 use super::susp::{S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK};
+use crate::tree::{MOST_PATH, TOO_DEEP};
 
-/// Directories are not followed deeper than this.
-const MAX_NESTING: usize = 4096;
+/// How many sectors of a directory can be without a record: what says that it is large costs nothing in a sparse file.
+const MOST_EMPTY: u32 = 64;
 
 /// What is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,28 +76,41 @@ impl<R: ReadAt> Reader<R> {
         let view = if view == View::RockRidge && self.rock.is_none() { View::Plain } else { view };
         let mut seen = BTreeSet::new();
         let mut n_read = 0;
-        let mut pending = vec![(Vec::new(), self.root(view, root)?, 0)];
-        while let Some((path, entry, depth)) = pending.pop() {
-            let shown: &[u8] = if path.is_empty() { b"/" } else { &path };
-            visit(&Visit { path: shown, entry: &entry })?;
-            let Content::Directory(extent) = entry.content else { continue };
-            let what = String::from_utf8_lossy(shown).into_owned();
+        let mut enter = |path: &[u8], entry: &Entry| {
+            let Content::Directory(extent) = entry.content else { return Ok(None) };
+            let what = String::from_utf8_lossy(path);
             if !seen.insert(extent.sector) {
                 return Err(ReadError::corrupt(what, "the directory has two names"));
-            }
-            if depth >= MAX_NESTING {
-                let what = format!("directories nested deeper than {MAX_NESTING}");
-                return Err(ReadError::Unsupported { what });
             }
             // Directories that share sectors could make a small image take forever.
             n_read += u64::from(extent.size);
             if n_read > self.image_size() {
                 return Err(ReadError::corrupt(what, "directories have more sectors than there are"));
             }
-            let entries = self.entries(view, &what, extent)?;
-            for entry in entries.into_iter().rev() {
-                let path = [&path, b"/".as_slice(), &entry.name].concat();
-                pending.push((path, entry, depth + 1));
+            let mut entries = self.entries(view, &what, extent)?;
+            entries.reverse();
+            Ok(Some(entries))
+        };
+        let root = self.root(view, root)?;
+        visit(&Visit { path: b"/", entry: &root })?;
+        let mut path: Vec<u8> = Vec::new();
+        // What is still to be visited in each of the directories above, and where its name ends in the path.
+        let mut above: Vec<(Vec<Entry>, usize)> = Vec::new();
+        above.extend(enter(b"/", &root)?.map(|entries| (entries, 0)));
+        while let Some((entries, end)) = above.last_mut() {
+            path.truncate(*end);
+            let Some(entry) = entries.pop() else {
+                above.pop();
+                continue;
+            };
+            path.push(b'/');
+            path.extend_from_slice(&entry.name);
+            if path.len() > MOST_PATH {
+                return Err(ReadError::corrupt(String::from_utf8_lossy(&path[..*end]), TOO_DEEP));
+            }
+            visit(&Visit { path: &path, entry: &entry })?;
+            if let Some(entries) = enter(&path, &entry)? {
+                above.push((entries, path.len()));
             }
         }
         Ok(())
@@ -124,10 +138,16 @@ impl<R: ReadAt> Reader<R> {
         // The extents of a file that goes on.
         let mut before: Vec<Extent> = Vec::new();
         let mut last = Vec::new();
-        let mut n_records = 0;
-        let bytes = self.bytes(what, extent)?;
-        for sector in bytes.chunks_exact(SECTOR) {
-            let mut rest = sector;
+        let (mut n_records, mut n_empty) = (0, 0);
+        self.check_extent(what, extent)?;
+        let mut sector = [0; SECTOR];
+        for number in 0..u64::from(extent.size) / SECTOR as u64 {
+            self.read_at((u64::from(extent.sector) + number) * SECTOR as u64, &mut sector)?;
+            let mut rest = &sector[..];
+            n_empty += u32::from(rest[0] == 0);
+            if n_empty > MOST_EMPTY {
+                return Err(corrupt("many of the directory's sectors have no records"));
+            }
             while rest.first().is_some_and(|length| *length > 0) {
                 let (record, length) = Record::decode(rest).map_err(corrupt)?;
                 rest = &rest[length..];
@@ -150,6 +170,9 @@ impl<R: ReadAt> Reader<R> {
                     continue;
                 }
                 let extents = std::mem::take(&mut before);
+                if extents.iter().map(|extent| u64::from(extent.size)).sum::<u64>() > self.image_size() {
+                    return Err(corrupt("a file is larger than the image"));
+                }
                 if view == View::RockRidge && self.is_moved(what, &record)? {
                     continue;
                 }

@@ -47,6 +47,8 @@ const ALIAS_PLACES: [&str; 3] = ["kernel/crypto/", "kernel/arch/", "kernel/lib/"
 
 /// No kernel module is nearly as large.
 const MAX_MODULE: u64 = 256 << 20;
+/// How many bytes of modules, decompressed, are looked through for aliases: several times those of all modules together.
+const MAX_FOR_ALIASES: u64 = 4 << 30;
 
 impl<'a> Index<'a> {
     /// Finds the modules of the kernel `wanted`, or of the only one that there is.
@@ -158,11 +160,17 @@ impl<'a> Index<'a> {
 
     fn read_aliases(&self) -> Result<BTreeMap<String, Vec<String>>, Error> {
         let mut aliases: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut n_read = 0;
         for (name, path) in &self.modules {
             let relative = self.relative(path);
             let may_be_asked_for = ALIAS_PLACES.iter().any(|place| relative.starts_with(place));
             if may_be_asked_for {
-                for (key, value) in modinfo(&self.load(path)?, path)? {
+                let bytes = self.load(path)?;
+                n_read += bytes.len() as u64;
+                if n_read > MAX_FOR_ALIASES {
+                    return Err(Error::TooLarge { name: name.clone(), most: MAX_FOR_ALIASES });
+                }
+                for (key, value) in modinfo(&bytes, path)? {
                     if key == "alias" {
                         aliases.entry(normal(&value)).or_default().push(name.clone());
                     }

@@ -18,6 +18,13 @@ use index::{Index, Module};
 /// The list of modules in the order in which `insmod` wants them.
 const LOAD_ORDER: &str = "etc/modules-load.order";
 
+/// How many bytes of modules, decompressed, may go into one layer: more than twice what all modules of Debian's kernels come to.
+const MOST_KEPT: u64 = 1 << 30;
+/// How long `modules.dep` may be: a hundred times what it is of all modules of Debian's kernels.
+const MOST_LISTED: usize = 64 << 20;
+/// How many times one module may be found to be needed by another, directly or not, before these lists are given up.
+const MOST_FOLLOWED: usize = 1 << 26;
+
 /// How many modules may need each other in a row: many more than in any kernel, and so few that the stack has room.
 const MOST: usize = 200;
 
@@ -75,6 +82,20 @@ pub enum Error {
         /// The module.
         name: String,
     },
+    /// The modules are more than the memory of this machine should hold.
+    #[error("the modules up to `{name}` come to more than {most} bytes")]
+    TooLarge {
+        /// The module.
+        name: String,
+        /// How many they may have.
+        most: u64,
+    },
+    /// What the modules need is more than `modules.dep` should hold.
+    #[error("the modules up to `{name}` need too many others to list them all")]
+    TooManyNeeds {
+        /// The module.
+        name: String,
+    },
     /// Two of the files would have the same path, or one would have to be in the other.
     #[error("two files of the layer would be at `{path}`, or below it")]
     Taken {
@@ -114,11 +135,17 @@ impl Error {
 /// # Errors
 ///
 /// When `tree` has no modules of the kernel, or of several; when it does not have one of the modules, or one that they need;
-/// when more than a few hundred need each other in a row; when a file is no module; and when two of these files would have one
+/// when more than a few hundred need each other in a row; when they are larger than 1 GiB, or need so many of each other that no
+/// list has room for them; when a file is no module; and when two of these files would have one
 /// path, or one would be below the other.
 pub fn collect(tree: &Tree, spec: &ModulesSpec, mtime: i64) -> Result<layer::Builder, Error> {
+    collect_within(tree, spec, mtime, MOST_KEPT)
+}
+
+/// Does what [`collect`] does, with modules of `most` bytes together.
+fn collect_within(tree: &Tree, spec: &ModulesSpec, mtime: i64, most: u64) -> Result<layer::Builder, Error> {
     let index = Index::new(tree, spec.release.as_deref())?;
-    let mut resolver = Resolver { index, state: BTreeMap::new(), depth: 0, order: Vec::new() };
+    let mut resolver = Resolver { index, state: BTreeMap::new(), depth: 0, order: Vec::new(), most, kept: 0 };
     for name in &spec.names {
         resolver.want(name)?;
     }
@@ -130,19 +157,8 @@ pub fn collect(tree: &Tree, spec: &ModulesSpec, mtime: i64) -> Result<layer::Bui
         let declared = builder.declare(path.clone(), metadata, Declaration::File(Content::Bytes(bytes)));
         declared.map_err(|_| Error::Taken { path })
     };
-    let mut load_order = String::new();
-    let mut dependencies = String::new();
-    let needs: BTreeMap<&str, &BTreeSet<String>> =
-        order.iter().map(|module| (&module.name[..], &module.needs)).collect();
-    for (idx, module) in order.iter().enumerate() {
-        let path = &module.uncompressed;
-        load_order.push_str(&format!("/{path}\n"));
-        // As by `depmod`: what must be loaded first comes last.
-        let closure = closure_of(&module.name, &needs);
-        let lines = order[..idx].iter().rev().filter(|other| closure.contains(&other.name[..]));
-        let lines: String = lines.map(|other| format!(" {}", index.relative(&other.uncompressed))).collect();
-        dependencies.push_str(&format!("{}:{lines}\n", index.relative(path)));
-    }
+    let load_order: String = order.iter().map(|module| format!("/{}\n", module.uncompressed)).collect();
+    let dependencies = dependencies(&index, &order)?;
     let order_path = spec.order.clone();
     let order_path = order_path.unwrap_or_else(|| EntryPath::new(LOAD_ORDER).expect("it is a path"));
     let lists = [(index.file("modules.dep"), dependencies), (order_path, load_order)];
@@ -166,17 +182,44 @@ fn separate<'a>(paths: impl Iterator<Item = &'a EntryPath> + Clone) -> Result<()
     }
 }
 
-fn closure_of<'a>(name: &'a str, needs: &BTreeMap<&'a str, &'a BTreeSet<String>>) -> BTreeSet<&'a str> {
-    let mut closure = BTreeSet::new();
-    let mut todo = vec![name];
-    while let Some(name) = todo.pop() {
-        for needed in needs.get(name).into_iter().copied().flatten() {
-            if closure.insert(&needed[..]) {
-                todo.push(needed);
+/// Returns the text of `modules.dep`: each module of `order` with all that it needs, directly or not.
+fn dependencies(index: &Index<'_>, order: &[Module]) -> Result<String, Error> {
+    let places: BTreeMap<&str, usize> =
+        order.iter().enumerate().map(|(idx, module)| (&module.name[..], idx)).collect();
+    let places_of =
+        |names: &BTreeSet<String>| names.iter().filter_map(|name| places.get(&name[..]).copied()).collect();
+    let needs: Vec<Vec<usize>> = order.iter().map(|module| places_of(&module.needs)).collect();
+    let (mut text, mut n_followed) = (String::new(), 0);
+    for (idx, module) in order.iter().enumerate() {
+        let too_many = || Error::TooManyNeeds { name: module.name.clone() };
+        let closure = closure_of(idx, &needs, &mut n_followed).ok_or_else(too_many)?;
+        text.push_str(&index.relative(&module.uncompressed));
+        text.push(':');
+        // As by `depmod`: what must be loaded first comes last.
+        for needed in closure.range(..idx).rev() {
+            text.push(' ');
+            text.push_str(&index.relative(&order[*needed].uncompressed));
+            if text.len() > MOST_LISTED {
+                return Err(too_many());
             }
         }
+        text.push('\n');
     }
-    closure
+    Ok(text)
+}
+
+/// Returns all that the module at `start` needs; `None` when that is too much. All needs that were followed are counted.
+fn closure_of(start: usize, needs: &[Vec<usize>], n_followed: &mut usize) -> Option<BTreeSet<usize>> {
+    let mut closure = BTreeSet::new();
+    let mut todo = vec![start];
+    while let Some(module) = todo.pop() {
+        *n_followed += needs[module].len();
+        if *n_followed > MOST_FOLLOWED {
+            return None;
+        }
+        todo.extend(needs[module].iter().copied().filter(|needed| closure.insert(*needed)));
+    }
+    Some(closure)
 }
 
 /// Where a module is on its way into the order.
@@ -194,6 +237,9 @@ struct Resolver<'a> {
     /// How many modules are open.
     depth: usize,
     order: Vec<Module>,
+    /// How many bytes the modules may have, and those that were read do.
+    most: u64,
+    kept: u64,
 }
 
 impl Resolver<'_> {
@@ -229,6 +275,10 @@ impl Resolver<'_> {
         self.depth += 1;
         self.state.insert(name.to_owned(), State::Open);
         let mut module = self.index.read(name)?;
+        self.kept += module.bytes.len() as u64;
+        if self.kept > self.most {
+            return Err(Error::TooLarge { name: name.to_owned(), most: self.most });
+        }
         for recommended in std::mem::take(&mut module.recommends) {
             let normal = index::normal(&recommended);
             if self.index.has(&normal) {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use layer::{Content, Declaration, EntryPath, Layer, Metadata, NodeKind, Tree};
 
-use super::collect;
 use super::sample::module;
+use super::{collect, collect_within};
 use crate::spec::ModulesSpec;
 
 fn tree(files: &[(&str, Vec<u8>)]) -> Tree {
@@ -147,6 +147,44 @@ fn modules_that_need_each_other_without_an_end_are_refused() {
         "module `m200` is needed by one that is needed by another, 200 times over",
         None,
     );
+}
+
+#[test]
+fn modules_are_only_so_large_together() {
+    let packed =
+        |names: &str| zstd::encode_all(&module(&[&format!("depends={names}"), &"x".repeat(10_000)])[..], 1);
+    let place = |name: &str| format!("usr/lib/modules/1/{name}.ko.zst");
+    let names = ["a", "b", "c"].map(place);
+    let tree = tree(&[
+        (&names[0], packed("b").unwrap()),
+        (&names[1], packed("c").unwrap()),
+        (&names[2], packed("").unwrap()),
+    ]);
+    let of = |most: u64| collect_within(&tree, &spec(&["a"]), 0, most).map_err(|error| error.to_string());
+    assert!(of(40_000).is_ok());
+    assert_eq!(of(25_000).unwrap_err(), "the modules up to `c` come to more than 25000 bytes");
+}
+
+#[test]
+fn what_modules_need_is_listed_up_to_a_bound() {
+    // In layers of 8, each of which needs all of the one below it.
+    let of = |n_layers: usize| {
+        let directory = format!("usr/lib/modules/1/{}", format!("{}/", "d".repeat(250)).repeat(4));
+        let one = |number: usize| {
+            let (layer, name) = (number / 8, format!("{directory}m{number:04}.ko"));
+            let below = (layer.saturating_sub(1) * 8..layer * 8).map(|needed| format!("m{needed:04}"));
+            (name, module(&[&format!("depends={}", below.collect::<Vec<_>>().join(","))]))
+        };
+        let modules: Vec<(String, Vec<u8>)> = (0..8 * n_layers).map(one).collect();
+        let files: Vec<(&str, Vec<u8>)> =
+            modules.iter().map(|(name, bytes)| (&name[..], bytes.clone())).collect();
+        let last = format!("m{:04}", 8 * n_layers - 1);
+        let result = collect(&tree(&files), &spec(&[&last]), 0);
+        result.map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(of(30), Ok(()));
+    let error = of(80).unwrap_err();
+    assert!(error.ends_with("need too many others to list them all"), "{error}");
 }
 
 #[test]

@@ -11,6 +11,9 @@ const REVISION: u16 = 0x0200;
 /// `WIN_CERT_TYPE_PKCS_SIGNED_DATA`.
 const SIGNED_DATA: u16 = 0x0002;
 
+/// More certificates are not read: programs have one, or a few of different owners.
+const MOST: usize = 64;
+
 /// Returns the signatures of a program, each PKCS #7 in DER, perhaps with zeros behind it.
 pub fn certificates<'a>(pe: &Pe<'a>) -> Result<Vec<&'a [u8]>, ReadError> {
     let mut table = &pe.bytes[pe.certificate_range()?];
@@ -23,6 +26,9 @@ pub fn certificates<'a>(pe: &Pe<'a>) -> Result<Vec<&'a [u8]>, ReadError> {
             )));
         };
         if get_u16(table, 4) == REVISION && get_u16(table, 6) == SIGNED_DATA {
+            if found.len() == MOST {
+                return Err(ReadError::Wrong(format!("it has more than {MOST} certificates")));
+            }
             found.push(certificate);
         }
         table = table.get(length.next_multiple_of(8)..).unwrap_or_default();

@@ -99,7 +99,8 @@ pub struct Pe<'a> {
 }
 
 impl<'a> Pe<'a> {
-    /// Reads the headers of `bytes`. Every section that has bytes in the file has them within it, behind the headers.
+    /// Reads the headers of `bytes`. Every section that has bytes in the file has them within it, and all of them have no
+    /// more than there are.
     pub fn parse(bytes: &'a [u8]) -> Result<Pe<'a>, ReadError> {
         if !bytes.starts_with(b"MZ") {
             return Err(ReadError::NotPe("it does not begin with `MZ`"));
@@ -151,8 +152,14 @@ impl<'a> Pe<'a> {
         if headers < table_end || headers > bytes.len() {
             return Err(ReadError::Wrong(format!("its headers cannot have {headers} bytes")));
         }
+        let mut left = bytes.len() as u64;
         for entry in bytes[table..table_end].chunks_exact(SECTION) {
-            pe.sections.push(pe.section_of(entry)?);
+            let section = pe.section_of(entry)?;
+            // Thousands of sections could each be all of the file, and whoever reads them would take forever.
+            left = left
+                .checked_sub(section.raw_size.into())
+                .ok_or_else(|| ReadError::Wrong("its sections have more bytes than the file".to_owned()))?;
+            pe.sections.push(section);
         }
         pe.certificate_range()?;
         Ok(pe)

@@ -85,37 +85,66 @@ pub(super) struct Found {
     pub(super) kind: u16,
 }
 
-/// Reads a whole listing.
-pub(super) fn decode(listing: &[u8]) -> Result<Vec<Found>, &'static str> {
+/// Reads a whole listing of `length` bytes, which `fill` gives one after another: no more of them are taken than make
+/// sense. Says with `corrupt` what is wrong with it.
+pub(super) fn decode<E>(
+    length: u32,
+    mut fill: impl FnMut(&mut [u8]) -> Result<(), E>,
+    corrupt: impl Fn(&str) -> E,
+) -> Result<Vec<Found>, E> {
     let mut found: Vec<Found> = Vec::new();
-    let mut fields = Fields(listing);
-    let ends = "it ends in the middle";
-    while !fields.0.is_empty() {
-        let mut header = Fields(fields.take(HEADER_LEN).ok_or(ends)?);
-        let [count, block, base] = [(); 3].map(|()| header.u32().expect("a header is long enough"));
+    let mut left = length as usize;
+    let mut take = |left: &mut usize, buffer: &mut [u8]| {
+        *left = left.checked_sub(buffer.len()).ok_or_else(|| corrupt("it ends in the middle"))?;
+        fill(buffer)
+    };
+    let fits = "what is read is long enough";
+    while left > 0 {
+        let mut header = [0; HEADER_LEN];
+        take(&mut left, &mut header)?;
+        let mut header = Fields(&header);
+        let [count, block, base] = [(); 3].map(|()| header.u32().expect(fits));
         if count >= RUN_LEN {
-            return Err("a run has more than 256 names");
+            return Err(corrupt("a run has more than 256 names"));
         }
         for _ in 0..=count {
-            let place = fields.u16().ok_or(ends)?;
-            let distance = fields.u16().ok_or(ends)?.cast_signed();
-            let kind = fields.u16().ok_or(ends)?;
-            let length = usize::from(fields.u16().ok_or(ends)?) + 1;
-            if length > 255 {
-                return Err("a name is longer than 255 bytes");
+            let mut entry = [0; 8];
+            take(&mut left, &mut entry)?;
+            let mut entry = Fields(&entry);
+            let [place, distance, kind, length] = [(); 4].map(|()| entry.u16().expect(fits));
+            let mut name = vec![0; usize::from(length) + 1];
+            if name.len() > 255 {
+                return Err(corrupt("a name is longer than 255 bytes"));
             }
-            let name = fields.take(length).ok_or(ends)?;
-            if matches!(name, b"." | b"..") || name.iter().any(|byte| matches!(byte, 0 | b'/')) {
-                return Err("it has a name that no file can have");
+            take(&mut left, &mut name)?;
+            if matches!(&name[..], b"." | b"..") || name.iter().any(|byte| matches!(byte, 0 | b'/')) {
+                return Err(corrupt("it has a name that no file can have"));
             }
-            if found.last().is_some_and(|last| *last.name >= *name) {
-                return Err("its names are not in order");
+            if found.last().is_some_and(|last| last.name >= name) {
+                return Err(corrupt("its names are not in order"));
             }
-            let number =
-                base.checked_add_signed(distance.into()).ok_or("the number of an inode is negative")?;
+            let number = base.checked_add_signed(distance.cast_signed().into());
+            let number = number.ok_or_else(|| corrupt("the number of an inode is negative"))?;
             let reference = u64::from(block) << 16 | u64::from(place);
-            found.push(Found { name: name.to_vec(), reference, number, kind });
+            found.push(Found { name, reference, number, kind });
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_is_not_read_ahead() {
+        let mut n_read = 0;
+        let zeros = |buffer: &mut [u8]| {
+            n_read += buffer.len();
+            Ok(())
+        };
+        let said = decode(u32::MAX, zeros, str::to_owned).err();
+        assert_eq!(said.as_deref(), Some("it has a name that no file can have"));
+        assert!(n_read < 100, "{n_read}");
+    }
 }

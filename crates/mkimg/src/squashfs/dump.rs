@@ -1,6 +1,6 @@
 //! A file system as text: what `mkimg dump` shows and snapshots keep.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use layer::ReadAt;
@@ -29,10 +29,9 @@ impl<R: ReadAt> Reader<R> {
     /// Describes the whole file system: the superblock, and a line for each path.
     pub fn dump(&self, digests: Digests, out: &mut dyn Write) -> Result<(), ReadError> {
         self.dump_superblock(out).map_err(ReadError::Write)?;
-        let mut seen = BTreeSet::new();
+        let mut seen = BTreeMap::new();
         self.walk(&mut |visit| {
-            let is_first = seen.insert(visit.inode.number);
-            let text = self.describe(visit, is_first && digests == Digests::Shown)?;
+            let text = self.describe(visit, digests, &mut seen)?;
             writeln!(out, "{text}").map_err(ReadError::Write)
         })
     }
@@ -73,7 +72,14 @@ impl<R: ReadAt> Reader<R> {
         )
     }
 
-    fn describe(&self, visit: &Visit<'_>, with_digest: bool) -> Result<String, ReadError> {
+    /// Describes what is at a path. `seen` has what [`super::read::File::blocks`] said of each file that had a name
+    /// already.
+    fn describe(
+        &self,
+        visit: &Visit<'_>,
+        digests: Digests,
+        seen: &mut BTreeMap<u32, (u64, u64, u64)>,
+    ) -> Result<String, ReadError> {
         let inode = visit.inode;
         let (kind, detail) = match &inode.content {
             Content::Directory { listing: (start, place, size), n_marks, .. } => {
@@ -83,7 +89,11 @@ impl<R: ReadAt> Reader<R> {
             Content::File { size, start, sparse, fragment, .. } => {
                 let mut file = self.file(inode)?;
                 let mut text = format!(" size {size}");
-                let (n_blocks, stored, zeros) = file.blocks()?;
+                let known = seen.get(&inode.number).copied();
+                let (n_blocks, stored, zeros) = match known {
+                    Some(blocks) => blocks,
+                    None => *seen.entry(inode.number).or_insert(file.blocks()?),
+                };
                 if n_blocks > 0 {
                     text += &format!(" blocks {n_blocks} at {start}, {stored} bytes");
                 }
@@ -93,7 +103,7 @@ impl<R: ReadAt> Reader<R> {
                 if let Some((block, offset)) = fragment {
                     text += &format!(" fragment {block}+{offset}");
                 }
-                if with_digest && *size > 0 {
+                if known.is_none() && digests == Digests::Shown && *size > 0 {
                     let mut hash = Sha256::new();
                     let mut buffer = vec![0; PART];
                     let mut offset = 0;

@@ -294,6 +294,12 @@ impl<R: ReadAt> Reader<R> {
         })
     }
 
+    /// Returns how many blocks of its own a file has.
+    pub(super) fn n_blocks(&self, size: u64, fragment: Option<(u32, u32)>) -> u64 {
+        let block_len = u64::from(self.block_size.bytes());
+        if fragment.is_some() { size / block_len } else { size.div_ceil(block_len) }
+    }
+
     fn block_list(&self, blocks: u64) -> Cursor<'_, R> {
         let superblock = &self.superblock;
         self.cursor(superblock.inode_table, superblock.directory_table, blocks, "the table of inodes")
@@ -527,8 +533,7 @@ impl<R: ReadAt> File<'_, R> {
     }
 
     fn n_blocks(&self) -> u64 {
-        let block_len = u64::from(self.reader.block_size.bytes());
-        if self.fragment.is_some() { self.size / block_len } else { self.size.div_ceil(block_len) }
+        self.reader.n_blocks(self.size, self.fragment)
     }
 
     fn rewind(&mut self) {

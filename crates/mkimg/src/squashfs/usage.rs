@@ -30,7 +30,7 @@ impl<R: ReadAt> Reader<R> {
                 }
                 return Ok(());
             };
-            let is_further_name = inode.links > 1 && !inodes.insert(inode.number);
+            let is_further_name = !inodes.insert(inode.number);
             let mut stored = 0;
             if !is_further_name {
                 let (_, own, _) = self.file(inode)?.blocks()?;

@@ -1,21 +1,26 @@
 //! Reading directories and attributes, and walking through all of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use layer::ReadAt;
 
 use super::bytes::Fields;
 use super::directory::{self, DOTS, Found};
 use super::error::ReadError;
-use super::format::{METADATA_LEN, NOWHERE, reference};
+use super::format::{METADATA_LEN, METADATA_PLAIN, NOWHERE, reference, split_reference};
 use super::inode::{self, Content, Inode};
 use super::read::Reader;
 use super::xattr::Head;
+use crate::spans::Spans;
+use crate::tree::{MOST_PATH, TOO_DEEP};
 
-/// Directories are not followed deeper than this.
-const MAX_NESTING: usize = 4096;
 /// What Linux lists of attributes, and more than it lets a file have.
 const MAX_XATTR_BYTES: usize = 1 << 20;
+/// What an attribute takes besides its name and its value when it is read, more or less.
+const XATTR_COST: usize = 100;
+/// How many bytes the size of a block of data has in a file's list of them.
+const SIZE_LEN: u64 = 4;
 
 /// A name in a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +42,27 @@ pub struct Visit<'a> {
     pub inode: &'a Inode,
 }
 
+/// A table of metadata blocks, and what of the bytes that they unpack to was taken.
+struct Table {
+    /// Where in the table each block starts.
+    starts: Vec<u64>,
+    taken: Spans,
+}
+
+impl Table {
+    /// Returns which of its unpacked bytes `length` at a reference are, if that leads to one of its blocks. All but the
+    /// last of them are full, or nobody reads on behind them.
+    fn span(&self, reference: u64, length: u64) -> Option<Range<u64>> {
+        let (start, place) = split_reference(reference);
+        if length == 0 {
+            return Some(0..0);
+        }
+        let number = self.starts.binary_search(&start).ok()?;
+        let start = (number * METADATA_LEN + place) as u64;
+        Some(start..start.saturating_add(length))
+    }
+}
+
 impl<R: ReadAt> Reader<R> {
     /// Returns the names in a directory in order.
     pub fn entries(&self, directory: &Inode) -> Result<Vec<DirectoryEntry>, ReadError> {
@@ -47,9 +73,8 @@ impl<R: ReadAt> Reader<R> {
         let length = size.checked_sub(DOTS).ok_or_else(|| corrupt("the directory has an impossible size"))?;
         let reference = reference(start.into(), place.into());
         let (table, end) = (self.superblock().directory_table, self.directory_end());
-        let listing =
-            self.cursor(table, end, reference, "the table of directories").bytes(length as usize)?;
-        let found = directory::decode(&listing).map_err(corrupt)?;
+        let mut cursor = self.cursor(table, end, reference, "the table of directories");
+        let found = directory::decode(length, |buffer| cursor.fill(buffer), corrupt)?;
         let entry =
             |Found { name, reference, number, kind }| DirectoryEntry { name, number, reference, kind };
         Ok(found.into_iter().map(entry).collect())
@@ -88,24 +113,32 @@ impl<R: ReadAt> Reader<R> {
         Ok(inode)
     }
 
-    /// Returns the size that all directories have together at most, in bytes.
-    fn listings_len(&self) -> Result<u64, ReadError> {
-        let mut start = self.superblock().directory_table;
-        let mut length = 0;
-        while start < self.directory_end() {
+    /// Returns a table of metadata, of which nothing was taken.
+    fn table(&self, start: u64, end: u64) -> Result<Table, ReadError> {
+        let mut starts = Vec::new();
+        let mut at = start;
+        while at < end {
             let mut head = [0; 2];
-            self.read_at(start, &mut head)?;
-            start += 2 + u64::from(u16::from_le_bytes(head) & 0x7fff);
-            length += METADATA_LEN as u64;
+            self.read_at(at, &mut head)?;
+            let length = u64::from(u16::from_le_bytes(head) & !METADATA_PLAIN);
+            if length == 0 {
+                return Err(ReadError::corrupt(format!("the metadata block at {at}"), "it is empty"));
+            }
+            starts.push(at - start);
+            at += 2 + length;
         }
-        Ok(length)
+        Ok(Table { starts, taken: Spans::default() })
     }
 
     /// Visits everything below the root, and the root first: the names of a directory in order, and directories depth
     /// first. An inode with several names is visited for each.
     pub fn walk(&self, visit: &mut dyn FnMut(&Visit<'_>) -> Result<(), ReadError>) -> Result<(), ReadError> {
-        // Directories that shared a listing could make a small image take forever.
-        let mut unread = self.listings_len()?;
+        let root = self.root()?;
+        let superblock = self.superblock();
+        // Directories that shared a listing could make a small image take forever, and so could files that shared the
+        // list of their blocks.
+        let mut listings = self.table(superblock.directory_table, self.directory_end())?;
+        let mut lists = self.table(superblock.inode_table, superblock.directory_table)?;
         let mut seen = BTreeSet::new();
         let mut enter = |inode: &Inode, parent: Option<u32>| {
             let corrupt = |problem: &str| ReadError::corrupt(format!("inode {}", inode.number), problem);
@@ -118,13 +151,17 @@ impl<R: ReadAt> Reader<R> {
             if parent.is_some_and(|parent| parent != found) {
                 return Err(corrupt("its parent is another directory"));
             }
-            let length = u64::from(listing.2.saturating_sub(DOTS));
-            unread = unread.checked_sub(length).ok_or_else(|| corrupt("directories share their listings"))?;
+            let (start, place, size) = listing;
+            let span = listings
+                .span(reference(start.into(), place.into()), size.saturating_sub(DOTS).into())
+                .ok_or_else(|| corrupt("its listing begins in no block of their table"))?;
+            if !listings.taken.take(span) {
+                return Err(corrupt("directories share their listings"));
+            }
             let mut entries = self.entries(inode)?;
             entries.reverse();
             Ok(Some((inode.number, entries)))
         };
-        let root = self.root()?;
         visit(&Visit { path: b"/", inode: &root })?;
         let mut path: Vec<u8> = Vec::new();
         // The directories above, what is still to be visited in each, and where its name ends in the path.
@@ -139,13 +176,23 @@ impl<R: ReadAt> Reader<R> {
             let parent = *parent;
             path.push(b'/');
             path.extend_from_slice(&entry.name);
+            if path.len() > MOST_PATH {
+                return Err(ReadError::corrupt(format!("inode {parent}"), TOO_DEEP));
+            }
             let inode = self.entry_inode(&entry)?;
             visit(&Visit { path: &path, inode: &inode })?;
-            if let Some((number, entries)) = enter(&inode, Some(parent))? {
-                if above.len() >= MAX_NESTING {
-                    let what = format!("directories nested deeper than {MAX_NESTING}");
-                    return Err(ReadError::Unsupported { what });
+            if let Content::File { size, fragment, blocks, .. } = inode.content {
+                let length = self.n_blocks(size, fragment).saturating_mul(SIZE_LEN);
+                // Another name of a file has the same list.
+                let is_own = lists
+                    .span(blocks, length)
+                    .is_some_and(|span| lists.taken.has(&span) || lists.taken.take(span));
+                if !is_own {
+                    let what = format!("inode {}", inode.number);
+                    return Err(ReadError::corrupt(what, "files share the list of their blocks"));
                 }
+            }
+            if let Some((number, entries)) = enter(&inode, Some(parent))? {
                 above.push((number, entries, path.len()));
             }
         }
@@ -191,7 +238,7 @@ impl<R: ReadAt> Reader<R> {
                 }
                 value = cursor.bytes(length as usize)?;
             }
-            total += name.len() + value.len();
+            total += name.len() + value.len() + XATTR_COST;
             if total > MAX_XATTR_BYTES {
                 return Err(corrupt("an inode has too many attributes"));
             }

@@ -20,6 +20,11 @@ use crate::largest::Largest;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Node(u32);
 
+/// How long a path in an image that is read can be, in bytes, as Linux has it.
+pub(crate) const MOST_PATH: usize = 4096;
+/// What is said of a directory that has a longer one.
+pub(crate) const TOO_DEEP: &str = "what is in it lies too deep in directories";
+
 /// The root directory, which is always there.
 pub const ROOT: Node = Node(0);
 

@@ -2,7 +2,11 @@
 
 use layer::ReadAt;
 
-use super::error::ReadError;
+use super::error::{ReadError, corrupt};
+
+/// The largest table that is read: with blocks of 1 MiB it is one of 16 TiB. What is read of it takes several times as
+/// much memory, and of a sparse file it costs nothing to say so.
+pub(super) const MOST_TABLE: u64 = 64 << 20;
 
 /// The file of an image.
 pub(super) struct Image<'a> {
@@ -42,6 +46,15 @@ impl<'a> Image<'a> {
         let mut buffer = vec![0; length];
         self.read(what, offset, &mut buffer)?;
         Ok(buffer)
+    }
+
+    /// Returns a table of `length` bytes at `offset`, which has no more than [`MOST_TABLE`].
+    pub(super) fn table(&self, what: &'static str, offset: u64, length: u64) -> Result<Vec<u8>, ReadError> {
+        self.check(what, offset, length)?;
+        if length > MOST_TABLE {
+            return corrupt(what, format!("it has {length} bytes: at most {MOST_TABLE} are read"));
+        }
+        self.bytes(what, offset, length)
     }
 
     /// Returns the bytes at `offset`.

@@ -162,7 +162,7 @@ pub(super) fn read(image: &Image<'_>) -> Result<Parallels, ReadError> {
     if sectors == 0 || needed > n_blocks {
         return corrupt(what, format!("{n_blocks} blocks of {block_len} bytes are not enough for {size}"));
     }
-    let entries = image.bytes("the table of blocks", HEADER_LEN as u64, needed * 4)?;
+    let entries = image.table("the table of blocks", HEADER_LEN as u64, needed * 4)?;
     let offsets = entries.chunks_exact(4).map(|entry| match get_u32(entry, 0) {
         0 => Some(UNUSED),
         number => u64::from(number).checked_mul(unit),

@@ -120,13 +120,22 @@ impl<'a> Reader<'a> {
         let n_blocks = size.div_ceil(block_len);
         let mut ranges: Vec<Range<u64>> = Vec::new();
         let mut block = 0;
+        // What is stored as it is is in the file, once for each block. Of the last one the end may be missing.
+        let mut left = self.image.size().saturating_add(block_len);
         while block < n_blocks {
             let skipped = if self.below.is_some() { 0 } else { self.blocks.skip(&self.image, block)? };
             if skipped > 0 {
                 block = block.saturating_add(skipped);
                 continue;
             }
-            if self.blocks.place(&self.image, block)? != Place::Zero {
+            let place = self.blocks.place(&self.image, block)?;
+            if let Place::At(_) = place {
+                let Some(rest) = left.checked_sub(block_len) else {
+                    return corrupt("the table of blocks", "many blocks are at the same place");
+                };
+                left = rest;
+            }
+            if place != Place::Zero {
                 // The disk's size fits, and so does what is below it.
                 let (start, end) = (block * block_len, size.min((block + 1).saturating_mul(block_len)));
                 match ranges.last_mut().filter(|last| last.end == start) {

@@ -129,7 +129,7 @@ pub(super) fn read(image: &Image<'_>) -> Result<Vdi, ReadError> {
         return corrupt(what, format!("{n_blocks} blocks of {block_len} bytes are not enough for {size}"));
     }
     let (map_at, data_at) = (u64::from(get_u32(&header, 340)), u64::from(get_u32(&header, 344)));
-    let map = image.bytes("the map of blocks", map_at, size.div_ceil(block_len.into()) * 4)?;
+    let map = image.table("the map of blocks", map_at, size.div_ceil(block_len.into()) * 4)?;
     let offsets = map.chunks_exact(4).map(|entry| match get_u32(entry, 0) {
         // Not there, and zero.
         0xffff_fffe.. => UNUSED,

@@ -222,7 +222,7 @@ fn table(image: &Image<'_>, footer: &[u8], first: &[u8], size: u64) -> Result<Ta
         return corrupt(what, format!("{n_blocks} blocks of {block_len} bytes are not enough for {size}"));
     }
     let bitmap = (block_len / SECTOR / 8).next_multiple_of(SECTOR);
-    let entries = image.bytes("the table of blocks", be_u64(&header, 16), needed * 4)?;
+    let entries = image.table("the table of blocks", be_u64(&header, 16), needed * 4)?;
     // What no sector of was written to is zero in the file, too, whatever the bitmap says.
     let offsets = entries.chunks_exact(4).map(|entry| match be_u32(entry, 0) {
         NOWHERE => UNUSED,

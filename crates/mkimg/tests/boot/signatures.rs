@@ -231,3 +231,46 @@ fn two_may_sign_and_foreign_tools_agree() {
     let (code, text) = tool("sbverify", &["--cert", &certificate, &path("d.efi")]).unwrap();
     assert_eq!(code, 0, "{text}");
 }
+
+/// Returns a DER value of this tag, which has at least 256 bytes.
+fn der(tag: u8, contents: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(contents.len()).unwrap().to_be_bytes();
+    let length = &length[length.iter().position(|byte| *byte > 0).unwrap()..];
+    assert!(length.len() > 1);
+    [&[tag, 0x80 | length.len() as u8], length, contents].concat()
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "what is refused at once is not sorted first")]
+fn what_would_be_sorted_forever_is_refused() {
+    let program = small();
+    let pe = Pe::parse(&program).unwrap();
+    // A set of algorithms, in the order that takes longest: of more than 64 KiB, and of less.
+    for n_algorithms in [16_384_u16, 9300] {
+        let algorithm = |n: u16| [0x30, 5, 6, 3, 1, (n >> 7) as u8, (n & 0x7f) as u8];
+        let algorithms: Vec<u8> = (0..n_algorithms).rev().flat_map(algorithm).collect();
+        let data = der(0x30, &[&[2, 1, 1], &der(0x31, &algorithms)[..]].concat());
+        let signed_data = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02";
+        let large = der(0x30, &[signed_data, &der(0xa0, &data)[..]].concat());
+        let started = std::time::Instant::now();
+        let found = signatures(&pe::with_certificates(&pe, &[large]).unwrap()).unwrap();
+        assert_eq!(found[0].problem, Some("it is not PKCS #7"));
+        assert!(started.elapsed().as_secs() < 1, "{n_algorithms}");
+    }
+    // Neither are there many.
+    let many = pe::with_certificates(&pe, &vec![vec![0; 8]; 65]).unwrap();
+    assert_eq!(signatures(&many).unwrap_err().to_string(), "it has more than 64 certificates");
+}
+
+#[test]
+fn sections_that_are_all_of_the_file() {
+    let mut program = small();
+    let table = HEADERS_AT + 24 + 240;
+    let size = u32::try_from(program.len()).unwrap().to_le_bytes();
+    for section in [table, table + 40] {
+        program[section + 16..section + 20].copy_from_slice(&size);
+        program[section + 20..section + 24].fill(0);
+    }
+    let said = Pe::parse(&program).unwrap_err().to_string();
+    assert_eq!(said, "its sections have more bytes than the file");
+}

@@ -2,6 +2,7 @@
 
 use mkimg::erofs::{Compression, Content, Digests, ROOT, ReadError, Reader};
 
+use crate::support::sparse::Sparse;
 use crate::support::{Tree, compressions, everything, mode, noise, options, read, text, words};
 
 /// Looks at everything that an image has, whatever it says of its sizes.
@@ -160,4 +161,71 @@ fn images_that_end_early() {
     for length in [0, 1023, 1024, 1100, 1200, 4095, 4096, image.len() - 4096] {
         assert!(examine(image[..length].to_vec()).is_err(), "{length}");
     }
+}
+
+#[test]
+fn a_directory_that_says_that_it_is_large_is_not_read_ahead() {
+    let mut image = small(Compression::None).bytes();
+    let root = metadata(&image) + usize::try_from(read(image.clone()).root().unwrap().nid).unwrap() * 32;
+    let behind = u32::try_from(image.len() / 4096).unwrap();
+    // The long form, without anything beside it.
+    image[root] = 1;
+    image[root + 8..root + 16].copy_from_slice(&(64_u64 << 30).to_le_bytes());
+    image[root + 16..root + 20].copy_from_slice(&behind.to_le_bytes());
+    let reader = Reader::open(Sparse::new(image, 65 << 30)).unwrap();
+    let nid = reader.root().unwrap().nid;
+    assert_eq!(
+        reader.walk(&mut |_| Ok(())).unwrap_err().to_string(),
+        format!("inode {nid}: the first name of a block is in an impossible place")
+    );
+}
+
+#[test]
+fn directories_that_are_too_deep() {
+    let mut tree = Tree::new(options(Compression::None));
+    let mut directory = ROOT;
+    for _ in 0..17 {
+        directory = tree.directory(directory, &"a".repeat(250));
+    }
+    let said = examine(tree.bytes()).unwrap_err().to_string();
+    assert!(said.ends_with(": what is in it lies too deep in directories"), "{said}");
+}
+
+#[test]
+fn tables_that_files_cannot_have() {
+    let mut image = small(Compression::None).bytes();
+    let tail =
+        metadata(&image) + usize::try_from(read(image.clone()).resolve(b"/tail").unwrap().nid).unwrap() * 32;
+    // Chunks of one block, all in the first of the image.
+    let size = image.len() as u64 * 2048;
+    image[tail] = 9;
+    image[tail + 8..tail + 16].copy_from_slice(&size.to_le_bytes());
+    image[tail + 16..tail + 20].copy_from_slice(&[0; 4]);
+    let nid = read(image.clone()).resolve(b"/tail").unwrap().nid;
+    let source: std::sync::Arc<dyn layer::ReadAt> = std::sync::Arc::new(image);
+    let error = mkimg::usage::measure(&source).unwrap_err().to_string();
+    assert_eq!(error, format!("inode {nid}: files share the tables of their blocks"));
+}
+
+#[test]
+fn an_extent_that_is_larger_compressed() {
+    let mut tree = Tree::new(options(Compression::Lz4));
+    tree.file(ROOT, "file", words(90_000, 1));
+    let mut image = tree.bytes();
+    let nid = read(image.clone()).resolve(b"/file").unwrap().nid;
+    // Behind the inode and the head of its index, the second entry: how many blocks the first extent has.
+    let at = metadata(&image) + usize::try_from(nid).unwrap() * 32 + 64 + 8;
+    assert_eq!(image[at - 8..at], [0, 0, 0, 0, 7, 0, 0, 0]);
+    let bits = if at.is_multiple_of(32) { 14 } else { 16 };
+    let pack = u32::from_le_bytes(image[at..at + 4].try_into().unwrap());
+    assert!(pack >> bits & 0x800 != 0 && pack >> bits & 0x7ff <= 4);
+    let changed = pack & !(0xfff << bits) | 0x900 << bits;
+    image[at..at + 4].copy_from_slice(&changed.to_le_bytes());
+    let size = image.len() as u64 + (2 << 20);
+    let reader = Reader::open(Sparse::new(image, size)).unwrap();
+    let inode = reader.resolve(b"/file").unwrap();
+    assert_eq!(
+        reader.contents(&inode, &mut |_| Ok(())).unwrap_err().to_string(),
+        format!("inode {}: an extent has an impossible number of blocks", inode.nid)
+    );
 }

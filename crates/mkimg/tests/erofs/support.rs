@@ -11,6 +11,9 @@ pub(crate) mod shared;
 #[path = "../shared/random.rs"]
 pub(crate) mod random;
 
+#[path = "../shared/sparse.rs"]
+pub(crate) mod sparse;
+
 #[path = "../tool/mod.rs"]
 mod tool;
 

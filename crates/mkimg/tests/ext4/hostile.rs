@@ -3,6 +3,7 @@
 
 use mkimg::ext4::{BlockSize, Options, ROOT, ReadError, Reader, Size};
 
+use crate::support::sparse::Sparse;
 use crate::support::{MIB, Tree, noise, options, read};
 
 /// A part of the image that has a checksum, and what it depends on.
@@ -327,4 +328,61 @@ fn truncated_images() {
     for length in [0, 1000, 1024, 2047, 2048, 4096, bytes.len() - 1] {
         assert!(examine(bytes[..length].to_vec()).is_err(), "{length}");
     }
+}
+
+#[test]
+fn one_block_in_two_places_of_a_directory() {
+    let target = Target::new();
+    let index = target.structure(|kind| matches!(kind, Kind::IndexRoot { .. }));
+    let Kind::IndexRoot { inode: number } = index.kind else { panic!("it is an index") };
+    let inode = target.structure(|kind| matches!(kind, Kind::Inode { number: found } if *found == number));
+    let mut image = target.bytes.clone();
+    let extents = inode.offset + 0x28;
+    let length = image[extents + 16];
+    assert!(image[extents + 2] == 1 && length > 2);
+    // One extent is the first block, and another, from the second block of the directory on, all but the last one.
+    image[extents + 2] = 2;
+    image.copy_within(extents + 12..extents + 24, extents + 24);
+    image[extents + 16] = 1;
+    image[extents + 24] = 1;
+    image[extents + 28] = length - 1;
+    target.seal(&mut image, inode);
+    assert_eq!(
+        examine(image).unwrap_err().to_string(),
+        format!("inode {number}: it has a block twice, or one of another directory")
+    );
+}
+
+#[test]
+fn directories_that_are_too_deep() {
+    let mut tree = Tree::new(options(BlockSize::B1024, Size::Fixed(MIB)));
+    let mut directory = ROOT;
+    for _ in 0..17 {
+        directory = tree.directory(directory, &"a".repeat(250));
+    }
+    let said = examine(tree.bytes()).unwrap_err().to_string();
+    assert!(said.ends_with(": what is in it lies too deep in directories"), "{said}");
+}
+
+#[test]
+fn an_extent_tree_is_read_once() {
+    let image = Target::new().bytes;
+    let size = image.len() as u64;
+    let source = std::sync::Arc::new(Sparse::new(image.clone(), size));
+    let reader = Reader::open(std::sync::Arc::clone(&source)).unwrap();
+    let mapped = reader.mapped(&reader.resolve(b"/sparse").unwrap()).unwrap();
+    let before = source.n_read();
+    let (mut at, mut contents) = (0, vec![0; mapped.size() as usize]);
+    while at < mapped.size() {
+        let end = mapped.size().min(at + 500);
+        reader.read_data(&mapped, at, &mut contents[at as usize..end as usize]).unwrap();
+        at = reader.next_data(&mapped, end);
+    }
+    // Whole blocks of data, and nothing else.
+    assert!(source.n_read() - before <= mapped.size());
+    let other = read(image);
+    let data = other.data(&other.resolve(b"/sparse").unwrap()).unwrap();
+    let mut expected = vec![0; contents.len()];
+    data.read_exact_at(0, &mut expected).unwrap();
+    assert!(contents == expected && contents.contains(&7));
 }

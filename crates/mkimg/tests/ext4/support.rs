@@ -80,6 +80,9 @@ pub(crate) fn read(bytes: Vec<u8>) -> Reader<Vec<u8>> {
     reader
 }
 
+#[path = "../shared/sparse.rs"]
+pub(crate) mod sparse;
+
 #[path = "../tool/mod.rs"]
 mod tool;
 

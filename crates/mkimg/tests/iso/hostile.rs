@@ -2,6 +2,7 @@
 
 use mkimg::iso::{Content, Extent, ROOT, ReadError, Reader, View};
 
+use crate::support::sparse::Sparse;
 use crate::support::{Tree, everything, mode, noise, options};
 
 /// A small image with a directory, a long link and a name of two fields.
@@ -227,4 +228,63 @@ fn reading_beyond_the_end_is_an_error() {
     assert!(reader.read_data(&extents, 1, &mut [0; 100]).is_err());
     assert!(reader.read_data(&extents, u64::MAX, &mut [0; 1]).is_err());
     assert!(reader.read_data(&[], 0, &mut []).is_ok());
+}
+
+/// An image whose root directory is behind everything else, and how many bytes it says that it has.
+fn with_root_behind(size: u32) -> Vec<u8> {
+    let mut bytes = image();
+    let root = u32::from_le_bytes(bytes[16 * 2048 + 158..][..4].try_into().unwrap()) as usize * 2048;
+    let sector = u32::try_from(bytes.len() / 2048).unwrap();
+    bytes.extend_from_within(root..root + 2048);
+    for record in [16 * 2048 + 156, sector as usize * 2048] {
+        bytes[record + 2..record + 10].copy_from_slice(&both(sector));
+        bytes[record + 10..record + 18].copy_from_slice(&both(size));
+    }
+    bytes
+}
+
+#[test]
+fn what_says_that_it_is_large_is_not_read_ahead() {
+    let reader = Reader::open(Sparse::new(with_root_behind(0xffff_f800), 1 << 40)).unwrap();
+    let walked = reader.walk(View::Plain, &mut |_| Ok(()));
+    assert_eq!(walked.unwrap_err().to_string(), "/: many of the directory's sectors have no records");
+
+    let mut bytes = image();
+    bytes[16 * 2048 + 132..16 * 2048 + 140].copy_from_slice(&both(u32::MAX));
+    let reader = Reader::open(Sparse::new(bytes, 1 << 40)).unwrap();
+    let checked = reader.check().unwrap_err().to_string();
+    assert_eq!(checked, "the path table: it has other directories than the tree");
+}
+
+#[test]
+fn directories_that_are_too_deep() {
+    let mut tree = Tree::new(options());
+    let mut directory = ROOT;
+    for _ in 0..17 {
+        directory = tree.directory(directory, &"a".repeat(250));
+    }
+    let said = examine(tree.bytes()).unwrap_err().to_string();
+    assert!(said.ends_with(": what is in it lies too deep in directories"), "{said}");
+}
+
+#[test]
+fn a_file_that_has_the_image_twice() {
+    let mut bytes = image();
+    let at = record(&bytes, b"FILE.;1");
+    let length = usize::from(bytes[at]);
+    // All of the image, and once more in front of that.
+    let sector = at / 2048 * 2048;
+    let mut end = sector;
+    while bytes[end] > 0 {
+        end += usize::from(bytes[end]);
+    }
+    let size = u32::try_from(bytes.len()).unwrap();
+    bytes[at + 2..at + 10].copy_from_slice(&both(0));
+    bytes[at + 10..at + 18].copy_from_slice(&both(size));
+    let mut again = bytes[at..at + length].to_vec();
+    again[25] |= 0x80;
+    assert!(end + length <= sector + 2048);
+    bytes.copy_within(at..end, at + length);
+    bytes[at..at + length].copy_from_slice(&again);
+    assert_eq!(examine(bytes).unwrap_err().to_string(), "/directory: a file is larger than the image");
 }

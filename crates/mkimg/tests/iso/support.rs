@@ -12,6 +12,9 @@ pub(crate) mod random;
 mod sealed;
 #[path = "../shared/tree.rs"]
 pub(crate) mod shared;
+#[path = "../shared/sparse.rs"]
+pub(crate) mod sparse;
+
 #[path = "../tool/mod.rs"]
 mod tool;
 

@@ -1,6 +1,6 @@
 //! Damaged images, which must be refused or read, and never more.
 
-use mkimg::squashfs::{Compression, Digests, Options, ROOT, ReadError, Reader};
+use mkimg::squashfs::{Compression, Content, Digests, Options, ROOT, ReadError, Reader};
 
 use crate::plain::with_plain_metadata;
 use crate::support::{Tree, compressions, everything, noise, options, read, text};
@@ -143,4 +143,57 @@ fn images_that_end_early() {
     for length in [0, 95, 96, 200, 2000, image.len() - 4096] {
         assert!(examine(image[..length].to_vec()).is_err(), "{length}");
     }
+}
+
+#[test]
+fn what_directories_or_files_share() {
+    let plain = Plain::new();
+    let walked = |bytes: Vec<u8>| read(bytes).walk(&mut |_| Ok(())).unwrap_err().to_string();
+    let reader = read(plain.bytes.clone());
+    // The short form of `etc`, whose listing becomes that of the root.
+    let number = reader.resolve(b"/etc").unwrap().number.to_le_bytes();
+    let etc = (plain.inodes..plain.directories)
+        .find(|at| plain.bytes[*at..].starts_with(&[1, 0]) && plain.bytes[at + 12..].starts_with(&number))
+        .unwrap();
+    let Content::Directory { listing: (start, place, size), .. } = reader.root().unwrap().content else {
+        panic!("the root is a directory")
+    };
+    let mut bytes = plain.bytes.clone();
+    bytes[etc + 16..etc + 20].copy_from_slice(&start.to_le_bytes());
+    bytes[etc + 24..etc + 26].copy_from_slice(&u16::try_from(size).unwrap().to_le_bytes());
+    bytes[etc + 26..etc + 28].copy_from_slice(&place.to_le_bytes());
+    assert_eq!(walked(bytes), "inode 7: directories share their listings");
+    // A listing that is in a block that is not one.
+    let mut bytes = plain.bytes.clone();
+    bytes[etc + 16] = 1;
+    assert_eq!(walked(bytes), "inode 7: its listing begins in no block of their table");
+    let mut bytes = plain.bytes.clone();
+    bytes[plain.directories - 2..plain.directories].copy_from_slice(&[0, 0x80]);
+    let at = plain.directories - 2;
+    assert_eq!(walked(bytes), format!("the metadata block at {at}: it is empty"));
+    // The first file has so many blocks that the list of them goes on in other inodes.
+    let mut bytes = plain.bytes.clone();
+    bytes[plain.inodes + 24..plain.inodes + 32].copy_from_slice(&(100_u64 * 4096).to_le_bytes());
+    assert_eq!(walked(bytes), "inode 2: files share the list of their blocks");
+}
+
+#[test]
+fn directories_that_are_too_deep() {
+    let mut tree = Tree::new(options(Compression::Lz4 { high: false }));
+    let mut directory = ROOT;
+    for _ in 0..17 {
+        directory = tree.directory(directory, &"a".repeat(250));
+    }
+    let said = examine(tree.bytes()).unwrap_err().to_string();
+    assert!(said.ends_with(": what is in it lies too deep in directories"), "{said}");
+}
+
+#[test]
+fn attributes_that_are_too_many() {
+    let mut tree = Tree::new(options(Compression::Lz4 { high: false }));
+    let file = tree.file(ROOT, "file", Vec::new());
+    let names: Vec<String> = (0..12_000).map(|number| format!("user.{number}")).collect();
+    tree.xattrs(file, &names.iter().map(|name| (&name[..], &b""[..])).collect::<Vec<_>>());
+    let said = examine(tree.bytes()).unwrap_err().to_string();
+    assert_eq!(said, "the table of attributes: an inode has too many attributes");
 }

@@ -4,6 +4,7 @@
 use mkimg::MemorySink;
 use mkimg::vdisk::{ReadError, Reader, gcp};
 
+use crate::support::sparse::Sparse;
 use crate::support::{Disk, Way, archive, ways};
 
 /// A small disk, so that much can be tried.
@@ -33,8 +34,10 @@ fn no_byte_of_the_tables_makes_the_reader_panic() {
         let good = way.bytes(&small());
         let (mut tried, mut refused) = (0, 0);
         // Headers and tables are in front, and in some formats behind.
-        let places =
-            (0..2048).chain((2048..good.len()).step_by(good.len() / 150)).chain(good.len() - 600..good.len());
+        let places = (0..512)
+            .chain((512..2048).step_by(5))
+            .chain((2048..good.len()).step_by(good.len() / 150))
+            .chain(good.len() - 600..good.len());
         for at in places.filter(|at| *at < good.len()) {
             for value in [0x01, 0x80, 0xff] {
                 let mut bad = good.clone();
@@ -226,4 +229,43 @@ impl mkimg::Sink for Nowhere {
     fn zeros(&mut self, _: u64, _: u64) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+#[test]
+fn tables_that_are_too_large() {
+    let check = |name: &str, values: &[(usize, &[u8])], expected: &str| {
+        let mut bad = way(name).bytes(&small());
+        for (at, value) in values {
+            bad[*at..at + value.len()].copy_from_slice(value);
+        }
+        let said = Reader::open(Sparse::new(bad, 1 << 40)).err().unwrap().to_string();
+        assert_eq!(said, expected);
+    };
+    let large = (1_u64 << 50).to_le_bytes();
+    let most = "at most 67108864 are read";
+    check(
+        "parallels",
+        &[(32, &[0xff; 4]), (36, &(1_u64 << 40).to_le_bytes())],
+        &format!("the table of blocks: it has 2147483648 bytes: {most}"),
+    );
+    check(
+        "vdi",
+        &[(368, &large), (384, &[0xff; 4])],
+        &format!("the map of blocks: it has 4294967296 bytes: {most}"),
+    );
+    check("vmdk", &[(12, &large)], &format!("the grain directory: it has 68719476736 bytes: {most}"));
+}
+
+#[test]
+fn one_cluster_in_many_places() {
+    let mut bad = way("qcow2").bytes(&small());
+    let l2 = usize::try_from(u64::from_be_bytes(bad[65536..65544].try_into().unwrap()) & !(1 << 63)).unwrap();
+    // A disk that has the first cluster everywhere.
+    bad[24..32].copy_from_slice(&(8192_u64 << 16).to_be_bytes());
+    for entry in 1..8192 {
+        bad.copy_within(l2..l2 + 8, l2 + entry * 8);
+    }
+    let reader = Reader::open(bad).unwrap();
+    let said = reader.data().unwrap_err().to_string();
+    assert_eq!(said, "the table of blocks: many blocks are at the same place");
 }

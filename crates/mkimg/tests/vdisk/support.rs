@@ -5,6 +5,8 @@ use std::ops::Range;
 use mkimg::vdisk::{Contents, Reader, WriteError, gcp, parallels, qcow2, vdi, vhd, vhdx, vmdk};
 use mkimg::{GapSink, MemorySink};
 
+#[path = "../shared/sparse.rs"]
+pub(crate) mod sparse;
 #[path = "../tool/mod.rs"]
 mod tool;
 

@@ -96,3 +96,32 @@ fn numbers_that_are_too_large_are_no_harm() {
     );
     check_refused("--- a/f\n+++ b/f\n@@ -1,99999999 +1 @@\n-2\n", "line 4: the patch ends within a hunk");
 }
+
+#[test]
+fn deep_files_are_changed_in_time() {
+    let world = World::new(&[]);
+    let name = "a/".repeat(800) + "f";
+    let section = |old: usize| format!("--- a/{name}\n+++ b/{name}\n@@ -1 +1 @@\n-{old}\n+{}\n", old + 1);
+    world.apply(&format!("--- /dev/null\n+++ b/{name}\n@@ -0,0 +1 @@\n+0\n"), STRICT).unwrap();
+    // Looking at all above each directory above it would be a million look-ups of a path of 800 parts.
+    world.apply(&(0..3).map(section).collect::<String>(), STRICT).unwrap();
+    assert_eq!(fs::read_to_string(world.root().join(&name)).unwrap(), "3\n");
+    let other = format!("{}b/g", "a/".repeat(600));
+    world.apply(&format!("--- /dev/null\n+++ b/{other}\n@@ -0,0 +1 @@\n+0\n"), STRICT).unwrap();
+    assert!(world.root().join(other).is_file());
+    let below = format!("--- /dev/null\n+++ b/{name}/g\n@@ -0,0 +1 @@\n+0\n");
+    let error = world.apply(&below, STRICT).unwrap_err();
+    assert_eq!(error.to_string(), format!("`{name}/g` lies below `{name}`, which is not a directory"));
+}
+
+#[test]
+fn a_file_that_is_changed_often_waits_once() {
+    let world = World::new(&[("f", "0\n")]);
+    let change = |old: usize| format!("--- a/f\n+++ b/f\n@@ -1 +1 @@\n-{old}\n+{}\n", old + 1);
+    let removed_and_made =
+        "--- a/f\n+++ /dev/null\n@@ -1 +0,0 @@\n-50\n--- /dev/null\n+++ b/f\n@@ -0,0 +1 @@\n+50\n";
+    let patch = (0..50).map(change).chain(vec![removed_and_made.to_owned(); 20]).chain((50..60).map(change));
+    world.apply(&patch.collect::<String>(), STRICT).unwrap();
+    assert_eq!(world.draw(), "f \"60\\n\"");
+    assert!(fs::read_dir(world.scratch()).unwrap().count() <= 1);
+}

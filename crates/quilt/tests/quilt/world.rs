@@ -39,7 +39,7 @@ impl World {
         self.directory.path().join("root")
     }
 
-    fn scratch(&self) -> PathBuf {
+    pub(crate) fn scratch(&self) -> PathBuf {
         self.directory.path().join("scratch")
     }
 

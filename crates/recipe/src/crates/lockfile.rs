@@ -111,6 +111,8 @@ pub enum LockfileError {
 
 /// The newest version of the format: that of cargo 1.78 and after.
 const NEWEST: i64 = 4;
+/// How many bytes a name or a version may have: what a directory's may.
+const MAX_WORD: usize = 255;
 /// What cargo calls crates.io, by the protocol with which its index is read.
 const OF_CRATES_IO: [&str; 2] =
     ["registry+https://github.com/rust-lang/crates.io-index", "sparse+https://index.crates.io/"];
@@ -143,9 +145,10 @@ pub fn parse(text: &str) -> Result<Lockfile, LockfileError> {
     for package in text.package {
         // What has no source is the source's own.
         let Some(from) = package.source else { continue };
-        // These become names of directories and parts of addresses.
+        // These become names of directories and parts of addresses, perhaps of many parts.
         let is_word = |text: &str, more: &[u8]| {
-            text.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '_')
+            text.len() <= MAX_WORD
+                && text.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '_')
                 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
         };
         if !is_word(&package.name, b"-_") {

@@ -25,7 +25,13 @@ pub enum ManifestError {
     /// It inherits what the workspace does not have.
     #[error("`Cargo.toml` takes `{0}` from its workspace, which does not have it")]
     Absent(String),
+    /// It inherits one large thing many times.
+    #[error("`Cargo.toml` takes more than {MAX_INHERITED} bytes from its workspace")]
+    TooLarge,
 }
+
+/// How many bytes of dependencies a manifest may inherit. Each of its targets may inherit the same.
+const MAX_INHERITED: usize = 16 << 20;
 
 /// Where dependencies are, in a manifest and for each of its targets.
 const DEPENDENCIES: [&str; 5] =
@@ -76,11 +82,12 @@ pub fn stand_alone(text: &str, workspace: &str) -> Result<String, ManifestError>
         let lints = of("lints").ok_or_else(|| ManifestError::Absent("lints".to_owned()))?;
         manifest.insert("lints".to_owned(), Value::Table(lints.clone()));
     }
-    add_dependencies(&mut manifest, dependencies)?;
+    let mut left = MAX_INHERITED;
+    add_dependencies(&mut manifest, dependencies, &mut left)?;
     if let Some(targets) = manifest.get_mut("target").and_then(Value::as_table_mut) {
         for (_, target) in targets.iter_mut() {
             if let Some(target) = target.as_table_mut() {
-                add_dependencies(target, dependencies)?;
+                add_dependencies(target, dependencies, &mut left)?;
             }
         }
     }
@@ -105,8 +112,8 @@ fn inherits(value: &Value) -> bool {
 }
 
 /// Writes out the dependencies of `table` that are the workspace's. What they say themselves is added: features come
-/// together, the rest counts more.
-fn add_dependencies(table: &mut Table, workspace: &Table) -> Result<(), ManifestError> {
+/// together, the rest counts more. What the workspace has of them is taken off `left`.
+fn add_dependencies(table: &mut Table, workspace: &Table, left: &mut usize) -> Result<(), ManifestError> {
     for kind in DEPENDENCIES {
         let Some(dependencies) = table.get_mut(kind).and_then(Value::as_table_mut) else { continue };
         for (name, dependency) in dependencies.iter_mut() {
@@ -114,7 +121,9 @@ fn add_dependencies(table: &mut Table, workspace: &Table) -> Result<(), Manifest
                 continue;
             }
             let absent = || ManifestError::Absent(format!("dependencies.{name}"));
-            let mut whole = match workspace.get(name).ok_or_else(absent)? {
+            let inherited = workspace.get(name).ok_or_else(absent)?;
+            *left = left.checked_sub(inherited.to_string().len()).ok_or(ManifestError::TooLarge)?;
+            let mut whole = match inherited {
                 Value::Table(table) => table.clone(),
                 version => Table::from_iter([("version".to_owned(), version.clone())]),
             };

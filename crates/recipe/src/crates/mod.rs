@@ -9,7 +9,7 @@ mod lockfile;
 mod manifest;
 pub mod registry;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 pub use lockfile::{Crate, GitOrigin, GitReference, Lockfile, LockfileError, Origin, parse};
@@ -48,26 +48,32 @@ impl Lockfile {
     /// Returns the places that crates come from, each once: the position of each is the name of its directory. crates.io
     /// is always there, as the first.
     pub fn origins(&self) -> Vec<String> {
-        let others: BTreeSet<String> = self.crates.iter().map(|of| of.origin.key()).collect();
-        let others = others.into_iter().filter(|key| key != CRATES_IO);
-        std::iter::once(CRATES_IO.to_owned()).chain(others).collect()
+        self.by_origin().into_iter().map(|(key, _)| key).collect()
     }
 
     /// Returns the crates by the directories of the places that they come from.
     pub fn directories(&self) -> BTreeMap<String, Vec<&Crate>> {
-        let of = |key: &String| self.crates.iter().filter(|of| of.origin.key() == *key).collect();
-        let origins = self.origins();
-        origins.iter().enumerate().map(|(idx, key)| (idx.to_string(), of(key))).collect()
+        let by_origin = self.by_origin().into_iter().enumerate();
+        by_origin.map(|(idx, (_, crates))| (idx.to_string(), crates)).collect()
+    }
+
+    /// Returns what [`Lockfile::origins`] does, each with its crates.
+    fn by_origin(&self) -> Vec<(String, Vec<&Crate>)> {
+        let mut others: BTreeMap<String, Vec<&Crate>> = BTreeMap::new();
+        for of in &self.crates {
+            others.entry(of.origin.key()).or_default().push(of);
+        }
+        let first = others.remove(CRATES_IO).unwrap_or_default();
+        std::iter::once((CRATES_IO.to_owned(), first)).chain(others).collect()
     }
 
     /// Returns the text of [`CONFIG`].
     pub fn config(&self) -> String {
         let mut text = String::new();
-        for (idx, key) in self.origins().iter().enumerate() {
-            let origin = self.crates.iter().map(|of| &of.origin).find(|origin| origin.key() == *key);
+        for (idx, (key, crates)) in self.by_origin().iter().enumerate() {
             // Writing to a string never fails.
             let _ = writeln!(text, "[source.{}]", quoted(key));
-            match origin {
+            match crates.first().map(|of| &of.origin) {
                 Some(Origin::Git(git)) => {
                     let _ = writeln!(text, "git = {}", quoted(&git.url));
                     if let Some((word, name)) = git.reference.as_config() {

@@ -112,10 +112,53 @@ fn locks_that_cannot_be_followed_say_why() {
             "[[package]]\nname = \"x\"\nversion = \"1/2\"\nsource = \"sparse+https://a/\"".to_owned(),
             "a version",
         ),
+        (
+            format!(
+                "[[package]]\nname = \"{}\"\nversion = \"1\"\nsource = \"sparse+https://a/\"",
+                "x".repeat(256)
+            ),
+            "the name of a crate",
+        ),
+        (
+            format!(
+                "[[package]]\nname = \"x\"\nversion = \"{}\"\nsource = \"sparse+https://a/\"",
+                "1".repeat(256)
+            ),
+            "a version",
+        ),
     ] {
         let error = parse(&text).unwrap_err().to_string();
         assert!(error.contains(expected), "{text}: {error}");
     }
+}
+
+#[test]
+fn crates_of_as_many_places_are_sorted_once() {
+    // Comparing each place with each crate would be 400 million comparisons.
+    let of = |number: usize| Crate {
+        name: format!("c{number}"),
+        version: "1.0.0".to_owned(),
+        origin: Origin::Registry {
+            registry: Some(format!("sparse+https://r{number}.example/")),
+            checksum: CHECKSUM_OF_CFG_IF.to_owned(),
+        },
+    };
+    let lock = Lockfile { crates: (0..20_000).map(of).collect() };
+    let directories = lock.directories();
+    assert_eq!(directories.len(), 20_001);
+    assert!(directories.values().map(Vec::len).filter(|n_crates| *n_crates == 1).count() == 20_000);
+    assert!(lock.config().contains("directory = \"/build/crates/20000\""));
+}
+
+#[test]
+fn what_many_targets_inherit_is_bounded() {
+    let root = format!("[workspace.dependencies]\na = {{ version = \"{}\" }}\n", "1".repeat(1 << 20));
+    let manifest = |n_targets: usize| {
+        let target = |idx: usize| format!("[target.t{idx}.dependencies]\na.workspace = true\n");
+        (0..n_targets).map(target).collect::<String>()
+    };
+    assert!(stand_alone(&manifest(3), &root).unwrap().len() > 3 << 20);
+    assert_eq!(stand_alone(&manifest(500), &root).unwrap_err(), ManifestError::TooLarge);
 }
 
 #[test]

@@ -12,6 +12,8 @@ mod lower;
 mod plan;
 mod target;
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 pub use component::{Component, How};
@@ -218,12 +220,15 @@ impl Reading<'_> {
 
     /// Reports modules that go to the same place.
     fn modules_are_apart(&mut self, modules: &[Component]) {
-        for (idx, module) in modules.iter().enumerate() {
-            let same = modules[..idx].iter().find(|earlier| earlier.packed_as() == module.packed_as());
-            if let Some(earlier) = same {
-                let problem = format!("two modules go to `{}`", module.packed_as());
-                let problem = Problem::at(&module.name.place, problem);
-                self.reader.problems.push(problem.related(&earlier.name.place, "the first one"));
+        let mut firsts: BTreeMap<&str, &Component> = BTreeMap::new();
+        for module in modules {
+            match firsts.entry(module.packed_as()) {
+                Entry::Vacant(vacant) => _ = vacant.insert(module),
+                Entry::Occupied(first) => {
+                    let problem = format!("two modules go to `{}`", module.packed_as());
+                    let problem = Problem::at(&module.name.place, problem);
+                    self.reader.problems.push(problem.related(&first.get().name.place, "the first one"));
+                }
             }
         }
     }

@@ -64,7 +64,7 @@ pub struct Plan {
 }
 
 /// A command that builds something in the tree, at whose root it starts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Part {
     /// What it is, to people.
     pub label: String,
@@ -79,7 +79,7 @@ pub struct Part {
 }
 
 /// What a command leaves in the tree.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Product {
     /// This file.
     File(String),
@@ -139,18 +139,22 @@ const BUILDER_TARGET: &str = "target/tools";
 
 /// Returns the commands for `recipes`, of which each may have a firmware.
 pub fn plan(recipes: &[Recipe], options: &Options, firmwares: &Firmwares) -> Plan {
-    let mut planning = Planning { options, parts: Vec::new(), components: BTreeSet::new() };
+    let mut planning = Planning { options, parts: BTreeMap::new(), components: BTreeSet::new() };
     let recipes = recipes.iter().enumerate();
     let recipes =
         recipes.map(|(idx, recipe)| planning.recipe(recipe, firmwares.get(&idx).cloned())).collect();
     let unused = options.features.iter().filter(|feature| !planning.components.contains(&feature.component));
     let unused = unused.cloned().collect();
-    Plan { recipes, unused, parts: planning.parts }
+    let mut parts: Vec<(usize, Part)> =
+        planning.parts.into_iter().map(|(part, place)| (place, part)).collect();
+    parts.sort_by_key(|(place, _)| *place);
+    Plan { recipes, unused, parts: parts.into_iter().map(|(_, part)| part).collect() }
 }
 
 struct Planning<'a> {
     options: &'a Options,
-    parts: Vec<Part>,
+    /// The parts with their places in [`Plan::parts`].
+    parts: BTreeMap<Part, usize>,
     /// The names of all components.
     components: BTreeSet<String>,
 }
@@ -184,11 +188,8 @@ impl Planning<'_> {
 
     /// Adds a part unless it is there.
     fn add(&mut self, part: Part) -> usize {
-        if let Some(known) = self.parts.iter().position(|known| *known == part) {
-            return known;
-        }
-        self.parts.push(part);
-        self.parts.len() - 1
+        let next = self.parts.len();
+        *self.parts.entry(part).or_insert(next)
     }
 
     /// Returns all features of a component.

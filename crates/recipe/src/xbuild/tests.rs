@@ -270,3 +270,14 @@ fn the_order_is_that_of_the_recipe() {
     let modules: Vec<&str> = recipe.modules.iter().map(Component::packed_as).collect();
     assert_eq!(modules, ["zz", "init", "a/a"]);
 }
+
+#[test]
+fn many_modules_are_each_looked_at_once() {
+    // Comparing each with all before it would take half a minute.
+    let modules: Vec<String> = (0..20_000).map(|idx| format!("\"m{idx}\": {{}}")).collect();
+    let modules = format!("\"modules\": {{ {}, ", modules.join(", "));
+    let recipe = recipe(&QEMU.replacen("\"modules\": {", &modules, 1));
+    let parts = plan(&[recipe.clone(), recipe], &Options::default(), &Firmwares::new()).parts;
+    assert_eq!(parts.len(), 20_005);
+    assert_eq!((parts[3].name.as_str(), parts[20_002].name.as_str()), ("m0", "m19999"));
+}

@@ -99,7 +99,7 @@ fn description(image: &Image<'_>, header: &[u8]) -> Result<Vec<String>, ReadErro
 
 fn directory(image: &Image<'_>, header: &[u8], n_tables: u64) -> Result<Vec<u64>, ReadError> {
     let at = get_u64(header, 56).saturating_mul(SECTOR);
-    let bytes = image.bytes(DIRECTORY, at, n_tables.saturating_mul(4))?;
+    let bytes = image.table(DIRECTORY, at, n_tables.saturating_mul(4))?;
     let directory: Vec<u64> = bytes.chunks_exact(4).map(|entry| get_u32(entry, 0).into()).collect();
     // As no two overlap, what they list is not more than the file has room for.
     let mut places: Vec<u64> = directory.iter().copied().filter(|at| *at != 0).collect();
