@@ -148,8 +148,12 @@ fn too_many(name: &str, limits: Limits) -> Error {
     Error::Limit { what: name.to_owned(), problem }
 }
 
+/// How many bytes the paths and the attributes of all entries may have: a small image can say that all its files have the same,
+/// and who lists them keeps them.
+const MOST_SAID: usize = 2 << 30;
+
 /// Has a reader walk, whose errors are of its own kind: what `visit` fails with ends the walk by `stop`, and is what
-/// this fails with. More entries than `limits` allow are such a failure.
+/// this fails with. More entries than `limits` allow, and more than [`MOST_SAID`] of them, are such a failure.
 fn walked<E: Into<Cause>>(
     (name, format, limits): (&str, Format, Limits),
     stop: impl Fn() -> E,
@@ -158,9 +162,19 @@ fn walked<E: Into<Cause>>(
 ) -> Result<(), Error> {
     let mut failed = None;
     let mut n_entries = 0;
+    let mut said = 0;
     let walked = walk(&mut |entry| {
         n_entries += 1;
-        let visited = if n_entries > limits.entries { Err(too_many(name, limits)) } else { visit(entry) };
+        let attributes = entry.xattrs.iter().map(|(key, value)| key.len() + value.len());
+        said += entry.path.len() + attributes.sum::<usize>();
+        let visited = if n_entries > limits.entries {
+            Err(too_many(name, limits))
+        } else if said > MOST_SAID {
+            let problem = format!("has paths and attributes of more than {MOST_SAID} bytes");
+            Err(Error::Limit { what: name.to_owned(), problem })
+        } else {
+            visit(entry)
+        };
         visited.map_err(|error| {
             failed = Some(error);
             stop()
@@ -205,4 +219,33 @@ fn verity_tree(name: &str, source: &Source) -> Result<Opened, Error> {
         Fact::new("salt", hex(&superblock.salt)),
     ];
     Ok(Opened { facts, ..Opened::leaf(Format::Verity) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::entry::{EntryKind, Place};
+
+    #[test]
+    fn what_entries_say_is_bounded_together() {
+        let mut entry = Entry::new("file", EntryKind::File, 0, Place::None);
+        entry.xattrs.insert(b"user.large".to_vec(), vec![7; 1 << 20]);
+        let mut n_visited = 0;
+        let mut visit = |_: Entry| {
+            n_visited += 1;
+            Ok(())
+        };
+        let stop = || io::Error::other("stopped");
+        let error = walked(("image", Format::Ext4, Limits::default()), stop, &mut visit, |visit| {
+            (0..10_000).try_for_each(|_| visit(entry.clone()))
+        });
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "`image` has paths and attributes of more than 2147483648 bytes"
+        );
+        // A megabyte each, and a few bytes.
+        assert_eq!(n_visited, 2047);
+    }
 }
