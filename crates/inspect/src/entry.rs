@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use layer::EntryPath;
 use mkimg::{ext4, fat, iso, squashfs};
 
 /// What an entry is.
@@ -88,8 +87,6 @@ pub(crate) enum Place {
     Fat(fat::Data),
     /// In extents of ISO 9660.
     Iso(Vec<iso::Extent>),
-    /// At this path, which is the first name of a file.
-    Path(EntryPath),
     /// In a file of the machine's.
     Host(std::path::PathBuf),
     /// Here.

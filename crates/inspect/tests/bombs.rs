@@ -95,14 +95,31 @@ fn what_is_unpacked_counts_as_compared() {
 #[test]
 fn hard_links_of_an_archive_are_hard_links() {
     let directory = tempfile::tempdir().unwrap();
-    let object = object(archive(&[7; 1 << 20], 300), Limits::default());
+    let object = self::object(archive(&[7; 1 << 20], 300), Limits::default());
     let container = &**object.container().unwrap();
     let done = extract(container, None, directory.path(), false).unwrap();
     assert_eq!((done.files, done.bytes), (1, 1 << 20));
     let file = fs::metadata(directory.path().join("d/file")).unwrap();
     assert_eq!((file.nlink(), file.mode() & 0o7777, file.mtime()), (301, 0o640, 1000));
 
+    // One of another one.
+    let mut chain = tar::Builder::new(Vec::new());
+    let mut file = tar::Header::new_ustar();
+    file.set_size(4);
+    chain.append_data(&mut file, "first", &b"text"[..]).unwrap();
+    for (link, target) in [("second", "first"), ("third", "second")] {
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(tar::EntryType::Link);
+        header.set_size(0);
+        chain.append_link(&mut header, link, target).unwrap();
+    }
+    let chain = self::object(chain.into_inner().unwrap(), Limits::default());
+    let container = &**chain.container().unwrap();
+    let third = container.lookup(b"third").unwrap().unwrap();
+    assert_eq!(container.open(&third).unwrap().size().unwrap(), 4);
+
     // The file itself is elsewhere.
+    let container = &**object.container().unwrap();
     let directory = tempfile::tempdir().unwrap();
     let top = container.lookup(b"e").unwrap();
     let done = extract(container, top.as_ref(), directory.path(), false).unwrap();

@@ -236,6 +236,27 @@ fn a_changed_file_is_named_wherever_it_is() {
 }
 
 #[test]
+fn what_is_damaged_inside_of_another_is_a_difference_of_its_own() {
+    let images = Images::new();
+    images.file_system("squashfs", "layer", "squashfs");
+    images.file_system("ext4", "layer", "ext4");
+    let mut bytes = fs::read(images.path("ext4")).unwrap();
+    // The inode of the root, the second behind the bitmaps.
+    bytes[5 * 4096 + 256 + 4] ^= 1;
+    fs::write(images.path("damaged"), bytes).unwrap();
+    images.layer("other", "goodbye\n", 1_600_000_000);
+    images.file_system("squashfs", "other", "squashfs.b");
+    images.disk("squashfs", "ext4", "disk.a", r#"{"kind":"raw"}"#);
+    images.disk("squashfs.b", "damaged", "disk.b", r#"{"kind":"raw"}"#);
+    let found = compare(&images, "disk.a", "disk.b");
+    let of = |path: &str| found.changes.iter().find(|change| change.path == path).unwrap().aspects.clone();
+    let [Aspect::Unknown(why)] = &of("2")[..] else { panic!("{:?}", of("2")) };
+    assert!(why.contains("checksum"), "{why}");
+    // The rest is compared all the same.
+    assert!(matches!(of("ROOT/usr/lib/os-release")[..], [Aspect::Lines(..)]));
+}
+
+#[test]
 fn what_many_have_in_common_is_one_cause() {
     let images = Images::new();
     images.layer("later", "hello\n", 1_600_000_001);

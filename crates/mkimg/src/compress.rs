@@ -329,7 +329,7 @@ mod tests {
                 let decoder = zstd::stream::read::Decoder::with_buffer(bytes).unwrap();
                 _ = decoder.single_frame().read_to_end(&mut out).unwrap();
             }
-            Compression::Xz => _ = liblzma::bufread::XzDecoder::new(bytes).read_to_end(&mut out).unwrap(),
+            Compression::Xz => _ = crate::xz_decoder(bytes, false).unwrap().read_to_end(&mut out).unwrap(),
             Compression::Lz4 => _ = crate::lz4::Decoder::new(bytes).read_to_end(&mut out).unwrap(),
         }
         out

@@ -9,7 +9,7 @@ use layer::Layer;
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
-use crate::{cpio, disk, erofs, ext4, fat, iso, lz4, pe, squashfs, vdisk, verity};
+use crate::{cpio, disk, erofs, ext4, fat, iso, lz4, pe, squashfs, vdisk, verity, xz_decoder};
 
 /// Writes a description of the layer, cpio archive (compressed or not), file system, disk, virtual disk, program for
 /// firmware or hash tree at `path`.
@@ -69,7 +69,7 @@ pub fn dump(path: &Path, out: &mut dyn Write) -> Result<(), Error> {
         let decoder = zstd::stream::read::Decoder::with_buffer(input).map_err(read_error)?;
         Box::new(BufReader::new(decoder))
     } else if start.starts_with(b"\xfd7zXZ\0") {
-        Box::new(BufReader::new(liblzma::bufread::XzDecoder::new(input)))
+        Box::new(BufReader::new(xz_decoder(input, false).map_err(read_error)?))
     } else if start.starts_with(&lz4::MAGIC) {
         Box::new(BufReader::new(lz4::Decoder::new(input)))
     } else {

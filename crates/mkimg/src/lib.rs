@@ -48,6 +48,7 @@ pub mod update;
 pub mod usage;
 pub mod vdisk;
 pub mod verity;
+mod xz;
 
 pub use accounts::Error as AccountsError;
 pub use budget::BudgetError;
@@ -60,3 +61,4 @@ pub use largest::Largest;
 pub use lz4::{Decoder as Lz4Decoder, Lz4};
 pub use run::{read_spec, run};
 pub use sink::{CountingSink, GapSink, HashSink, MemorySink, Sink, SparseFile};
+pub use xz::xz_decoder;

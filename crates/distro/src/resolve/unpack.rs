@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use crate::deb::Compression;
 use crate::digest::Sha256;
 
 /// Why a file cannot be decompressed.
@@ -27,7 +28,7 @@ pub(super) fn unpack(bytes: &[u8], path: &str, max_size: u64) -> Result<String, 
     let mut out = Vec::with_capacity(capacity);
     let mut read = |reader: &mut dyn Read| reader.take(max_size.saturating_add(1)).read_to_end(&mut out);
     let result = if path.ends_with(".xz") {
-        read(&mut liblzma::read::XzDecoder::new_multi_decoder(bytes))
+        Compression::Xz.decode(bytes).and_then(|mut decoder| read(&mut decoder))
     } else if path.ends_with(".gz") {
         read(&mut flate2::read::MultiGzDecoder::new(bytes))
     } else if path.ends_with(".zst") {

@@ -5,8 +5,8 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 
 use layer::ReadAt as _;
-use mkimg::Lz4Decoder;
 use mkimg::cpio::{ReadError, Reader, Record};
+use mkimg::{Lz4Decoder, xz_decoder};
 
 use super::{Container, Opened, damaged, too_many};
 use crate::entry::{Entry, EntryKind, Place};
@@ -23,7 +23,7 @@ pub(crate) fn decoder<'a>(
     Ok(match compression {
         Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
         Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(input)?),
-        Compression::Xz => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(input)),
+        Compression::Xz => Box::new(xz_decoder(input, true)?),
         Compression::Lz4 => Box::new(Lz4Decoder::new(input)),
     })
 }
@@ -36,7 +36,7 @@ pub(super) fn member<'a>(
     Ok(match compression {
         Compression::Gzip => Box::new(flate2::bufread::GzDecoder::new(input)),
         Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(input)?.single_frame()),
-        Compression::Xz => Box::new(liblzma::bufread::XzDecoder::new(input)),
+        Compression::Xz => Box::new(xz_decoder(input, false)?),
         Compression::Lz4 => Box::new(Lz4Decoder::new(input)),
     })
 }

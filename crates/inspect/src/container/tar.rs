@@ -42,7 +42,9 @@ pub(super) fn open(name: &str, source: &Source, limits: Limits) -> Result<Opened
             Kind::Symlink { target } => (EntryKind::Symlink(target), 0, Place::None),
             Kind::HardLink { target } => {
                 let bytes = target.as_bytes().to_vec();
-                (EntryKind::HardLink(bytes), 0, Place::Path(target))
+                // The reader saw that it came before: a file, or a link to one.
+                let file = archive.index.get(&bytes).map(|idx| archive.entries[*idx].place.clone());
+                (EntryKind::HardLink(bytes), 0, file.unwrap_or(Place::None))
             }
             Kind::CharDevice { major, minor } => (EntryKind::CharDevice(major, minor), 0, Place::None),
             Kind::BlockDevice { major, minor } => (EntryKind::BlockDevice(major, minor), 0, Place::None),
@@ -84,12 +86,7 @@ impl Container for Archive {
     }
 
     fn open(&self, entry: &Entry) -> Result<Source, Error> {
-        let holder = match &entry.place {
-            // The reader saw that it is a file that came before.
-            Place::Path(path) => self.index.get(path.as_bytes()).map_or(entry, |idx| &self.entries[*idx]),
-            _ => entry,
-        };
-        let Place::Range(_, range) = &holder.place else { return Ok(Arc::new(Vec::new())) };
+        let Place::Range(_, range) = &entry.place else { return Ok(Arc::new(Vec::new())) };
         Ok(Window::of(&self.source, range.start, range.end - range.start))
     }
 }

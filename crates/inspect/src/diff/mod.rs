@@ -365,12 +365,14 @@ impl Comparison {
         let spent = self.comparer.spend(n_entered.unwrap_or(0));
         match entered {
             Ok((Some(left), Some(right))) if left.described().format == right.described().format => {
-                match spent {
-                    Ok(()) => self.objects(path, &left, &right),
-                    Err(error) => {
-                        self.report(path, vec![Aspect::Unknown(error.to_string())]);
+                let compared = spent.map_err(io).and_then(|()| self.objects(path, &left, &right));
+                match compared {
+                    // That there is too much in all is no property of what is here.
+                    Err(error) if self.n_entries <= self.most_entries => {
+                        self.report(path, vec![Aspect::Unknown(explained(&error))]);
                         Ok(())
                     }
+                    compared => compared,
                 }
             }
             // What is something only for one of them, or damaged, are bytes that differ.

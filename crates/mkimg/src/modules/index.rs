@@ -7,6 +7,7 @@ use layer::{EntryPath, NodeKind, Tree};
 
 use super::Error;
 use super::elf;
+use crate::xz_decoder;
 
 /// A module's name as the kernel has it: `-` and `_` are the same.
 pub(super) fn normal(name: &str) -> String {
@@ -209,7 +210,8 @@ impl<'a> Index<'a> {
         let (_, suffix) = module_name(path).expect("only modules are in the index");
         let mut bytes = Vec::new();
         let result = match suffix {
-            ".xz" => liblzma::bufread::XzDecoder::new(reader).take(MAX_MODULE + 1).read_to_end(&mut bytes),
+            ".xz" => xz_decoder(reader, false)
+                .and_then(|decoder| decoder.take(MAX_MODULE + 1).read_to_end(&mut bytes)),
             ".gz" => flate2::bufread::GzDecoder::new(reader).take(MAX_MODULE + 1).read_to_end(&mut bytes),
             ".zst" => zstd::stream::read::Decoder::with_buffer(reader)
                 .and_then(|decoder| decoder.take(MAX_MODULE + 1).read_to_end(&mut bytes)),

@@ -8,6 +8,7 @@ use layer::{ForeignReader, Kind, Limits, ReadAt};
 use super::{Basis, FileUsage, Usage, UsageError, share};
 use crate::cpio;
 use crate::lz4::Decoder as Lz4Decoder;
+use crate::xz_decoder;
 
 /// How much is read at once.
 const BUFFER: usize = 64 << 10;
@@ -206,7 +207,7 @@ fn decoder<'a>(packed: Packed, input: impl BufRead + 'a) -> io::Result<Box<dyn R
     Ok(match packed {
         Packed::Gzip => Box::new(flate2::bufread::GzDecoder::new(input)),
         Packed::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(input)?.single_frame()),
-        Packed::Xz => Box::new(liblzma::bufread::XzDecoder::new(input)),
+        Packed::Xz => Box::new(xz_decoder(input, false)?),
         Packed::Lz4 => Box::new(Lz4Decoder::new(input)),
     })
 }
