@@ -355,11 +355,7 @@ fn one_block_in_two_places_of_a_directory() {
 
 #[test]
 fn directories_that_are_too_deep() {
-    let mut tree = Tree::new(options(BlockSize::B1024, Size::Fixed(MIB)));
-    let mut directory = ROOT;
-    for _ in 0..17 {
-        directory = tree.directory(directory, &"a".repeat(250));
-    }
+    let tree = Tree::new(options(BlockSize::B1024, Size::Fixed(MIB))).too_deep();
     let said = examine(tree.bytes()).unwrap_err().to_string();
     assert!(said.ends_with(": what is in it lies too deep in directories"), "{said}");
 }

@@ -136,12 +136,7 @@ fn files_that_together_have_more_than_there_is() {
 fn paths_that_are_too_long() {
     let mut with = options(Size::Fit { slack: 0 });
     with.kind = Some(Kind::Fat12);
-    let mut tree = Tree::new(with);
-    let mut directory = ROOT;
-    for _ in 0..17 {
-        directory = tree.directory(directory, &"a".repeat(250));
-    }
-    let error = examine(tree.bytes()).unwrap_err().to_string();
+    let error = examine(Tree::new(with).too_deep().bytes()).unwrap_err().to_string();
     let expected =
         format!("{}: what is in it lies too deep in directories", format!("/{}", "a".repeat(250)).repeat(16));
     assert_eq!(error, expected);

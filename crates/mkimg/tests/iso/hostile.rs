@@ -258,11 +258,7 @@ fn what_says_that_it_is_large_is_not_read_ahead() {
 
 #[test]
 fn directories_that_are_too_deep() {
-    let mut tree = Tree::new(options());
-    let mut directory = ROOT;
-    for _ in 0..17 {
-        directory = tree.directory(directory, &"a".repeat(250));
-    }
+    let tree = Tree::new(options()).too_deep();
     let said = examine(tree.bytes()).unwrap_err().to_string();
     assert!(said.ends_with(": what is in it lies too deep in directories"), "{said}");
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use mkimg::tree::{Builder, Metadata, Node, Timestamp};
+use mkimg::tree::{Builder, Metadata, Node, ROOT, Timestamp};
 
 /// A while after the epoch of the tests' file systems.
 pub(crate) const MTIME: i64 = 1_700_000_005;
@@ -38,6 +38,15 @@ impl<F> Tree<F> {
     pub(crate) fn directory(&mut self, parent: Node, name: &str) -> Node {
         let metadata = Metadata { mode: 0o755, mtime: self.ages[0], ..Metadata::default() };
         self.builder.directory(parent, name.as_bytes(), metadata).unwrap()
+    }
+
+    /// Adds directories in each other, to the last of which no path leads.
+    pub(crate) fn too_deep(mut self) -> Tree<F> {
+        let mut directory = ROOT;
+        for _ in 0..17 {
+            directory = self.directory(directory, &"a".repeat(250));
+        }
+        self
     }
 
     pub(crate) fn file(&mut self, parent: Node, name: &str, content: Vec<u8>) -> Node {

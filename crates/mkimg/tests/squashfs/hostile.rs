@@ -179,11 +179,7 @@ fn what_directories_or_files_share() {
 
 #[test]
 fn directories_that_are_too_deep() {
-    let mut tree = Tree::new(options(Compression::Lz4 { high: false }));
-    let mut directory = ROOT;
-    for _ in 0..17 {
-        directory = tree.directory(directory, &"a".repeat(250));
-    }
+    let tree = Tree::new(options(Compression::Lz4 { high: false })).too_deep();
     let said = examine(tree.bytes()).unwrap_err().to_string();
     assert!(said.ends_with(": what is in it lies too deep in directories"), "{said}");
 }
