@@ -10,7 +10,7 @@ use super::inode::{Content, Inode};
 use super::options::BLOCK;
 use super::read::Reader;
 use crate::spans::Spans;
-use crate::tree::{MOST_PATH, TOO_DEEP};
+use crate::tree::descent::{Descent, TOO_DEEP};
 
 /// A name in a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,26 +120,18 @@ impl<R: ReadAt> Reader<R> {
         };
         let root = self.root()?;
         visit(&Visit { path: b"/", inode: &root })?;
-        let mut path: Vec<u8> = Vec::new();
-        // The directories above, what is still to be visited in each, and where its name ends in the path.
-        let mut above: Vec<(u64, Vec<DirectoryEntry>, usize)> = Vec::new();
-        above.extend(enter(&root, root.nid)?.map(|entries| (root.nid, entries, 0)));
-        while let Some((parent, entries, end)) = above.last_mut() {
-            path.truncate(*end);
-            let Some(entry) = entries.pop() else {
-                above.pop();
-                continue;
-            };
-            let parent = *parent;
-            path.push(b'/');
-            path.extend_from_slice(&entry.name);
-            if path.len() > MOST_PATH {
+        let mut descent = Descent::new();
+        if let Some(entries) = enter(&root, root.nid)? {
+            descent.enter(root.nid, entries);
+        }
+        while let Some((parent, entry)) = descent.next(|entry: &DirectoryEntry| &entry.name) {
+            if descent.is_too_deep() {
                 return Err(ReadError::corrupt(format!("inode {parent}"), TOO_DEEP));
             }
             let inode = self.entry_inode(&entry)?;
-            visit(&Visit { path: &path, inode: &inode })?;
+            visit(&Visit { path: descent.path(), inode: &inode })?;
             if let Some(entries) = enter(&inode, parent)? {
-                above.push((inode.nid, entries, path.len()));
+                descent.enter(inode.nid, entries);
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ use super::inode::{FLAG_INDEX, Inode};
 use super::read::{Data, Reader};
 use super::superblock::compat;
 use crate::spans::Spans;
-use crate::tree::{MOST_PATH, TOO_DEEP};
+use crate::tree::descent::{Descent, TOO_DEEP};
 
 /// A name in a directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,26 +114,18 @@ impl<R: ReadAt> Reader<R> {
         };
         let root = self.root()?;
         visit(&Visit { path: b"/", inode: &root, file_type: 2 })?;
-        let mut path: Vec<u8> = Vec::new();
-        // The directories above, what is still to be visited in each, and where its name ends in the path.
-        let mut above: Vec<(u32, Vec<DirectoryEntry>, usize)> = Vec::new();
-        above.extend(enter(&root, root.number)?.map(|entries| (root.number, entries, 0)));
-        while let Some((parent, entries, end)) = above.last_mut() {
-            path.truncate(*end);
-            let Some(entry) = entries.pop() else {
-                above.pop();
-                continue;
-            };
-            let parent = *parent;
-            path.push(b'/');
-            path.extend_from_slice(&entry.name);
-            if path.len() > MOST_PATH {
+        let mut descent = Descent::new();
+        if let Some(entries) = enter(&root, root.number)? {
+            descent.enter(root.number, entries);
+        }
+        while let Some((parent, entry)) = descent.next(|entry: &DirectoryEntry| &entry.name) {
+            if descent.is_too_deep() {
                 return Err(ReadError::corrupt(format!("inode {parent}"), TOO_DEEP));
             }
             let inode = self.inode(entry.inode)?;
-            visit(&Visit { path: &path, inode: &inode, file_type: entry.file_type })?;
+            visit(&Visit { path: descent.path(), inode: &inode, file_type: entry.file_type })?;
             if let Some(entries) = enter(&inode, parent)? {
-                above.push((inode.number, entries, path.len()));
+                descent.enter(inode.number, entries);
             }
         }
         Ok(())

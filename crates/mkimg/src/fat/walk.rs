@@ -11,7 +11,7 @@ use super::name::{folded, shown};
 use super::options::Kind;
 use super::read::{Data, Reader};
 use super::time::DosTime;
-use crate::tree::{MOST_PATH, TOO_DEEP};
+use crate::tree::descent::{MOST_PATH, TOO_DEEP};
 
 /// A file or directory on the way.
 pub struct Visit {

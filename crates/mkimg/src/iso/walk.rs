@@ -10,7 +10,7 @@ use super::read::{Reader, View};
 use super::record::{CONTINUED, Extent, Record};
 use super::rock::System;
 use super::susp::{S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK};
-use crate::tree::{MOST_PATH, TOO_DEEP};
+use crate::tree::descent::{Descent, TOO_DEEP};
 
 /// How many sectors of a directory can be without a record: what says that it is large costs nothing in a sparse file.
 const MOST_EMPTY: u32 = 64;
@@ -93,24 +93,17 @@ impl<R: ReadAt> Reader<R> {
         };
         let root = self.root(view, root)?;
         visit(&Visit { path: b"/", entry: &root })?;
-        let mut path: Vec<u8> = Vec::new();
-        // What is still to be visited in each of the directories above, and where its name ends in the path.
-        let mut above: Vec<(Vec<Entry>, usize)> = Vec::new();
-        above.extend(enter(b"/", &root)?.map(|entries| (entries, 0)));
-        while let Some((entries, end)) = above.last_mut() {
-            path.truncate(*end);
-            let Some(entry) = entries.pop() else {
-                above.pop();
-                continue;
-            };
-            path.push(b'/');
-            path.extend_from_slice(&entry.name);
-            if path.len() > MOST_PATH {
-                return Err(ReadError::corrupt(String::from_utf8_lossy(&path[..*end]), TOO_DEEP));
+        let mut descent = Descent::new();
+        if let Some(entries) = enter(b"/", &root)? {
+            descent.enter((), entries);
+        }
+        while let Some(((), entry)) = descent.next(|entry: &Entry| &entry.name) {
+            if descent.is_too_deep() {
+                return Err(ReadError::corrupt(String::from_utf8_lossy(descent.directory()), TOO_DEEP));
             }
-            visit(&Visit { path: &path, entry: &entry })?;
-            if let Some(entries) = enter(&path, &entry)? {
-                above.push((entries, path.len()));
+            visit(&Visit { path: descent.path(), entry: &entry })?;
+            if let Some(entries) = enter(descent.path(), &entry)? {
+                descent.enter((), entries);
             }
         }
         Ok(())

@@ -13,7 +13,7 @@ use super::inode::{self, Content, Inode};
 use super::read::Reader;
 use super::xattr::Head;
 use crate::spans::Spans;
-use crate::tree::{MOST_PATH, TOO_DEEP};
+use crate::tree::descent::{Descent, TOO_DEEP};
 
 /// What Linux lists of attributes, and more than it lets a file have.
 const MAX_XATTR_BYTES: usize = 1 << 20;
@@ -160,27 +160,19 @@ impl<R: ReadAt> Reader<R> {
             }
             let mut entries = self.entries(inode)?;
             entries.reverse();
-            Ok(Some((inode.number, entries)))
+            Ok(Some(entries))
         };
         visit(&Visit { path: b"/", inode: &root })?;
-        let mut path: Vec<u8> = Vec::new();
-        // The directories above, what is still to be visited in each, and where its name ends in the path.
-        let mut above: Vec<(u32, Vec<DirectoryEntry>, usize)> = Vec::new();
-        above.extend(enter(&root, None)?.map(|(number, entries)| (number, entries, 0)));
-        while let Some((parent, entries, end)) = above.last_mut() {
-            path.truncate(*end);
-            let Some(entry) = entries.pop() else {
-                above.pop();
-                continue;
-            };
-            let parent = *parent;
-            path.push(b'/');
-            path.extend_from_slice(&entry.name);
-            if path.len() > MOST_PATH {
+        let mut descent = Descent::new();
+        if let Some(entries) = enter(&root, None)? {
+            descent.enter(root.number, entries);
+        }
+        while let Some((parent, entry)) = descent.next(|entry: &DirectoryEntry| &entry.name) {
+            if descent.is_too_deep() {
                 return Err(ReadError::corrupt(format!("inode {parent}"), TOO_DEEP));
             }
             let inode = self.entry_inode(&entry)?;
-            visit(&Visit { path: &path, inode: &inode })?;
+            visit(&Visit { path: descent.path(), inode: &inode })?;
             if let Content::File { size, fragment, blocks, .. } = inode.content {
                 let length = self.n_blocks(size, fragment).saturating_mul(SIZE_LEN);
                 // Another name of a file has the same list.
@@ -192,8 +184,8 @@ impl<R: ReadAt> Reader<R> {
                     return Err(ReadError::corrupt(what, "files share the list of their blocks"));
                 }
             }
-            if let Some((number, entries)) = enter(&inode, Some(parent))? {
-                above.push((number, entries, path.len()));
+            if let Some(entries) = enter(&inode, Some(parent))? {
+                descent.enter(inode.number, entries);
             }
         }
         Ok(())

@@ -4,6 +4,7 @@
 //! it starts a [`Builder`]; what it can only refuse when it has seen everything, it finds when it seals the tree.
 
 mod attributes;
+pub(crate) mod descent;
 mod error;
 mod layers;
 mod time;
@@ -19,11 +20,6 @@ use crate::largest::Largest;
 /// A handle of something declared. Handles count up from [`ROOT`] in the order of declarations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Node(u32);
-
-/// How long a path in an image that is read can be, in bytes, as Linux has it.
-pub(crate) const MOST_PATH: usize = 4096;
-/// What is said of a directory that has a longer one.
-pub(crate) const TOO_DEEP: &str = "what is in it lies too deep in directories";
 
 /// The root directory, which is always there.
 pub const ROOT: Node = Node(0);
