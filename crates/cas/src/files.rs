@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use rustix::fs::{
@@ -110,15 +111,16 @@ fn copy_in_kernel(from: &File, to: &File, start: u64) -> u64 {
     }
 }
 
-/// As [`copy_content`], and returns the digest of what `to` then holds.
-pub(crate) fn copy_hashing(from: &mut File, to: &mut File) -> io::Result<Digest> {
+/// As [`copy_content`], and returns the digest of what `to` then holds. Ends with an error soon after `cancel` is set.
+pub(crate) fn copy_hashing(from: &mut File, to: &mut File, cancel: &AtomicBool) -> io::Result<Digest> {
     if rustix::fs::ioctl_ficlone(&*to, &*from).is_ok() {
-        return hash(&mut File::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(to)))?);
+        let mut copy = File::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(to)))?;
+        return hash(&mut copy, cancel);
     }
     let mut hasher = Hasher::new();
     let mut size = 0;
     for_runs(from, |run| {
-        hash_run(&run, &mut hasher);
+        hash_run(&run, &mut hasher, cancel)?;
         copy_run(&run, to, &mut size)
     })?;
     to.set_len(size)?;
@@ -185,19 +187,31 @@ fn copy_run(run: &Run<'_>, to: &mut File, size: &mut u64) -> io::Result<()> {
     Ok(())
 }
 
-fn hash_run(run: &Run<'_>, hasher: &mut Hasher) {
+/// Fails once `cancel` is set: a hole may be so large that hashing it takes hours.
+fn hash_run(run: &Run<'_>, hasher: &mut Hasher, cancel: &AtomicBool) -> io::Result<()> {
     static ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
+    go_on_unless(cancel)?;
     match run {
         Run::Bytes(bytes) => hasher.update(bytes),
         Run::Hole(n_bytes) => {
             let mut n_left = *n_bytes;
             while n_left > 0 {
+                go_on_unless(cancel)?;
                 let n_bytes = n_left.min(ZEROS.len() as u64);
                 hasher.update(&ZEROS[..n_bytes as usize]);
                 n_left -= n_bytes;
             }
         }
     }
+    Ok(())
+}
+
+/// For what nobody cancels.
+pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
+
+/// Fails once `cancel` is set.
+pub(crate) fn go_on_unless(cancel: &AtomicBool) -> io::Result<()> {
+    if cancel.load(Ordering::Relaxed) { Err(io::Error::other("it was cancelled")) } else { Ok(()) }
 }
 
 /// Calls `each` for what is left of `file`, in order. Where the file system does not tell of holes there are none.
@@ -240,8 +254,8 @@ pub(crate) fn open_unused(path: &Path) -> io::Result<File> {
     Ok(File::from(file))
 }
 
-/// Returns the digest of the rest of `file`.
-pub(crate) fn hash(file: &mut File) -> io::Result<Digest> {
+/// Returns the digest of the rest of `file`. Ends with an error soon after `cancel` is set.
+pub(crate) fn hash(file: &mut File, cancel: &AtomicBool) -> io::Result<Digest> {
     // Most files are small, and a large buffer costs more than to read them.
     let mut small = [0; 8 * 1024];
     let mut hasher = Hasher::new();
@@ -251,10 +265,7 @@ pub(crate) fn hash(file: &mut File) -> io::Result<Digest> {
         return Ok(hasher.finish());
     }
     if n_bytes == small.len() {
-        for_runs(file, |run| {
-            hash_run(&run, &mut hasher);
-            Ok(())
-        })?;
+        for_runs(file, |run| hash_run(&run, &mut hasher, cancel))?;
         return Ok(hasher.finish());
     }
     loop {
@@ -295,14 +306,14 @@ pub(crate) fn in_parallel<T: Send>(
     let worker = || {
         let mut results = Vec::new();
         loop {
-            let idx = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let idx = next.fetch_add(1, Ordering::Relaxed);
             if idx >= n_items {
                 return Ok(results);
             }
             match work(idx) {
                 Ok(result) => results.push((idx, result)),
                 Err(error) => {
-                    next.store(n_items, std::sync::atomic::Ordering::Relaxed);
+                    next.store(n_items, Ordering::Relaxed);
                     return Err(error);
                 }
             }

@@ -47,6 +47,33 @@ fn trees_deeper_than_any_path_are_removed() {
     }
 }
 
+/// As somebody whom modes do stop.
+#[test]
+fn what_may_be_read_but_not_searched_is_removed_at_once() {
+    let scratch = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let path = scratch.path().join("tree");
+    let remove = || {
+        if rustix::process::geteuid().is_root() {
+            // Of this thread only.
+            rustix::thread::set_thread_uid(rustix::fs::Uid::from_raw(54_322)).unwrap();
+        }
+        for (n_levels, mode) in [(1, 0o600), (40, 0o600), (40, 0o400), (40, 0o444), (130, 0o600), (130, 0o0)]
+        {
+            make_deep(&path, n_levels, mode);
+            remove_tree(&path).unwrap();
+            assert!(!path.exists(), "{n_levels} {mode:o}");
+            // Only the deepest one.
+            make_deep(&path, n_levels, 0o700);
+            let deepest = (0..n_levels).fold(path.clone(), |path, _| path.join("deep"));
+            fs::set_permissions(deepest, fs::Permissions::from_mode(mode)).unwrap();
+            remove_tree(&path).unwrap();
+            assert!(!path.exists(), "{n_levels} {mode:o}");
+        }
+    };
+    std::thread::scope(|scope| scope.spawn(remove).join().unwrap());
+}
+
 #[test]
 fn links_are_not_followed_and_files_keep_their_modes() {
     let scratch = tempfile::tempdir().unwrap();

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cas::{Digest, Directory, FIXED_MTIME, ImportMode, LocalStore, MemoryStore, Node, Store, StoreError};
 
@@ -218,6 +219,31 @@ fn what_a_tree_cannot_hold_is_named() {
     fs::write(source.join(name), "").unwrap();
     let error = store.import_tree(&source, ImportMode::Copy).unwrap_err();
     assert!(matches!(error, StoreError::NotUtf8 { .. }), "{error}");
+}
+
+#[test]
+fn an_import_that_is_cancelled_ends_within_a_hole() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(&root.path().join("store"));
+    let source = root.path().join("source");
+    fs::create_dir(&source).unwrap();
+    let hole = source.join("hole");
+    // To hash that takes hours.
+    fs::File::create(&hole).unwrap().set_len(8 << 40).unwrap();
+    for mode in [ImportMode::Copy, ImportMode::Move] {
+        let cancel = AtomicBool::new(false);
+        let error = std::thread::scope(|scope| {
+            let running = scope.spawn(|| store.import_tree_unless(&source, mode, &cancel));
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            assert!(!running.is_finished(), "{mode:?}");
+            cancel.store(true, Ordering::Relaxed);
+            running.join().unwrap().unwrap_err()
+        });
+        let StoreError::Io { doing, source } = error else { panic!("{error}") };
+        assert!(doing.starts_with(&format!("import `{}`", hole.display())), "{doing}");
+        assert_eq!(source.to_string(), "it was cancelled");
+        assert!(hole.exists());
+    }
 }
 
 #[test]

@@ -180,13 +180,17 @@ impl<'p> Slots<'p> {
     /// Places what is in `directory`. Both sides are in order, so that together they take one pass: directories may have
     /// hundreds of thousands of names, and a place for each in the middle would be time without end.
     fn place_all(&mut self, directory: &'p Directory) {
+        /// So many are placed one by one: thousands of packages bring a name or two each.
+        const FEW: usize = 8;
         self.hide_all(directory);
+        let entries = directory.entries.iter().filter(|(name, _)| !name.starts_with(WHITEOUT));
+        if directory.entries.len() <= FEW {
+            return entries.for_each(|(name, node)| self.place(name, node));
+        }
         let mut new = Slots(Vec::with_capacity(directory.entries.len()));
-        for (name, node) in &directory.entries {
-            if !name.starts_with(WHITEOUT) {
-                let slots = if self.find(name).is_ok() { &mut *self } else { &mut new };
-                slots.place(name, node);
-            }
+        for (name, node) in entries {
+            let slots = if self.find(name).is_ok() { &mut *self } else { &mut new };
+            slots.place(name, node);
         }
         let is_behind = match (self.0.last(), new.0.first()) {
             (Some((last, _)), Some((first, _))) => last < first,

@@ -102,32 +102,22 @@ impl Job<'_> {
             self.write(entry, &path)?;
             entry.identity.map(|identity| names.insert(identity, path));
         }
-        // What links name that was not extracted, and the first link that has its bytes.
-        let mut copies: BTreeMap<&[u8], PathBuf> = BTreeMap::new();
         for (path, entry) in links {
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent).map_err(failed(parent))?;
             }
-            match &entry.kind {
-                EntryKind::Symlink(target) => {
-                    symlink(OsStr::from_bytes(target), &path).map_err(failed(&path))?;
+            if let EntryKind::Symlink(target) = &entry.kind {
+                symlink(OsStr::from_bytes(target), &path).map_err(failed(&path))?;
+                continue;
+            }
+            // The file need not be among what is extracted; then the first link has its bytes. Copies of one that is large, and
+            // has many names, would be more than any disk has.
+            match entry.identity.and_then(|identity| names.get(&identity)) {
+                Some(first) => fs::hard_link(first, &path).map_err(failed(&path))?,
+                None => {
+                    self.write(entry, &path)?;
+                    entry.identity.map(|identity| names.insert(identity, path));
                 }
-                // It was seen to be a file of the archive; links come after all files. Copies of one that is large, and
-                // has many names, would be more than any disk has.
-                EntryKind::HardLink(target) => {
-                    let first = match entries.get(target) {
-                        Some(file) if file.kind == EntryKind::File => Some(self.place(file)?),
-                        _ => copies.get(&target[..]).cloned(),
-                    };
-                    match first {
-                        Some(first) => fs::hard_link(first, &path).map_err(failed(&path))?,
-                        None => {
-                            self.write(entry, &path)?;
-                            copies.insert(target, path);
-                        }
-                    }
-                }
-                _ => {}
             }
         }
         // What is in a directory changes its time, and it may not be writable.

@@ -117,6 +117,10 @@ fn hard_links_of_an_archive_are_hard_links() {
     let container = &**chain.container().unwrap();
     let third = container.lookup(b"third").unwrap().unwrap();
     assert_eq!(container.open(&third).unwrap().size().unwrap(), 4);
+    let directory = tempfile::tempdir().unwrap();
+    let done = extract(container, None, directory.path(), false).unwrap();
+    assert_eq!((done.files, done.bytes), (1, 4));
+    assert_eq!(fs::metadata(directory.path().join("third")).unwrap().nlink(), 3);
 
     // The file itself is elsewhere.
     let container = &**object.container().unwrap();

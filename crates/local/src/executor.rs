@@ -24,6 +24,7 @@ use crate::kept::{Lent, lend};
 use crate::kvm::{KvmNote, NOTE_IN_STEP};
 use crate::log::{HEAD, LogWriter, TAIL};
 use crate::near::Checkouts;
+use crate::outputs;
 use crate::stage::{Staged, directories, mount, stage};
 
 /// How a [`LocalExecutor`] works.
@@ -207,31 +208,14 @@ impl<'s> LocalExecutor<'s> {
         if full { Err(disk(doing(), io::Error::from(io::ErrorKind::StorageFull))) } else { Ok(()) }
     }
 
-    /// Takes over what the command left in its output directory. What a tree cannot hold is the command's
-    /// failure, and told as the message for its log.
+    /// Takes over what the command left in its output directory, as [`outputs::import`] does.
     pub(crate) fn import_outputs(
         &self,
         run: &Path,
         mode: ImportMode,
-    ) -> Result<Result<Digest, String>, StoreError> {
-        let out = run.join("out");
-        // A step may leave it closed to everybody.
-        let opened = rustix::fs::chmod(&out, rustix::fs::Mode::from_raw_mode(0o755));
-        opened.map_err(|error| StoreError::Io {
-            doing: format!("open `{}`", out.display()),
-            source: error.into(),
-        })?;
-        match self.store.import_tree(&out, mode) {
-            Ok(imported) => Ok(Ok(imported.digest)),
-            Err(error @ (StoreError::Special { .. } | StoreError::NotUtf8 { .. })) => {
-                let host = out.display().to_string();
-                Ok(Err(error.to_string().replace(&host, &output_directory())))
-            }
-            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::InvalidFilename => {
-                Ok(Err(format!("`{}` has directories that are nested too deep", output_directory())))
-            }
-            Err(error) => Err(error),
-        }
+        cancel: &AtomicBool,
+    ) -> Result<Result<Digest, String>, ExecutorError> {
+        outputs::import(self.store, &run.join("out"), &output_directory(), mode, cancel)
     }
 }
 
@@ -276,7 +260,7 @@ impl Executor for LocalExecutor<'_> {
         let keep = |exit_code| exit_code != 0 && self.options.n_failed > 0;
         // What is kept to be entered must not share files with the store.
         let mode = |exit_code| if keep(exit_code) { ImportMode::Copy } else { ImportMode::Move };
-        let output = match self.import_outputs(run.path(), mode(exit_code))? {
+        let output = match self.import_outputs(run.path(), mode(exit_code), cancel)? {
             Ok(output) => output,
             Err(reason) => {
                 if exit_code == 0 {

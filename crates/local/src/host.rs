@@ -24,6 +24,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::Jobserver;
 use crate::executor::{INTERVAL, Run, disk, machine, make_directory};
+use crate::outputs;
 
 /// How a [`HostExecutor`] works.
 #[derive(Clone, Debug)]
@@ -131,13 +132,13 @@ impl Executor for HostExecutor<'_> {
             }
         };
         let wall = start.elapsed();
-        let (exit_code, output) = match self.store.import_tree(&out, ImportMode::Move) {
-            Ok(imported) => (exit_code, imported.digest),
-            Err(error @ (StoreError::Special { .. } | StoreError::NotUtf8 { .. })) => {
-                writeln!(log, "{error}").map_err(write_log)?;
+        let shown = out.display().to_string();
+        let (exit_code, output) = match outputs::import(self.store, &out, &shown, ImportMode::Move, cancel)? {
+            Ok(output) => (exit_code, output),
+            Err(reason) => {
+                writeln!(log, "{reason}").map_err(write_log)?;
                 (exit_code.max(1), self.store.write(b"")?)
             }
-            Err(error) => return Err(error.into()),
         };
         drop(log);
         let Node::File { digest: log, .. } = self.store.put_file(&log_path, ImportMode::Move)? else {

@@ -18,6 +18,7 @@ mod kept;
 mod kvm;
 mod log;
 mod near;
+mod outputs;
 mod stage;
 
 pub use cache::LocalActionCache;

@@ -3,14 +3,14 @@
 use std::ffi::CStr;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, chmodat, fchmod, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fchmod, openat, renameat, unlinkat};
 use rustix::io::Errno;
 use rustix::path::Arg;
 
-/// Each level takes a file descriptor and a piece of the stack. What lies deeper is moved up before it is
+/// Each level takes two file descriptors and a piece of the stack. What lies deeper is moved up before it is
 /// removed: whoever can make directories can nest them without end.
 const MAX_DEPTH: usize = 64;
 
@@ -48,7 +48,7 @@ struct Moved<'a> {
 impl Moved<'_> {
     fn take(&mut self, directory: &OwnedFd, name: &CStr) -> Result<(), Errno> {
         // To be moved, a directory must let its `..` be written.
-        chmodat(directory, name, Mode::RWXU, AtFlags::empty())?;
+        fchmod(open_directory(directory, name)?, Mode::RWXU)?;
         loop {
             self.n_moved += 1;
             match renameat(directory, name, self.top, format!("moved-{}", self.n_moved)) {
@@ -62,19 +62,24 @@ impl Moved<'_> {
 /// Removes what is in `directory`, or moves it up.
 fn empty(directory: &OwnedFd, depth: usize, moved: &mut Moved<'_>) -> Result<(), Errno> {
     let mut made_writable = false;
-    for entry in Dir::read_from(directory)? {
+    for entry in list(directory)? {
         let entry = entry?;
         let name = entry.file_name();
         if matches!(name.to_bytes(), b"." | b"..") {
             continue;
         }
-        let mut remove = || match entry.file_type() {
-            FileType::Directory if depth == MAX_DEPTH => moved.take(directory, name),
-            FileType::Directory => {
-                empty(&open_directory(directory, name)?, depth + 1, moved)?;
-                unlinkat(directory, name, AtFlags::REMOVEDIR)
+        let is_directory = entry.file_type() == FileType::Directory;
+        if is_directory && depth < MAX_DEPTH {
+            match open_directory(directory, name).and_then(|below| empty(&below, depth + 1, moved)) {
+                Err(Errno::NOENT) => continue,
+                result => result?,
             }
-            _ => unlinkat(directory, name, AtFlags::empty()),
+        }
+        // What is below is not looked at again, or each level would double that.
+        let mut remove = || match is_directory {
+            true if depth == MAX_DEPTH => moved.take(directory, name),
+            true => unlinkat(directory, name, AtFlags::REMOVEDIR),
+            false => unlinkat(directory, name, AtFlags::empty()),
         };
         let mut removed = remove();
         if removed == Err(Errno::ACCESS) && !made_writable {
@@ -90,13 +95,26 @@ fn empty(directory: &OwnedFd, depth: usize, moved: &mut Moved<'_>) -> Result<(),
     Ok(())
 }
 
+/// Lists a directory, if need be after opening it to us: it may be one that may be read but not searched.
+fn list(directory: &OwnedFd) -> Result<Dir, Errno> {
+    match Dir::read_from(directory) {
+        Err(Errno::ACCESS) => {
+            fchmod(directory, Mode::RWXU)?;
+            Dir::read_from(directory)
+        }
+        result => result,
+    }
+}
+
 /// Opens a directory, if need be after opening it to us.
 fn open_directory<P: Arg + Copy>(parent: impl AsFd, name: P) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
-    match openat(&parent, name, flags, Mode::empty()) {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match openat(&parent, name, flags | OFlags::RDONLY, Mode::empty()) {
         Err(Errno::ACCESS) => {
-            chmodat(&parent, name, Mode::RWXU, AtFlags::empty())?;
-            openat(&parent, name, flags, Mode::empty())
+            // What changes a mode by name follows links.
+            let place = openat(&parent, name, flags | OFlags::PATH, Mode::empty())?;
+            rustix::fs::chmod(format!("/proc/self/fd/{}", place.as_raw_fd()), Mode::RWXU)?;
+            openat(&parent, name, flags | OFlags::RDONLY, Mode::empty())
         }
         result => result,
     }
@@ -125,6 +143,29 @@ mod tests {
         assert!(!tree.exists() && scratch.path().join("kept").exists());
         remove_tree(&tree).unwrap();
     }
+
+    /// As somebody whom modes do stop.
+    #[test]
+    fn removes_at_once_what_may_be_read_but_not_searched() {
+        let scratch = tempfile::tempdir().unwrap();
+        fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let tree = scratch.path().join("tree");
+        let remove = || {
+            if rustix::process::geteuid().is_root() {
+                // Of this thread only.
+                rustix::thread::set_thread_uid(rustix::fs::Uid::from_raw(54_322)).unwrap();
+            }
+            for mode in [0o600, 0o400, 0o0] {
+                let deepest = (0..40).fold(tree.clone(), |path, _| path.join("deep"));
+                fs::create_dir_all(&deepest).unwrap();
+                fs::set_permissions(deepest, fs::Permissions::from_mode(mode)).unwrap();
+                remove_tree(&tree).unwrap();
+                assert!(!tree.exists(), "{mode:o}");
+            }
+        };
+        std::thread::scope(|scope| scope.spawn(remove).join().unwrap());
+    }
+
     #[test]
     fn removes_what_is_nested_without_end() {
         let scratch = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();

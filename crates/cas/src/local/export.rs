@@ -14,7 +14,7 @@ use tempfile::{NamedTempFile, TempPath};
 
 use super::LocalStore;
 use super::renew::Earlier;
-use crate::files::{Stamp, copy_content, copy_hashing, hash};
+use crate::files::{NEVER, Stamp, copy_content, copy_hashing, hash};
 use crate::remove::remove_tree;
 use crate::replace::remove_unfinished;
 use crate::store::Doing as _;
@@ -121,7 +121,7 @@ impl LocalStore {
                 if let Some(found) = cache.get(path, &metadata) {
                     return Ok(found == *digest);
                 }
-                let Ok(found) = fs::File::open(path).and_then(|mut file| hash(&mut file)) else {
+                let Ok(found) = fs::File::open(path).and_then(|mut file| hash(&mut file, &NEVER)) else {
                     return Ok(false);
                 };
                 cache.insert(path, &metadata, found, now);
@@ -209,7 +209,7 @@ impl LocalStore {
         if self.is_fresh(digest) {
             copy_content(&mut blob, file).doing(doing)?;
         } else {
-            let found = copy_hashing(&mut blob, file).doing(doing)?;
+            let found = copy_hashing(&mut blob, file, &NEVER).doing(doing)?;
             if found != *digest {
                 return Err(StoreError::Damaged { digest: *digest, found });
             }

@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, FlockOperation};
 use super::gc::Marker;
 use super::lease::names_in;
 use super::{LocalStore, lock_file};
-use crate::files::{Stamp, changed, hash, in_parallel, modified, open_unused};
+use crate::files::{NEVER, Stamp, changed, hash, in_parallel, modified, open_unused};
 use crate::remove::remove_tree;
 use crate::store::Doing as _;
 use crate::{Digest, StoreError};
@@ -86,7 +86,7 @@ impl LocalStore {
         let found = in_parallel(suspects.len(), |idx| {
             let path = &suspects[idx].1;
             open_unused(path)
-                .and_then(|mut file| hash(&mut file))
+                .and_then(|mut file| hash(&mut file, &NEVER))
                 .doing(|| format!("read `{}`", path.display()))
         })?;
         let mut damaged = Vec::new();

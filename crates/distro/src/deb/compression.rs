@@ -17,8 +17,9 @@ pub enum Compression {
     Bzip2,
 }
 
-/// What one decoder may use: `xz -9` needs 65 MiB, and more than that is an attack.
-const MEMORY_LIMIT: u64 = 128 << 20;
+/// What one decoder may use: `xz -9` needs 65 MiB, and dictionaries of up to 256 MiB are asked for by hand. More than that is an
+/// attack.
+const MEMORY_LIMIT: u64 = 272 << 20;
 /// 128 MiB, as much as `zstd` itself accepts without being asked for more.
 const WINDOW_LOG_MAX: u32 = 27;
 

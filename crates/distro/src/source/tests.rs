@@ -351,8 +351,8 @@ fn patches_are_bounded() {
             .tar("aa_1-2.debian.tar.gz", &[patch, file("debian/patches/series", series)])
     };
     let patch = "could not read the patch `long.zst`";
-    package(zeros((128 << 20) + 1), "long.zst\n")
-        .check_refused(&format!("{patch}: it has more than 128 MiB"));
+    package(zeros((256 << 20) + 1), "long.zst\n")
+        .check_refused(&format!("{patch}: it has more than 256 MiB"));
     // Without a hunk each is fine, but not so often.
     package(zeros(127 << 20), &"long.zst\n".repeat(9))
         .check_refused(&format!("{patch}: the patches have more than 1 GiB in all"));

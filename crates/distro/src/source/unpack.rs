@@ -16,8 +16,9 @@ use crate::source::extract::{QuiltDirectory, extract, failed, merge, remove};
 use crate::source::layout::{Archive, Layout};
 
 const PATCHES: &str = "debian/patches";
-/// Far more than any patch has; to understand one takes many times its size in memory.
-const MAX_PATCH: u64 = 128 << 20;
+/// More than any patch has, that of a kernel with all that its distribution changed included; to understand one takes many times
+/// its size in memory.
+const MAX_PATCH: u64 = 256 << 20;
 /// What the patches of a series may have in all; the series can name one of them many times.
 const MAX_PATCHES: u64 = 1 << 30;
 /// Far more than any series has; each of its lines costs a look at the tree.
@@ -237,7 +238,7 @@ fn decompressed(name: &[u8], file: File) -> io::Result<Vec<u8>> {
     let compression = suffix.and_then(Compression::from_suffix).unwrap_or(Compression::None);
     let text = read_up_to(compression.decode(file)?, MAX_PATCH + 1)?;
     if text.len() as u64 > MAX_PATCH {
-        return Err(too_large("it has more than 128 MiB"));
+        return Err(too_large("it has more than 256 MiB"));
     }
     Ok(text)
 }

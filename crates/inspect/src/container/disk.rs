@@ -23,6 +23,9 @@ pub(crate) fn virtual_facts(reader: &vdisk::Reader<'_>) -> Vec<Fact> {
     facts
 }
 
+/// What is zero and that long is not written.
+const HOLE: usize = 4096;
+
 /// Takes a disk until that has more than [`Limits::unpacked`] bytes other than zero, or is 64 times as large.
 struct Limited<'a> {
     sink: SparseFile<'a>,
@@ -50,9 +53,10 @@ impl Limited<'_> {
 
 impl Sink for Limited<'_> {
     fn data(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let length = bytes.len() as u64;
-        let is_zero = bytes.iter().all(|byte| *byte == 0);
-        self.spend(offset, length, if is_zero { 0 } else { length })?;
+        // As much is written: what is zero stays a hole.
+        let pieces = bytes.chunks(HOLE).filter(|piece| piece.iter().any(|byte| *byte != 0));
+        let n_bytes = pieces.map(<[u8]>::len).sum::<usize>();
+        self.spend(offset, bytes.len() as u64, n_bytes as u64)?;
         self.sink.data(offset, bytes)
     }
 

@@ -107,12 +107,20 @@ impl Container for Erofs {
     }
 
     fn open(&self, entry: &Entry) -> Result<Source, Error> {
-        let unpacked = self.limits.unpacked.min(self.left.load(Relaxed));
-        let mut spool = Spool::new(&self.name, Limits { unpacked, ..self.limits });
+        let left = self.left.load(Relaxed);
+        let mut spool =
+            Spool::new(&self.name, Limits { unpacked: self.limits.unpacked.min(left), ..self.limits });
         self.unpack(entry, &mut |part| {
             let spent = |left: u64| Some(left.saturating_sub(part.len() as u64));
             let _ = self.left.fetch_update(Relaxed, Relaxed, spent);
-            spool.add(part).map(|()| true)
+            spool.add(part).map(|()| true).map_err(|error| match error {
+                Error::Limit { what, .. } if left < self.limits.unpacked => {
+                    let problem =
+                        format!("has files that unpack to more than {} bytes in all", self.limits.compared);
+                    Error::Limit { what, problem }
+                }
+                other => other,
+            })
         })?;
         spool.part()
     }

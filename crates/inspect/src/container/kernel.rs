@@ -27,6 +27,7 @@ pub(super) fn open(name: &str, format: Format, source: &Source, limits: Limits) 
     let mut parts = Parts { source: Arc::clone(source), entries: Vec::new() };
     let mut facts = Vec::new();
     let mut regions = Vec::new();
+    let mut is_unpacked = format != Format::BzImage;
     if format == Format::BzImage {
         let version = usize::from(u16_at(&bytes, 0x20e));
         if version > 0 {
@@ -51,7 +52,7 @@ pub(super) fn open(name: &str, format: Format, source: &Source, limits: Limits) 
         let start = setup_end + u64::from(u32_at(&bytes, 0x248));
         let payload = Window::of(source, start, u32_at(&bytes, 0x24c).into());
         if protocol >= 0x208 && payload.size().is_ok_and(|size| size > 0) {
-            unpacked(name, &payload, limits, &mut parts, &mut facts)?;
+            is_unpacked = unpacked(name, &payload, limits, &mut parts, &mut facts)?;
         }
     } else {
         let size = u64::from(u32_at(&bytes, 16)) | u64::from(u32_at(&bytes, 20)) << 32;
@@ -63,28 +64,32 @@ pub(super) fn open(name: &str, format: Format, source: &Source, limits: Limits) 
             parts.add_bytes("config", config);
         }
     }
-    let has_config = parts.lookup(b"config")?.is_some();
-    facts.push(Fact::new("configuration", if has_config { "in `config`" } else { "not in it" }));
+    let configuration = match parts.lookup(b"config")? {
+        Some(_) => "in `config`",
+        None if is_unpacked => "not in it",
+        None => "unknown: what it unpacks itself from cannot be read",
+    };
+    facts.push(Fact::new("configuration", configuration));
     Ok(Opened { facts, regions, ..Opened::with(format, parts) })
 }
 
-/// Looks into what the kernel unpacks itself from. What is packed in a way that is not known is left alone.
+/// Looks into what the kernel unpacks itself from, and returns whether that can be read. What cannot is left alone.
 fn unpacked(
     name: &str,
     payload: &Source,
     limits: Limits,
     parts: &mut Parts,
     facts: &mut Vec<Fact>,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let start = crate::source::some(&**payload, 0, 8);
     let start = start.map_err(|source| Error::Io { what: name.to_owned(), source })?;
-    let Some(compression) = Compression::of(&start) else { return Ok(()) };
+    let Some(compression) = Compression::of(&start) else { return Ok(false) };
     facts.push(Fact::new("compression", compression.name()));
     // Behind what is packed is its size, which is no damage.
     let input = BufReader::with_capacity(64 << 10, Stream::new(payload, 0));
-    let Ok(mut decoder) = cpio::member(compression, input) else { return Ok(()) };
+    let Ok(mut decoder) = cpio::member(compression, input) else { return Ok(false) };
     let limits = Limits { unpacked: MOST_WHOLE, ..limits };
-    let Ok(inner) = spool(name, &mut *decoder, limits) else { return Ok(()) };
+    let Ok(inner) = spool(name, &mut *decoder, limits) else { return Ok(false) };
     let bytes = whole(name, &inner, MOST_WHOLE)?;
     if let Some(config) = config(&bytes) {
         parts.add_bytes("config", config);
@@ -92,7 +97,7 @@ fn unpacked(
     // It may be large, and have another one in it: it stays where it was unpacked to.
     parts.add("vmlinux", 0..bytes.len() as u64).range = None;
     parts.source = inner;
-    Ok(())
+    Ok(true)
 }
 
 /// Returns the configuration that a kernel has in it.

@@ -120,10 +120,17 @@ impl Container for Squashfs {
     fn open(&self, entry: &Entry) -> Result<Source, Error> {
         let Place::Squashfs(inode) = &entry.place else { return Ok(Arc::new(Vec::new())) };
         let (reader, inode) = (Arc::clone(&self.reader), inode.clone());
+        let paused = Mutex::new(None);
         Ok(Pieces::of(entry.size, move |offset, buffer| {
             let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut file = reader.file(&inode).map_err(io::Error::other)?;
-            file.read_exact_at(offset, buffer).map_err(io::Error::other)
+            let mut paused = paused.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut file = match paused.take() {
+                Some(at) => reader.resume(at),
+                None => reader.file(&inode).map_err(io::Error::other)?,
+            };
+            file.read_exact_at(offset, buffer).map_err(io::Error::other)?;
+            *paused = Some(file.pause());
+            Ok(())
         }))
     }
 

@@ -33,6 +33,8 @@ pub(super) fn open(name: &str, source: &Source, limits: Limits) -> Result<Opened
         reader.next_entry().map_err(|error| damaged(name, Format::Tar, error))?
     {
         let path = found.path.as_bytes();
+        // Names of one file are known by the number of its entry.
+        let mut identity = None;
         let (kind, size, place) = match found.kind {
             Kind::Directory => (EntryKind::Directory, 0, Place::None),
             Kind::File { size } => {
@@ -43,7 +45,11 @@ pub(super) fn open(name: &str, source: &Source, limits: Limits) -> Result<Opened
             Kind::HardLink { target } => {
                 let bytes = target.as_bytes().to_vec();
                 // The reader saw that it came before: a file, or a link to one.
-                let file = archive.index.get(&bytes).map(|idx| archive.entries[*idx].place.clone());
+                let file = archive.index.get(&bytes).map(|idx| {
+                    let first = &mut archive.entries[*idx];
+                    identity = Some(*first.identity.get_or_insert(*idx as u64));
+                    first.place.clone()
+                });
                 (EntryKind::HardLink(bytes), 0, file.unwrap_or(Place::None))
             }
             Kind::CharDevice { major, minor } => (EntryKind::CharDevice(major, minor), 0, Place::None),
@@ -59,6 +65,7 @@ pub(super) fn open(name: &str, source: &Source, limits: Limits) -> Result<Opened
         entry.owner = Some((found.metadata.uid, found.metadata.gid));
         entry.mtime = Some(found.metadata.mtime);
         entry.xattrs = found.metadata.xattrs.clone().into_iter().collect();
+        entry.identity = identity;
         archive.index.insert(entry.path.clone(), archive.entries.len());
         archive.entries.push(entry);
     }

@@ -20,6 +20,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_step_can_be_entered", entered),
     ("a_step_that_takes_too_long_is_killed", timeout),
     ("a_step_that_is_cancelled_is_gone_at_once", cancelled),
+    ("outputs_are_taken_over_until_it_is_cancelled", cancelled_while_hashing),
     ("what_a_step_leaves_running_is_killed", daemons),
     ("of_a_huge_log_both_ends_are_kept", huge_log),
     ("what_a_tree_cannot_hold_is_the_failure_of_the_step", special_outputs),
@@ -175,6 +176,26 @@ fn cancelled() {
     });
     assert_eq!(marked(&marker), Vec::<String>::new());
     assert_eq!(executor.failed_sandboxes().unwrap(), []);
+}
+
+fn cancelled_while_hashing() {
+    let world = World::new();
+    let executor = world.executor(1);
+    let marker = format!("96{}.5", std::process::id());
+    // To hash that takes hours.
+    let step = Step::shell(&world, &format!("truncate -s 8T out/hole; : {marker}; sleep 0.1"));
+    let cancel = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| executor.execute(&step.request(), &cancel));
+        eventually("it never ran", || !marked(&marker).is_empty());
+        eventually("it never ended", || marked(&marker).is_empty());
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(!running.is_finished());
+        cancel.store(true, Ordering::Relaxed);
+        let start = Instant::now();
+        assert!(matches!(running.join().unwrap(), Err(ExecutorError::Cancelled)));
+        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    });
 }
 
 fn daemons() {

@@ -97,7 +97,7 @@ struct Shared {
 
 const PROGRAMS: &[&str] = &[
     "sh", "cat", "sleep", "head", "id", "mkdir", "rmdir", "mkfifo", "ln", "chmod", "ls", "env", "find",
-    "grep", "sort", "make",
+    "grep", "sort", "make", "truncate",
 ];
 
 impl World {

@@ -120,6 +120,26 @@ fn trees_that_are_larger_than_they_look() {
         },
         &format!("`{}` of commit COMMIT cannot be used: its directories lie too deep", ["a"; 257].join("/")),
     );
+    // What fits in one place and not in another.
+    let name = "n".repeat(250);
+    check_tree(
+        &world,
+        |repository| {
+            let mut chain = repository.tree(&[]);
+            for _ in 0..5 {
+                chain = repository.tree(&[(TREE, name.as_bytes(), chain)]);
+            }
+            let mut longer = chain;
+            for _ in 0..5 {
+                longer = repository.tree(&[(TREE, name.as_bytes(), longer)]);
+            }
+            repository.tree(&[(TREE, b"a", chain), (TREE, b"b", longer)])
+        },
+        &format!(
+            "`b/{}` of commit COMMIT cannot be used: its directories lie too deep",
+            [&*name; 5].join("/")
+        ),
+    );
 }
 
 #[test]

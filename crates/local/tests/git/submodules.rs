@@ -174,3 +174,31 @@ fn submodules_are_fetched_once_each() {
     let address = world.address(&base.join("14.git").display().to_string());
     assert!(world.checkout_with_submodules(&address, commit).is_ok());
 }
+
+#[test]
+fn submodules_do_not_come_to_more_than_a_tree_may() {
+    let world = World::new();
+    let check = |names: &[&str], expected: &str| {
+        let base = tempfile::tempdir_in(world.directory.path()).unwrap();
+        let (innermost, mut commit) = Repository::with_file(b"inner");
+        innermost.write(&base.path().join("0.git"));
+        for level in 1..16 {
+            let mut repository = Repository::default();
+            let module = |name: &&str| {
+                format!("[submodule \"{name}\"]\n\tpath = {name}\n\turl = ../{}.git\n", level - 1)
+            };
+            let file = repository.blob(names.iter().map(module).collect::<String>().as_bytes());
+            let mut entries = vec![(FILE, &b".gitmodules"[..], file)];
+            entries.extend(names.iter().map(|name| (MODULE, name.as_bytes(), commit)));
+            let tree = repository.tree(&entries);
+            commit = repository.commit(tree, &[]);
+            repository.set("refs/heads/main", commit);
+            repository.write(&base.path().join(format!("{level}.git")));
+        }
+        let address = world.address(&base.path().join("15.git").display().to_string());
+        let error = world.checkout_with_submodules(&address, commit).unwrap_err();
+        assert!(text(&error).ends_with(expected), "{}", text(&error));
+    };
+    check(&["a", "b", "c"], "with its submodules the tree has too many entries");
+    check(&[&"a".repeat(200)], "with its submodules the directories of the tree lie too deep");
+}

@@ -39,9 +39,14 @@ pub fn signatures(program: &[u8]) -> Result<Vec<Signature>, SignError> {
 
 fn examine(bytes: &[u8], hash: &[u8]) -> Signature {
     let mut signature = Signature { subject: None, issuer: None, problem: None };
-    let Ok(data) = spc::signed_data(bytes) else {
-        signature.problem = Some("it is not PKCS #7");
-        return signature;
+    let data = match spc::signed_data(bytes) {
+        Ok(data) => data,
+        Err(error) => {
+            let is_too_large = error.kind() == der::ErrorKind::Overlength;
+            signature.problem =
+                Some(if is_too_large { "it is larger than any that is read" } else { "it is not PKCS #7" });
+            return signature;
+        }
     };
     let Some(signer) = data.signer_infos.0.get(0) else {
         signature.problem = Some("nobody signed it");

@@ -19,8 +19,9 @@ pub(super) const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.8
 /// The version of PKCS #7 in which its certificates are X.509 and its signers are named by their issuers.
 pub(super) const VERSION: CmsVersion = CmsVersion::V1;
 
-/// The longest PKCS #7 that is read: with a chain of certificates and a time stamp it has some 10 KiB.
-const MOST: usize = 64 << 10;
+/// The longest PKCS #7 that is read: with a chain of certificates and a time stamp it has some 10 KiB, with the hash of each
+/// page of a program a hundredth of that.
+const MOST: usize = 4 << 20;
 /// How many elements a set in it can have: certificates, or attributes. What reads it sorts them in the square of their
 /// number.
 const MOST_ELEMENTS: usize = 64;

@@ -72,7 +72,7 @@ impl<R: ReadAt> Reader<R> {
         )
     }
 
-    /// Describes what is at a path. `seen` has what [`super::read::File::blocks`] said of each file that had a name
+    /// Describes what is at a path. `seen` has what [`super::file::File::blocks`] said of each file that had a name
     /// already.
     fn describe(
         &self,

@@ -16,6 +16,7 @@ mod bytes;
 mod directory;
 mod dump;
 mod error;
+mod file;
 mod format;
 mod image;
 mod inode;
@@ -35,12 +36,13 @@ mod xattr;
 
 pub use dump::Digests;
 pub use error::{Error, ReadError};
+pub use file::{File, Paused, StoredSize};
 pub use format::Superblock;
 pub use image::Image;
 pub use inode::{Content, Inode};
 pub use layers::write_squashfs;
 pub use options::{Bcj, BlockSize, Compression, Dictionary, Fragments, Level, Options};
-pub use read::{File, Reader, StoredSize};
+pub use read::Reader;
 pub use tree::{Builder, Squashfs};
 pub use walk::{DirectoryEntry, Visit};
 

@@ -8,14 +8,13 @@ use layer::ReadAt;
 
 use super::bytes::Fields;
 use super::error::ReadError;
+use super::file::StoredSize;
 use super::format::{
-    BLOCK_PLAIN, METADATA_LEN, METADATA_PLAIN, NONE, NOWHERE, SUPERBLOCK_LEN, Superblock, flag,
-    split_reference,
+    METADATA_LEN, METADATA_PLAIN, NONE, NOWHERE, SUPERBLOCK_LEN, Superblock, flag, split_reference,
 };
 use super::inode::{self, Content, HEADER_LEN, Header, Inode};
 use super::options::{BlockSize, Compression};
 use super::unpack::Unpacker;
-use super::write::FRAGMENT_LEN;
 
 /// How many metadata blocks are kept.
 const CACHE_LEN: usize = 64;
@@ -31,7 +30,8 @@ pub struct Reader<R> {
     directory_end: u64,
     unpacker: RefCell<Unpacker>,
     cache: RefCell<VecDeque<(u64, Arc<MetadataBlock>)>>,
-    fragment: RefCell<Option<(u32, Arc<Vec<u8>>)>>,
+    /// The block of fragments that was read last.
+    pub(super) fragment: RefCell<Option<(u32, Arc<Vec<u8>>)>>,
 }
 
 /// A metadata block that was read, and where the next one starts.
@@ -49,21 +49,6 @@ pub(super) struct Cursor<'a, R> {
     end: u64,
     place: usize,
     what: &'static str,
-}
-
-/// A file that is read.
-pub struct File<'a, R> {
-    reader: &'a Reader<R>,
-    number: u32,
-    size: u64,
-    fragment: Option<(u32, u32)>,
-    /// Where its blocks and the list of their sizes start.
-    beginning: (u64, u64),
-    /// The sizes that are still to be read, the number of the next block and where it starts.
-    list: Cursor<'a, R>,
-    next: (u64, u64),
-    /// The block that was read last.
-    current: Option<(u64, Arc<Vec<u8>>)>,
 }
 
 impl<R: ReadAt> Reader<R> {
@@ -268,78 +253,25 @@ impl<R: ReadAt> Reader<R> {
         Ok(Inode { number: header.number, mode, uid, gid, mtime: header.mtime, links, xattrs, content })
     }
 
-    /// Opens a file.
-    pub fn file(&self, inode: &Inode) -> Result<File<'_, R>, ReadError> {
-        let what = || format!("inode {}", inode.number);
-        let Content::File { size, start, fragment, blocks, .. } = inode.content else {
-            return Err(ReadError::corrupt(what(), "it is not a file"));
-        };
-        if let Some((block, offset)) = fragment {
-            let tail = size % u64::from(self.block_size.bytes());
-            let is_inside = u64::from(offset) + tail <= u64::from(self.block_size.bytes());
-            if block >= self.superblock.fragments || !is_inside || tail == 0 {
-                return Err(ReadError::corrupt(what(), "its end is in no block of fragments"));
-            }
-        }
-        let list = self.block_list(blocks);
-        Ok(File {
-            reader: self,
-            number: inode.number,
-            size,
-            fragment,
-            beginning: (start, blocks),
-            list,
-            next: (0, start),
-            current: None,
-        })
-    }
-
-    /// Returns how many blocks of its own a file has.
-    pub(super) fn n_blocks(&self, size: u64, fragment: Option<(u32, u32)>) -> u64 {
-        let block_len = u64::from(self.block_size.bytes());
-        if fragment.is_some() { size / block_len } else { size.div_ceil(block_len) }
-    }
-
-    fn block_list(&self, blocks: u64) -> Cursor<'_, R> {
-        let superblock = &self.superblock;
-        self.cursor(superblock.inode_table, superblock.directory_table, blocks, "the table of inodes")
-    }
-
     /// Reads a block of data that is stored in `size`, and unpacks to `limit` bytes at most.
-    fn data_block(&self, start: u64, size: u32, limit: usize) -> Result<Vec<u8>, ReadError> {
+    pub(super) fn data_block(
+        &self,
+        start: u64,
+        size: StoredSize,
+        limit: usize,
+    ) -> Result<Vec<u8>, ReadError> {
         let corrupt = |problem| ReadError::corrupt(format!("the block at {start}"), problem);
-        let length = (size & !BLOCK_PLAIN) as usize;
+        let length = size.stored() as usize;
         if length > self.block_size.len() {
             return Err(corrupt("it has an impossible size"));
         }
         let mut bytes = vec![0; length];
         self.read_at(start, &mut bytes)?;
-        if size & BLOCK_PLAIN == 0 {
+        if size.is_packed() {
             let unpacked = self.unpacker.borrow_mut().unpack(&bytes, limit);
             bytes = unpacked.ok_or_else(|| corrupt("it cannot be decompressed"))?;
         }
         Ok(bytes)
-    }
-
-    fn fragment_block(&self, number: u32) -> Result<Arc<Vec<u8>>, ReadError> {
-        if let Some((known, bytes)) = &*self.fragment.borrow()
-            && *known == number
-        {
-            return Ok(Arc::clone(bytes));
-        }
-        let (start, StoredSize(size)) = self.fragment_place(number)?;
-        let bytes = Arc::new(self.data_block(start, size, self.block_size.len())?);
-        *self.fragment.borrow_mut() = Some((number, Arc::clone(&bytes)));
-        Ok(bytes)
-    }
-
-    /// Returns where in the image the block `number` of those that have the ends of several files is, and what is stored
-    /// of it.
-    pub fn fragment_place(&self, number: u32) -> Result<(u64, StoredSize), ReadError> {
-        let table = self.superblock.fragment_table;
-        let entry = self.indexed::<FRAGMENT_LEN>(table, number.into(), "the table of fragments")?;
-        let mut fields = Fields(&entry);
-        Ok((fields.u64().unwrap_or_default(), StoredSize(fields.u32().unwrap_or_default())))
     }
 }
 
@@ -462,126 +394,7 @@ impl<R: ReadAt> Cursor<'_, R> {
     }
 
     /// Returns the reference to what comes next.
-    fn reference(&self, table: u64) -> u64 {
+    pub(super) fn reference(&self, table: u64) -> u64 {
         (self.start - table) << 16 | self.place as u64
-    }
-}
-
-/// How much of a block is stored, and whether it is compressed, as the list of blocks has it: none of a block of zeros.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoredSize(pub u32);
-
-impl StoredSize {
-    /// Returns how many bytes are stored.
-    pub fn stored(self) -> u64 {
-        (self.0 & !BLOCK_PLAIN).into()
-    }
-
-    /// Says whether it is compressed.
-    pub fn is_packed(self) -> bool {
-        self.0 & BLOCK_PLAIN == 0
-    }
-}
-
-impl<R: ReadAt> File<'_, R> {
-    /// Returns how many bytes it has.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// Fills `buffer` with what is at `offset`, which must not pass the end. Reading on is faster than reading back.
-    pub fn read_exact_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
-        let length = buffer.len();
-        if offset.checked_add(length as u64).is_none_or(|end| end > self.size) {
-            let source = std::io::ErrorKind::UnexpectedEof.into();
-            return Err(ReadError::Io { offset, length, source });
-        }
-        let block_len = u64::from(self.reader.block_size.bytes());
-        let mut done = 0;
-        while done < length {
-            let at = offset + done as u64;
-            let block = self.block(at / block_len)?;
-            let within = (at % block_len) as usize;
-            let part = (block.len() - within).min(length - done);
-            buffer[done..done + part].copy_from_slice(&block[within..within + part]);
-            done += part;
-        }
-        Ok(())
-    }
-
-    /// Returns how many blocks it has of its own, how many bytes these take, and how many of them are zeros.
-    pub fn blocks(&mut self) -> Result<(u64, u64, u64), ReadError> {
-        self.rewind();
-        let n_blocks = self.n_blocks();
-        let (mut stored, mut zeros) = (0_u64, 0);
-        for _ in 0..n_blocks {
-            let size = u32::from_le_bytes(self.list.array()?) & !BLOCK_PLAIN;
-            stored += u64::from(size);
-            zeros += u64::from(size == 0);
-        }
-        self.rewind();
-        Ok((n_blocks, stored, zeros))
-    }
-
-    /// Returns what is stored of each block of its own.
-    pub fn block_sizes(&mut self) -> Result<Vec<StoredSize>, ReadError> {
-        self.rewind();
-        let sizes =
-            (0..self.n_blocks()).map(|_| Ok(StoredSize(u32::from_le_bytes(self.list.array()?)))).collect();
-        self.rewind();
-        sizes
-    }
-
-    fn n_blocks(&self) -> u64 {
-        self.reader.n_blocks(self.size, self.fragment)
-    }
-
-    fn rewind(&mut self) {
-        self.list = self.reader.block_list(self.beginning.1);
-        self.next = (0, self.beginning.0);
-    }
-
-    /// Returns block `number` in its full size.
-    fn block(&mut self, number: u64) -> Result<Arc<Vec<u8>>, ReadError> {
-        if let Some((known, bytes)) = &self.current
-            && *known == number
-        {
-            return Ok(Arc::clone(bytes));
-        }
-        let inode = self.number;
-        let corrupt = |problem: &str| ReadError::corrupt(format!("inode {inode}"), problem);
-        let block_len = u64::from(self.reader.block_size.bytes());
-        let expected = (self.size - number * block_len).min(block_len) as usize;
-        let bytes = if let Some((fragment, offset)) = self.fragment
-            && number == self.n_blocks()
-        {
-            let block = self.reader.fragment_block(fragment)?;
-            let end = block.get(offset as usize..).and_then(|rest| rest.get(..expected));
-            end.ok_or_else(|| corrupt("its end is not in the block of fragments"))?.to_vec()
-        } else {
-            if number < self.next.0 {
-                self.rewind();
-            }
-            loop {
-                let size = u32::from_le_bytes(self.list.array()?);
-                let (current, start) = self.next;
-                let end = start.checked_add(u64::from(size & !BLOCK_PLAIN));
-                self.next = (current + 1, end.ok_or_else(|| corrupt("its blocks are outside of the image"))?);
-                if current == number {
-                    let is_hole = size & !BLOCK_PLAIN == 0;
-                    break if is_hole {
-                        vec![0; expected]
-                    } else {
-                        self.reader.data_block(start, size, expected)?
-                    };
-                }
-            }
-        };
-        if bytes.len() != expected {
-            return Err(corrupt("a block is shorter or longer than it should be"));
-        }
-        let bytes = Arc::new(bytes);
-        self.current = Some((number, Arc::clone(&bytes)));
-        Ok(bytes)
     }
 }

@@ -4,7 +4,7 @@ use layer::ReadAt;
 
 use super::error::{ReadError, corrupt};
 
-/// The largest table that is read: with blocks of 1 MiB it is one of 16 TiB. What is read of it takes several times as
+/// The largest table that is read: with blocks of 1 MiB it is one of 8 or 16 TiB. What is read of it takes several times as
 /// much memory, and of a sparse file it costs nothing to say so.
 pub(super) const MOST_TABLE: u64 = 64 << 20;
 

@@ -245,8 +245,8 @@ fn der(tag: u8, contents: &[u8]) -> Vec<u8> {
 fn what_would_be_sorted_forever_is_refused() {
     let program = small();
     let pe = Pe::parse(&program).unwrap();
-    // A set of algorithms, in the order that takes longest: of more than 64 KiB, and of less.
-    for n_algorithms in [16_384_u16, 9300] {
+    // A set of algorithms, in the order that takes longest.
+    for n_algorithms in [65, 9300, 16_384_u16] {
         let algorithm = |n: u16| [0x30, 5, 6, 3, 1, (n >> 7) as u8, (n & 0x7f) as u8];
         let algorithms: Vec<u8> = (0..n_algorithms).rev().flat_map(algorithm).collect();
         let data = der(0x30, &[&[2, 1, 1], &der(0x31, &algorithms)[..]].concat());
@@ -254,7 +254,7 @@ fn what_would_be_sorted_forever_is_refused() {
         let large = der(0x30, &[signed_data, &der(0xa0, &data)[..]].concat());
         let started = std::time::Instant::now();
         let found = signatures(&pe::with_certificates(&pe, &[large]).unwrap()).unwrap();
-        assert_eq!(found[0].problem, Some("it is not PKCS #7"));
+        assert_eq!(found[0].problem, Some("it is larger than any that is read"));
         assert!(started.elapsed().as_secs() < 1, "{n_algorithms}");
     }
     // Neither are there many.

@@ -8,6 +8,8 @@
 //! The objects and the protocol are the `gix` crates'; the connections are this module's parent's.
 
 mod address;
+mod allowance;
+mod cache;
 mod daemon;
 mod directory;
 mod error;
@@ -32,12 +34,13 @@ use gix_object::Kind;
 
 use super::{FetchError, Fetcher, OnProgress};
 use address::Place;
+use allowance::Allowance;
 use directory::Repository;
 use modules::Module;
 use objects::Objects;
 use remote::{History, Remote, Which};
 use rev::Reference;
-use tree::Plan;
+use tree::{Extent, Plan};
 
 pub use address::Address;
 pub use error::GitError;
@@ -110,7 +113,15 @@ impl Fetcher {
         store: &LocalStore,
         on_progress: &OnProgress<'_>,
     ) -> Result<CheckedOut, GitError> {
-        Nested { fetcher: self, store, on_progress, known: BTreeMap::new() }.checkout(wanted, 0)
+        let mut nested = Nested {
+            fetcher: self,
+            store,
+            on_progress,
+            known: BTreeMap::new(),
+            n_fetched: 0,
+            allowance: Allowance::default(),
+        };
+        Ok(nested.checkout(wanted, 0)?.0)
     }
 
     /// Returns that the commit is not there, and what is there now in its place.
@@ -131,11 +142,17 @@ struct Nested<'a> {
     store: &'a LocalStore,
     on_progress: &'a OnProgress<'a>,
     /// The trees of submodules, by their repository and commit.
-    known: BTreeMap<(String, CommitId), Digest>,
+    known: BTreeMap<(String, CommitId), Submodule>,
+    /// How many submodules were begun to be fetched.
+    n_fetched: usize,
+    allowance: Allowance,
 }
 
+/// The tree of a submodule, and how much there is below it.
+type Submodule = (Digest, Extent);
+
 impl Nested<'_> {
-    fn checkout(&mut self, wanted: &Checkout<'_>, depth: usize) -> Result<CheckedOut, GitError> {
+    fn checkout(&mut self, wanted: &Checkout<'_>, depth: usize) -> Result<(CheckedOut, Extent), GitError> {
         let (fetcher, store) = (self.fetcher, self.store);
         if fetcher.is_cancelled() {
             return Err(FetchError::Cancelled.into());
@@ -150,7 +167,7 @@ impl Nested<'_> {
             }
             _ => {
                 let remote = Remote { fetcher, address: wanted.address, on_progress: self.on_progress };
-                fetch(&remote, wanted, &scratch.path().join("objects"))?
+                fetch(&remote, wanted, &scratch.path().join("objects"), &self.allowance)?
             }
         };
         match objects.find(&wanted.commit.0, &mut Vec::new())? {
@@ -159,7 +176,7 @@ impl Nested<'_> {
             None => return Err(fetcher.gone(wanted)),
         }
         let plan = Plan::of(wanted.commit, &objects, &fetcher.cancel)?;
-        let mut submodules = Vec::with_capacity(plan.submodules.len());
+        let mut submodules: Vec<Submodule> = Vec::with_capacity(plan.submodules.len());
         if !plan.submodules.is_empty() {
             let empty = store.write(&Directory::default().encode())?;
             let modules = if wanted.submodules { modules_of(&plan, &objects)? } else { Vec::new() };
@@ -170,10 +187,12 @@ impl Nested<'_> {
                     Ok(None)
                 };
                 let tree = tree.map_err(|error| within(path, error))?;
-                submodules.push(tree.unwrap_or(empty));
+                submodules.push(tree.unwrap_or((empty, Extent::default())));
             }
         }
-        Ok(CheckedOut { tree: plan.import(store, &submodules)?, date: plan.date })
+        let (trees, extents): (Vec<Digest>, Vec<Extent>) = submodules.into_iter().unzip();
+        let extent = plan.extent(&extents)?;
+        Ok((CheckedOut { tree: plan.import(store, &trees)?, date: plan.date }, extent))
     }
 
     /// Returns the tree of a submodule, `None` if it is to be left out.
@@ -184,7 +203,7 @@ impl Nested<'_> {
         commit: CommitId,
         modules: &[Module],
         depth: usize,
-    ) -> Result<Option<Digest>, GitError> {
+    ) -> Result<Option<Submodule>, GitError> {
         let bad = |reason: &str| GitError::BadEntry {
             commit: parent.commit,
             path: path.to_owned(),
@@ -200,18 +219,19 @@ impl Nested<'_> {
         }
         let address = parent.address.submodule(&module.url)?;
         let key = (address.key(), commit);
-        if let Some(tree) = self.known.get(&key) {
-            return Ok(Some(*tree));
+        if let Some(known) = self.known.get(&key) {
+            return Ok(Some(*known));
         }
-        if self.known.len() == MAX_FETCHED {
+        self.n_fetched += 1;
+        if self.n_fetched > MAX_FETCHED {
             return Err(bad("there are too many submodules"));
         }
         // No tag or branch was asked for: the repository around it names the commit.
         let rev = commit.to_string();
         let wanted = Checkout { address: &address, commit, rev: &rev, ..*parent };
-        let tree = self.checkout(&wanted, depth + 1)?.tree;
-        self.known.insert(key, tree);
-        Ok(Some(tree))
+        let (found, extent) = self.checkout(&wanted, depth + 1)?;
+        self.known.insert(key, (found.tree, extent));
+        Ok(Some((found.tree, extent)))
     }
 }
 
@@ -220,8 +240,9 @@ fn fetch(
     remote: &Remote<'_>,
     wanted: &Checkout<'_>,
     directory: &std::path::Path,
+    allowance: &Allowance,
 ) -> Result<Objects, GitError> {
-    let received = || Objects::received(directory, wanted.address);
+    let received = || Objects::received(directory, wanted.address, allowance);
     match remote.fetch(&[wanted.commit.0], History::None, directory) {
         Ok(()) => return received(),
         Err(GitError::Refused { .. }) => {}

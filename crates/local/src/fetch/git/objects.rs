@@ -9,9 +9,9 @@ use gix_object::{Find as _, Kind, TagRefIter};
 use gix_odb::find::Header;
 use gix_odb::store::init::Options;
 use gix_odb::{HandleArc, Header as _, Store};
-use gix_pack::cache::lru::StaticLinkedList;
 
-use super::super::most_unpacked;
+use super::allowance::Allowance;
+use super::cache::Cache;
 use super::error::described;
 use super::{Address, FetchError, GitError};
 
@@ -21,8 +21,8 @@ pub(super) struct Objects {
     handle: HandleArc,
     address: String,
     trust: Trust,
-    /// How many bytes the files of a commit may come to.
-    most: u64,
+    /// What they may come to, if somebody else sent them.
+    allowance: Option<Allowance>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,9 +35,6 @@ enum Trust {
 
 /// The largest object that is read. What a foreign pack only claims to hold must not fill the memory.
 pub(super) const MAX_OBJECT: usize = 1 << 30;
-/// How many objects are kept, for each thread, that others are made of, and how many bytes of them.
-const CACHED: usize = 64;
-const CACHE: usize = 64 << 20;
 /// Of how many others one after the other an object may be made; `git` does not pack it otherwise (git-pack-objects(1),
 /// `--depth`).
 const MAX_DELTAS: u32 = 4095;
@@ -45,25 +42,30 @@ const MAX_DELTAS: u32 = 4095;
 const MAX_TAGS: usize = 16;
 
 impl Objects {
-    /// Opens the directory into which a pack from `address` was received and indexed.
-    pub(super) fn received(directory: &Path, address: &Address) -> Result<Objects, GitError> {
+    /// Opens the directory into which packs from `address` were received and indexed, which count as what came.
+    pub(super) fn received(
+        directory: &Path,
+        address: &Address,
+        allowance: &Allowance,
+    ) -> Result<Objects, GitError> {
         let size = size_of_packs(directory).map_err(|error| {
             FetchError::disk(format!("look at the packs in `{}`", directory.display()), error)
         })?;
-        Objects::within(directory, address, most_unpacked(size))
-    }
-
-    /// Does the same, with a bound of what the files of a commit may come to, in bytes.
-    pub(super) fn within(directory: &Path, address: &Address, most: u64) -> Result<Objects, GitError> {
-        Objects::open(directory, address, Trust::Indexed, most)
+        allowance.came(size);
+        Objects::open(directory, address, Trust::Indexed, Some(allowance.clone()))
     }
 
     /// Opens the `objects` directory of a repository of this machine, and of those that it borrows from.
     pub(super) fn of_repository(directory: &Path, address: &Address) -> Result<Objects, GitError> {
-        Objects::open(directory, address, Trust::Unverified, u64::MAX)
+        Objects::open(directory, address, Trust::Unverified, None)
     }
 
-    fn open(directory: &Path, address: &Address, trust: Trust, most: u64) -> Result<Objects, GitError> {
+    fn open(
+        directory: &Path,
+        address: &Address,
+        trust: Trust,
+        allowance: Option<Allowance>,
+    ) -> Result<Objects, GitError> {
         let options = Options { alloc_limit_bytes: Some(MAX_OBJECT), ..Options::default() };
         let store =
             Store::at_opts(directory.to_owned(), gix_hash::Kind::Sha1, &mut std::iter::empty(), options);
@@ -72,19 +74,18 @@ impl Objects {
             reason: format!("its objects cannot be opened: {error}"),
         })?;
         let mut handle = Arc::new(store).to_cache_arc();
-        handle.set_pack_cache(|| Box::new(StaticLinkedList::<CACHED>::new(CACHE)));
-        Ok(Objects { handle, address: address.to_string(), trust, most })
+        handle.set_pack_cache(|| Box::new(Cache::default()));
+        Ok(Objects { handle, address: address.to_string(), trust, allowance })
     }
 
-    /// Fails if the files of a commit, of `n_bytes` so far, come to more than they may.
-    pub(super) fn check_size(&self, n_bytes: u64) -> Result<(), GitError> {
-        if n_bytes <= self.most {
-            return Ok(());
-        }
-        Err(self.damaged(format!(
-            "its files come to more than {} bytes, which is far more than what was sent should become",
-            self.most
-        )))
+    /// Counts files and links of the commit. Fails if with these it comes to more than it may.
+    pub(super) fn keep(&self, n_bytes: u64) -> Result<(), GitError> {
+        let kept = self.allowance.as_ref().map_or(Ok(()), |allowance| allowance.keep(n_bytes));
+        kept.map_err(|most| {
+            self.damaged(format!(
+                "its files come to more than {most} bytes, which is far more than what was sent should become"
+            ))
+        })
     }
 
     /// Returns an object, which is what its name says, or `None` when it is not here.
@@ -96,12 +97,9 @@ impl Objects {
         let header = self.handle.try_header(id);
         let header = header.map_err(|error| self.damaged(format!("object {id}: {}", described(&error))))?;
         if let Some(Header::Packed(header)) = header
-            && header.num_deltas > MAX_DELTAS
+            && header.num_deltas > 0
         {
-            let n_deltas = header.num_deltas;
-            return Err(
-                self.damaged(format!("object {id} is made of {n_deltas} others, one after the other"))
-            );
+            return self.find_made(id, header.num_deltas, buffer);
         }
         let found = self.handle.try_find(id, buffer);
         let found = found.map_err(|error| self.damaged(format!("object {id}: {}", described(&error))))?;
@@ -111,6 +109,36 @@ impl Objects {
                 .map_err(|error| self.damaged(format!("object {id}: {}", described(&error))))?;
         }
         Ok(Some((data.kind, data.data)))
+    }
+
+    /// Returns an object that a pack says is made of others. One that is small may be made of some that are large.
+    fn find_made<'b>(
+        &self,
+        id: &oid,
+        n_deltas: u32,
+        buffer: &'b mut Vec<u8>,
+    ) -> Result<Option<(Kind, &'b [u8])>, GitError> {
+        if n_deltas > MAX_DELTAS {
+            return Err(
+                self.damaged(format!("object {id} is made of {n_deltas} others, one after the other"))
+            );
+        }
+        // What it has room for then is what was needed.
+        *buffer = Vec::new();
+        let found = self.handle.try_find(id, buffer);
+        let found = found.map_err(|error| self.damaged(format!("object {id}: {}", described(&error))))?;
+        let Some(data) = found else { return Ok(None) };
+        if self.trust == Trust::Unverified {
+            data.verify_checksum(id)
+                .map_err(|error| self.damaged(format!("object {id}: {}", described(&error))))?;
+        }
+        let (kind, length) = (data.kind, data.data.len());
+        let taken =
+            self.allowance.as_ref().map_or(Ok(()), |allowance| allowance.take(buffer.capacity() as u64));
+        taken.map_err(|most| {
+            self.damaged(format!("to make its objects of each other would take more than {most} bytes"))
+        })?;
+        Ok(Some((kind, &buffer[..length])))
     }
 
     /// Returns an object that must be here and of that kind.

@@ -4,7 +4,7 @@
 //! that a hostile tree could do anything to, and no filter or conversion.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -30,8 +30,6 @@ pub(super) struct Plan<'a> {
     blobs: Vec<ObjectId>,
     by_blob: BTreeMap<ObjectId, usize>,
     links: BTreeMap<ObjectId, Arc<str>>,
-    /// How many bytes all links have.
-    n_link_bytes: u64,
     /// How many entries were read.
     n_read: u64,
     /// The submodules, each with its path.
@@ -43,8 +41,35 @@ pub(super) struct Plan<'a> {
 #[derive(Clone, Copy)]
 struct Known {
     directory: usize,
-    /// How many entries are in and below it, counted as often as they are reached.
+    extent: Extent,
+}
+
+/// How much there is below a directory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Extent {
+    /// The entries, counted as often as they are reached.
     n_entries: u64,
+    /// How many directories lie in each other, and how long the longest path of one is.
+    height: usize,
+    longest: usize,
+}
+
+impl Extent {
+    /// Adds an entry, which is a directory with so much below it, or none.
+    fn add(&mut self, name: &str, below: Option<Extent>) {
+        self.n_entries = self.n_entries.saturating_add(1);
+        if let Some(below) = below {
+            self.n_entries = self.n_entries.saturating_add(below.n_entries);
+            self.height = self.height.max(below.height + 1);
+            self.longest = self.longest.max(below.longest + name.len() + 1);
+        }
+    }
+
+    /// Says whether so much may lie below the directory at `path`.
+    fn fits(&self, path: &[String]) -> bool {
+        let length: usize = path.iter().map(|name| name.len() + 1).sum();
+        path.len() + self.height <= MAX_DEPTH && length + self.longest <= MAX_PATH
+    }
 }
 
 enum Entry {
@@ -57,9 +82,9 @@ enum Entry {
 /// How many entries a tree may have. A few kilobytes can describe a tree of 10^20, by naming the same
 /// directories again and again.
 const MAX_ENTRIES: u64 = 10_000_000;
-/// How deep directories may lie, and how long their paths may be.
+/// How deep directories may lie, and how long their paths may be: those of places where they are put come before them.
 const MAX_DEPTH: usize = 256;
-const MAX_PATH: usize = 3840;
+const MAX_PATH: usize = 2048;
 /// How many submodules a commit may have.
 const MAX_SUBMODULES: usize = 10_000;
 /// The longest text of a symbolic link that any file system takes.
@@ -91,7 +116,6 @@ impl<'a> Plan<'a> {
             blobs: Vec::new(),
             by_blob: BTreeMap::new(),
             links: BTreeMap::new(),
-            n_link_bytes: 0,
             n_read: 0,
             submodules: Vec::new(),
             modules: None,
@@ -101,23 +125,24 @@ impl<'a> Plan<'a> {
     }
 
     fn read(&mut self, id: ObjectId, path: &mut Vec<String>) -> Result<Known, GitError> {
-        if let Some(known) = self.by_id.get(&id) {
-            return Ok(*known);
-        }
-        if path.len() > MAX_DEPTH || path.iter().map(|name| name.len() + 1).sum::<usize>() > MAX_PATH {
+        let known = self.by_id.get(&id).copied();
+        if !known.map(|known| known.extent).unwrap_or_default().fits(path) {
             return Err(self.bad(path, None, "its directories lie too deep"));
         }
+        if let Some(known) = known {
+            return Ok(known);
+        }
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-        let mut n_entries = 0_u64;
+        let mut extent = Extent::default();
         for (name, kind, target) in self.listing(&id, path)? {
             self.check_cancelled()?;
-            n_entries += 1;
+            let mut below = None;
             let found = match kind {
                 EntryKind::Tree => {
                     path.push(name.clone());
                     let known = self.read(target, path)?;
                     path.pop();
-                    n_entries = n_entries.saturating_add(known.n_entries);
+                    below = Some(known.extent);
                     Entry::Directory(known.directory)
                 }
                 kind @ (EntryKind::Blob | EntryKind::BlobExecutable) => {
@@ -136,7 +161,8 @@ impl<'a> Plan<'a> {
                     Entry::Submodule(self.submodules.len() - 1)
                 }
             };
-            if n_entries > MAX_ENTRIES {
+            extent.add(&name, below);
+            if extent.n_entries > MAX_ENTRIES {
                 return Err(self.bad(path, Some(&name), "with it the tree has too many entries"));
             }
             if entries.insert(name.clone(), found).is_some() {
@@ -144,7 +170,7 @@ impl<'a> Plan<'a> {
             }
         }
         self.directories.push(entries);
-        let known = Known { directory: self.directories.len() - 1, n_entries };
+        let known = Known { directory: self.directories.len() - 1, extent };
         self.by_id.insert(id, known);
         Ok(known)
     }
@@ -202,8 +228,7 @@ impl<'a> Plan<'a> {
                 text
             }
         };
-        self.n_link_bytes += text.len() as u64;
-        self.objects.check_size(self.n_link_bytes)?;
+        self.objects.keep(text.len() as u64)?;
         Ok(text)
     }
 
@@ -221,6 +246,36 @@ impl<'a> Plan<'a> {
 
     fn check_cancelled(&self) -> Result<(), GitError> {
         check_cancelled(self.cancel)
+    }
+
+    /// Returns how much there is when each of [`Plan::submodules`] has so much in its place.
+    ///
+    /// Fails when that is more than there may be: each of them may fit alone, in one place.
+    pub(super) fn extent(&self, submodules: &[Extent]) -> Result<Extent, GitError> {
+        let mut extents: Vec<Extent> = Vec::with_capacity(self.directories.len());
+        for entries in &self.directories {
+            let mut extent = Extent::default();
+            for (name, entry) in entries {
+                let below = match entry {
+                    Entry::Directory(idx) => Some(extents[*idx]),
+                    Entry::Submodule(idx) => Some(submodules[*idx]),
+                    Entry::File { .. } | Entry::Symlink(_) => None,
+                };
+                extent.add(name, below);
+            }
+            extents.push(extent);
+        }
+        let extent = *extents.last().expect("the root was read");
+        let largest = self.submodules.iter().zip(submodules).max_by_key(|(_, below)| below.n_entries);
+        match largest {
+            Some(((path, _), _)) if extent.n_entries > MAX_ENTRIES => {
+                Err(self.bad(&[], Some(path), "with its submodules the tree has too many entries"))
+            }
+            Some(((path, _), _)) if !extent.fits(&[]) => {
+                Err(self.bad(&[], Some(path), "with its submodules the directories of the tree lie too deep"))
+            }
+            _ => Ok(extent),
+        }
     }
 
     /// Puts the tree into the store, with the tree of each of [`Plan::submodules`] in its place, and returns
@@ -252,7 +307,6 @@ impl<'a> Plan<'a> {
         let next = AtomicUsize::new(0);
         let results = Mutex::new((vec![Digest::of(b""); self.blobs.len()], None));
         let (blobs, cancel) = (self.blobs.as_slice(), self.cancel);
-        let n_bytes = AtomicU64::new(0);
         let worker = |objects: Objects| {
             let mut buffer = Vec::new();
             while let Some((idx, id)) = {
@@ -262,8 +316,7 @@ impl<'a> Plan<'a> {
                 let written = check_cancelled(cancel)
                     .and_then(|()| objects.get(id, Kind::Blob, &mut buffer))
                     .and_then(|data| {
-                        let size = data.len() as u64;
-                        objects.check_size(n_bytes.fetch_add(size, Ordering::Relaxed) + size)?;
+                        objects.keep(data.len() as u64)?;
                         Ok(store.write(data)?)
                     });
                 let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
@@ -305,6 +358,7 @@ mod tests {
     use gix_object::Write as _;
 
     use super::super::Address;
+    use super::super::allowance::Allowance;
     use super::*;
 
     #[test]
@@ -325,14 +379,17 @@ mod tests {
 
         let store = LocalStore::open(&directory.path().join("store")).unwrap();
         let address = Address::parse("https://example.org/x.git", Path::new("/")).unwrap();
-        let import = |most| {
-            let objects = Objects::within(&path, &address, most)?;
+        std::fs::create_dir(path.join("pack")).unwrap();
+        let import = |n_left: u64| {
+            let allowance = Allowance::default();
+            allowance.keep((1 << 30) - n_left).unwrap();
+            let objects = Objects::received(&path, &address, &allowance)?;
             Plan::of(commit, &objects, &AtomicBool::new(false))?.import(&store, &[])
         };
         assert!(import(20).is_ok());
         let error = import(19).unwrap_err().to_string();
-        let expected = "what `https://example.org/x.git` sent cannot be used: its files come to more than 19 bytes, which is \
-            far more than what was sent should become";
+        let expected = "what `https://example.org/x.git` sent cannot be used: its files come to more than 1073741824 bytes, \
+            which is far more than what was sent should become";
         assert_eq!(error, expected);
     }
 }

@@ -56,7 +56,7 @@ pub(in crate::vdisk) fn read(image: &Image<'_>) -> Result<Vhdx, ReadError> {
     if length > regions.bat.1 {
         return corrupt(what, format!("it has {} bytes where the disk needs {length}", regions.bat.1));
     }
-    let bat = image.bytes(what, regions.bat.0, length)?;
+    let bat = image.table(what, regions.bat.0, length)?;
     let mut offsets = Vec::with_capacity(n_blocks as usize);
     for (number, entry) in bat.chunks_exact(8).map(|entry| get_u64(entry, 0)).enumerate() {
         // The entry of a bitmap, which only disks over others have.
