@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use cas::{Digest, Directory, Ignore, LocalStore, Node, Record, Reference, StatCache, Store as _, Watcher};
@@ -233,4 +233,31 @@ fn a_clock_that_was_set_back_hides_nothing() {
     fs::write(root.path().join("synced"), format!("{boot} {ahead} 0\n")).unwrap();
     store.sync().unwrap();
     assert!(noted(root.path()) < ahead, "nothing was synchronised");
+}
+
+#[test]
+fn nothing_from_the_future_is_believed_after_the_machine_died() {
+    let root = tempfile::tempdir().unwrap();
+    let store = LocalStore::open(root.path()).unwrap();
+    let node = Node::File { digest: store.write(b"right").unwrap(), executable: false };
+    let directory = Directory { entries: [("file".to_owned(), node)].into() };
+    let tree = store.write(&directory.encode()).unwrap();
+    let file = store.shared_checkout(&tree).unwrap().join("file");
+    store.sync().unwrap();
+    drop(store);
+    let used = root.path().join("trees").join(format!("{}.used", tree.hex()));
+    let now = fs::metadata(root.path().join("clock")).unwrap().mtime();
+    let ahead = std::time::UNIX_EPOCH + std::time::Duration::from_secs(now as u64 + 3600);
+    fs::File::options().write(true).open(&used).unwrap().set_modified(ahead).unwrap();
+    for noted in [now - 60, now + 7200] {
+        // The file of the checkout and the blob's are one.
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::write(&file, "wrong").unwrap();
+        fs::write(root.path().join("synced"), format!("of-another-run {noted} 0\n")).unwrap();
+        let store = LocalStore::open(root.path()).unwrap();
+        assert!(!file.exists(), "{noted}");
+        assert!(!store.contains(&Digest::of(b"right")).unwrap(), "{noted}");
+        store.write(b"right").unwrap();
+        assert_eq!(fs::read(store.shared_checkout(&tree).unwrap().join("file")).unwrap(), b"right");
+    }
 }

@@ -177,6 +177,33 @@ fn a_file_with_too_many_links_is_copied() {
 }
 
 #[test]
+fn equal_files_of_a_checkout_are_files_of_their_own() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(&root.path().join("store"));
+    let source = root.path().join("source");
+    for (name, content) in [("a", "same"), ("b", "same"), ("c/d", "same"), ("e", ""), ("c/f", "")] {
+        fs::create_dir_all(source.join(name).parent().unwrap()).unwrap();
+        fs::write(source.join(name), content).unwrap();
+    }
+    let tree = store.import_tree(&source, ImportMode::Copy).unwrap().digest;
+    let mut inodes = Vec::new();
+    for checkout in ["first", "second"] {
+        let checkout = root.path().join(checkout);
+        store.checkout(&tree, &checkout).unwrap();
+        for name in ["a", "b", "c/d", "e", "c/f"] {
+            let metadata = fs::metadata(checkout.join(name)).unwrap();
+            assert_eq!((metadata.mode() & 0o7777, metadata.mtime()), (0o444, FIXED_MTIME), "{name}");
+            inodes.push(metadata.ino());
+        }
+        assert_eq!(store.import_tree(&checkout, ImportMode::Copy).unwrap().digest, tree);
+    }
+    // One of them is the blob itself, in both.
+    inodes.sort_unstable();
+    inodes.dedup();
+    assert_eq!(inodes.len(), 9);
+}
+
+#[test]
 fn a_moved_file_that_has_other_names_is_not_shared_with_them() {
     let root = tempfile::tempdir().unwrap();
     let store = open(&root.path().join("store"));

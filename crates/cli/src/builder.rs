@@ -19,7 +19,7 @@ use crate::args::Global;
 use crate::environment::{self, Clock};
 use crate::failure::{Blame, Failure, io, is_damage};
 use crate::project_state::ProjectState;
-use crate::ui::{Ui, seconds};
+use crate::ui::{Ui, seconds, start_of};
 use crate::workspace::Caches;
 
 /// How many lines of a failed step's log are shown.
@@ -110,7 +110,7 @@ impl Builder<'_> {
                 let lines = String::from_utf8_lossy(&log);
                 let lines: Vec<&str> = lines.lines().collect();
                 for line in &lines[lines.len().saturating_sub(LAST_LINES)..] {
-                    text.push_str(&format!("  | {line}\n"));
+                    text.push_str(&format!("  | {}\n", start_of(line)));
                 }
                 match self.logs {
                     None => text.push_str(&format!("  the whole log: bootwright log '{label}'\n")),
@@ -141,7 +141,8 @@ impl Builder<'_> {
 
 fn ended(exit_code: i32, wall: Duration) -> String {
     match exit_code {
-        code if code > 128 => format!("was killed by signal {} after {}", code - 128, seconds(wall)),
+        // So shells tell it, and there are 64 signals.
+        129..=192 => format!("was killed by signal {} after {}", exit_code - 128, seconds(wall)),
         code => format!("failed with exit code {code} after {}", seconds(wall)),
     }
 }

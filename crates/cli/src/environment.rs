@@ -53,6 +53,18 @@ pub(crate) fn proxies() -> Proxies {
     }
 }
 
+/// Allows this process as many open files as hundreds of steps at once need, if the machine lets it.
+pub(crate) fn allow_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    const ENOUGH: u64 = 64 << 10;
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(ENOUGH).min(ENOUGH);
+    if limit.current.is_some_and(|current| current < most) {
+        // If it stays as it is and is too low, opening a file says so.
+        let _stays = setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..limit });
+    }
+}
+
 /// Returns what a program in a step's terminal needs to know of ours.
 pub(crate) fn terminal() -> Vec<(String, String)> {
     std::env::var("TERM").ok().map(|term| ("TERM".to_owned(), term)).into_iter().collect()

@@ -20,6 +20,7 @@ mod imports;
 mod lock;
 mod prepared;
 mod project_state;
+mod relay;
 mod session;
 mod signals;
 mod sizes;
@@ -38,6 +39,7 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     // A sandbox is made by running this very program again.
     sandbox::init::run_if_requested();
+    environment::allow_open_files();
     let cli = args::Cli::parse();
     let ui = ui::Ui::new(cli.global.progress);
     match commands::run(&cli, &ui) {

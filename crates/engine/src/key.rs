@@ -42,12 +42,14 @@ pub(crate) struct Outputs {
     /// Steps first, then merges.
     digests: Vec<Option<Digest>>,
     n_steps: usize,
+    /// Whether a node had one and then another: it was made again, and came out differently.
+    pub(crate) have_changed: bool,
 }
 
 impl Outputs {
     pub(crate) fn new(graph: &Graph) -> Outputs {
         let n_steps = graph.steps.len();
-        Outputs { digests: vec![None; n_steps + graph.merges.len()], n_steps }
+        Outputs { digests: vec![None; n_steps + graph.merges.len()], n_steps, have_changed: false }
     }
 
     pub(crate) fn get(&self, node: u32) -> Option<Digest> {
@@ -55,7 +57,8 @@ impl Outputs {
     }
 
     pub(crate) fn set(&mut self, node: u32, output: Digest) {
-        self.digests[node as usize] = Some(output);
+        let earlier = self.digests[node as usize].replace(output);
+        self.have_changed |= earlier.is_some_and(|earlier| earlier != output);
     }
 }
 

@@ -232,6 +232,8 @@ impl<'a> Build<'a, '_> {
         }
         let end = match (&self.error, self.has_failed, n_not_started) {
             (Some(_), ..) => End::Error,
+            // Nobody wants to hear what else follows from a failure after having stopped it.
+            (None, true, 1..) if self.cancel.load(Ordering::Relaxed) => End::Cancelled,
             (None, true, _) => End::Failed,
             (None, false, 0) => End::Done,
             (None, false, _) => End::Cancelled,
@@ -336,6 +338,10 @@ impl<'a> Build<'a, '_> {
 
     /// Has the cache find the result at once when the node is looked up the next time.
     fn learn(&mut self, node: u32, action: &Digest, result: &ActionResult) {
+        // What it was made of may be something else by now than what a shortcut would be told of.
+        if self.outputs.have_changed {
+            return;
+        }
         let shortcut = self.keys.shortcut(node, &self.outputs);
         self.world.cache.learn(&shortcut, action, result);
     }

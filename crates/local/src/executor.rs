@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -60,8 +60,6 @@ pub struct LocalExecutor<'s> {
     pub(crate) store: &'s LocalStore,
     pub(crate) options: Options,
     jobserver: Jobserver,
-    /// How many processes the machine had killed for lack of memory when it was last looked at.
-    n_oom_kills: AtomicU64,
     pub(crate) checkouts: Checkouts,
 }
 
@@ -83,13 +81,7 @@ impl<'s> LocalExecutor<'s> {
         fs::create_dir_all(&options.failed)
             .map_err(|error| machine(format!("make `{}`", options.failed.display()), error))?;
         let jobserver = Jobserver::new(options.n_jobs).map_err(|error| machine("make a jobserver", error))?;
-        Ok(LocalExecutor {
-            store,
-            options,
-            jobserver,
-            n_oom_kills: AtomicU64::new(oom_kills()),
-            checkouts: Checkouts::default(),
-        })
+        Ok(LocalExecutor { store, options, jobserver, checkouts: Checkouts::default() })
     }
 
     /// Makes the directory of a run in a sandbox. Whoever drops it removes it.
@@ -245,6 +237,7 @@ impl Executor for LocalExecutor<'_> {
         let write_log = |error| disk(format!("write the log of `{}`", request.label), error);
         let log_file = File::options().read(true).write(true).create_new(true).open(&log_path);
         let mut log = LogWriter::new(log_file.map_err(write_log)?, HEAD, TAIL);
+        let n_kills = oom_kills();
         let (ended, mut message) = self.run_command(request, &sandbox, &mut log, cancel)?;
         self.take_kvm_note(run.path());
 
@@ -252,23 +245,25 @@ impl Executor for LocalExecutor<'_> {
         if exit_code != 0 {
             let is_told = log.ends_about(NO_SPACE).map_err(write_log)?;
             self.refuse_full_disk(request.label, is_told)?;
-            let n_kills = oom_kills();
-            if n_kills > self.n_oom_kills.swap(n_kills, Ordering::Relaxed) && message.is_empty() {
+            if oom_kills() > n_kills && message.is_empty() {
                 message = OUT_OF_MEMORY.to_owned();
             }
         }
         let keep = |exit_code| exit_code != 0 && self.options.n_failed > 0;
         // What is kept to be entered must not share files with the store.
         let mode = |exit_code| if keep(exit_code) { ImportMode::Copy } else { ImportMode::Move };
-        let output = match self.import_outputs(run.path(), mode(exit_code), cancel)? {
-            Ok(output) => output,
-            Err(reason) => {
+        let output = match self.import_outputs(run.path(), mode(exit_code), cancel) {
+            Ok(Ok(output)) => output,
+            Ok(Err(reason)) => {
                 if exit_code == 0 {
                     exit_code = 1;
                     message = reason;
                 }
                 self.store.write(b"")?
             }
+            // That it failed is what there is to say. What it left may be closed to everybody.
+            Err(ExecutorError::Store(_)) if exit_code != 0 => self.store.write(b"")?,
+            Err(error) => return Err(error),
         };
         if let Some(earlier) = earlier.filter(|_| exit_code == 0) {
             earlier.keep(self.store, &output);

@@ -25,8 +25,8 @@ pub struct Console<'a> {
     pub error: BorrowedFd<'a>,
     /// Whether we print lines on the same terminal meanwhile.
     pub is_shared: bool,
-    /// A socket for the command, which finds it as file descriptor [`SOCKET`]. It may have been made where there is
-    /// a network.
+    /// A socket for the command, which finds it as file descriptor [`SOCKET`]. A socket stays in the network that it was made
+    /// in, so it must be of a family that cannot be connected to anything else there.
     pub socket: Option<BorrowedFd<'a>>,
     /// When this becomes true, the command is killed and [`ExecutorError::Cancelled`] returned. Ctrl-C at a terminal
     /// does not do that: it goes to the command.

@@ -18,16 +18,18 @@ use rustix::io::Errno;
 /// The tokens of all steps.
 ///
 /// Every running step holds one token from its start to its end, and passes on to its tools that there are
-/// others. Tokens that a step held when it was killed come back at the latest when no step runs.
+/// others. Tokens that a step held when it was killed, or that it made up, are put right when no step holds one of its own.
 #[derive(Debug)]
 pub struct Jobserver {
     /// What steps inherit.
     read: OwnedFd,
     write: OwnedFd,
-    /// The same pipe, opened again: steps change whether theirs blocks, and this one must not.
+    /// The same pipe, opened again: steps change whether theirs blocks, and these must not.
     own_read: OwnedFd,
+    own_write: OwnedFd,
     n_tokens: usize,
-    n_running: Mutex<usize>,
+    /// How many steps have a token.
+    n_holders: Mutex<usize>,
 }
 
 /// A running step's own token. Dropping it gives it back.
@@ -47,46 +49,45 @@ impl Jobserver {
     /// Makes a jobserver for that many jobs at once.
     pub fn new(n_jobs: NonZeroUsize) -> io::Result<Jobserver> {
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-        let path = format!("/proc/self/fd/{}", read.as_raw_fd());
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let own_read = rustix::fs::open(path, flags, Mode::empty())?;
+        let open = |end: &OwnedFd, flags| {
+            let path = format!("/proc/self/fd/{}", end.as_raw_fd());
+            rustix::fs::open(path, flags | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())
+        };
+        let (own_read, own_write) = (open(&read, OFlags::RDONLY)?, open(&write, OFlags::WRONLY)?);
         // More would not fit into a pipe, and nobody has as many processors.
         let n_tokens = n_jobs.get().min(4096);
-        Ok(Jobserver { read, write, own_read, n_tokens, n_running: Mutex::new(0) })
+        Ok(Jobserver { read, write, own_read, own_write, n_tokens, n_holders: Mutex::new(0) })
     }
 
     /// Waits for a token. `None` when `cancel` becomes true first.
     pub(crate) fn acquire(&self, cancel: &AtomicBool) -> io::Result<Option<Token<'_>>> {
-        {
-            let mut n_running = self.n_running.lock().unwrap_or_else(PoisonError::into_inner);
-            if *n_running == 0 {
-                self.refill()?;
-            }
-            *n_running += 1;
-        }
-        let taken = self.take(cancel);
-        if let Ok(true) = taken {
-            return Ok(Some(Token { jobserver: self }));
-        }
-        *self.n_running.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        taken.map(|_| None)
-    }
-
-    /// Takes a byte out of the pipe; `false` when cancelled.
-    fn take(&self, cancel: &AtomicBool) -> io::Result<bool> {
         while !cancel.load(Ordering::Relaxed) {
-            match rustix::io::read(&self.own_read, &mut [0]) {
-                Ok(1) => return Ok(true),
-                Ok(_) | Err(Errno::AGAIN) => {}
-                Err(Errno::INTR) => continue,
-                Err(error) => return Err(error.into()),
+            if self.take()? {
+                return Ok(Some(Token { jobserver: self }));
             }
             match poll(&mut [PollFd::new(&self.own_read, PollFlags::IN)], Some(&PATIENCE)) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(false)
+        Ok(None)
+    }
+
+    /// Takes a byte out of the pipe, if there is one.
+    fn take(&self) -> io::Result<bool> {
+        // Who fills the pipe again must not do that while somebody takes from it.
+        let mut n_holders = self.n_holders.lock().unwrap_or_else(PoisonError::into_inner);
+        if *n_holders == 0 {
+            self.refill()?;
+        }
+        match rustix::io::read(&self.own_read, &mut [0]) {
+            Ok(1) => {
+                *n_holders += 1;
+                Ok(true)
+            }
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Returns the value of `MAKEFLAGS` that tells tools of the jobserver.
@@ -109,7 +110,7 @@ impl Jobserver {
         Ok(format!(" -j{} --jobserver-auth={read},{write}", self.n_tokens))
     }
 
-    /// Makes the pipe hold every token again; no step runs.
+    /// Makes the pipe hold every token again; no step has one.
     fn refill(&self) -> io::Result<()> {
         let mut buffer = [0; 512];
         loop {
@@ -121,7 +122,13 @@ impl Jobserver {
         }
         let mut left = self.n_tokens;
         while left > 0 {
-            left -= rustix::io::write(&self.write, &vec![b'+'; left])?;
+            match rustix::io::write(&self.own_write, &vec![b'+'; left]) {
+                Ok(n_bytes) => left -= n_bytes,
+                // Something that was left running writes to it, too.
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }
@@ -129,9 +136,9 @@ impl Jobserver {
 
 impl Drop for Token<'_> {
     fn drop(&mut self) {
-        *self.jobserver.n_running.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        // The pipe is ours and holds 4096 bytes at least, so this neither fails nor waits.
-        let _ = rustix::io::write(&self.jobserver.write, b"+");
+        *self.jobserver.n_holders.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        // A step may have filled the pipe with what it never took; then there is no room, and no need.
+        let _ = rustix::io::write(&self.jobserver.own_write, b"+");
     }
 }
 
@@ -161,8 +168,21 @@ mod tests {
         // A step that is killed with a token in its hand.
         assert_eq!(count(), 1);
         drop(one);
-        let _one = jobserver.acquire(&go).unwrap().unwrap();
+        let one = jobserver.acquire(&go).unwrap().unwrap();
         assert_eq!(count(), 1);
+        // One that gives back what it never had, until no more fits.
+        while rustix::io::write(&jobserver.own_write, &[b'+'; 4096]).is_ok() {}
+        drop(one);
+        let one = jobserver.acquire(&go).unwrap().unwrap();
+        assert_eq!(count(), 1);
+        // Somebody who waits while one that lost the other token goes on.
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| jobserver.acquire(&go).unwrap().unwrap());
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            drop(one);
+            let _other = waiting.join().unwrap();
+            assert_eq!(count(), 1);
+        });
         assert_eq!(jobserver.makeflags(), " -j2 --jobserver-auth=200,201");
     }
 }

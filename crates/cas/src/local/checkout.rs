@@ -1,5 +1,6 @@
 //! Trees from the store as files that a step reads: hard links to blobs, with fixed times.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,15 +18,26 @@ use crate::{Digest, Directory, Node, StoreError};
 impl LocalStore {
     /// Makes the tree at `destination`, which must not exist while its parent does.
     ///
-    /// Files are hard links to blobs, so nobody may write to them; copies where that is impossible.
-    /// Directories have mode 0755, and everything has the time [`crate::FIXED_MTIME`].
+    /// Files are hard links to blobs, so nobody may write to them; copies where that is impossible. No two of them are names of
+    /// one file, or `tar` would pack links, and who copies such a tree with `cp -a` and then writes to one file would write to all
+    /// that were equal. Directories have mode 0755, and everything has the time [`crate::FIXED_MTIME`].
     /// When it fails, a part of the tree may be left.
     pub fn checkout(&self, tree: &Digest, destination: &Path) -> Result<(), StoreError> {
         let mut plan = Plan::default();
         self.make_directories(tree, destination, &mut plan)?;
+        let mut linked = BTreeSet::new();
+        let is_first = plan.files.iter().map(|(_, digest, executable)| {
+            // Empty ones are in many trees, which steps see side by side.
+            !digest.is_empty() && linked.insert((*digest, *executable))
+        });
+        let is_first: Vec<bool> = is_first.collect();
         in_parallel(plan.files.len(), |idx| {
             let (path, digest, executable) = &plan.files[idx];
-            self.checkout_file(digest, *executable, path)
+            if is_first[idx] {
+                self.checkout_file(digest, *executable, path)
+            } else {
+                self.checkout_copy(digest, *executable, path)
+            }
         })?;
         in_parallel(plan.directories.len(), |idx| fix_times(&plan.directories[idx]))?;
         Ok(())
@@ -41,10 +53,15 @@ impl LocalStore {
     ) -> Result<(), StoreError> {
         let name = self.find_variant(digest, executable)?;
         match rustix::fs::linkat(&self.blobs, &name, CWD, destination, AtFlags::empty()) {
-            // EMLINK: ext4 ends at 65,000 links, and every system has thousands of empty files.
-            Err(Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP) => {}
-            result => return result.doing(|| format!("link `{}`", destination.display())),
+            // EMLINK: ext4 ends at 65,000 links.
+            Err(Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP) => {
+                self.checkout_copy(digest, executable, destination)
+            }
+            result => result.doing(|| format!("link `{}`", destination.display())),
         }
+    }
+
+    fn checkout_copy(&self, digest: &Digest, executable: bool, destination: &Path) -> Result<(), StoreError> {
         let mut blob = self.open_blob(digest)?;
         let copied = fs::File::create_new(destination).and_then(|mut copy| {
             copy_content(&mut blob, &mut copy)?;
@@ -134,6 +151,12 @@ impl LocalStore {
         let (path, away) = (trees.join(name), self.scratch().join(format!("discarded-{name}")));
         match fs::rename(&path, &away) {
             Ok(()) => {}
+            // In the image that a container was started from nothing is in use, and nothing can be moved.
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                fs::remove_file(&used).doing(|| format!("remove `{}`", used.display()))?;
+                remove_tree(&path)?;
+                return Ok(true);
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error).doing(|| format!("remove `{}`", path.display())),
         }

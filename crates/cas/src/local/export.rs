@@ -316,6 +316,11 @@ fn replace(new: &Path, old: &Path) -> io::Result<()> {
             fs::rename(new, old)?;
             fs::rename(&aside, new)
         }
+        // A directory of the image that a container was started from is in a layer that nobody writes to: it cannot be moved.
+        Err(Errno::XDEV) if old.is_dir() && !old.is_symlink() => {
+            remove_tree(old).map_err(io::Error::other)?;
+            fs::rename(new, old)
+        }
         result => Ok(result?),
     }
 }

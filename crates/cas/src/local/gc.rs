@@ -273,7 +273,8 @@ impl<'a> Marker<'a> {
         let records: Vec<_> = self.records.values().cloned().collect();
         let mut n_broken = 0;
         for record in records {
-            if self.keep(&record.references) {
+            // One that is damaged would be found to be there, which is all that is asked of a bundle.
+            if !record.is_damaged && self.keep(&record.references) {
                 continue;
             }
             if record.is_void(self.store) {

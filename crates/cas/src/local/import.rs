@@ -300,13 +300,15 @@ impl Skeleton {
     /// Reads one directory, and those in it as if they were empty. Nothing of it stays open: a process may have fewer
     /// files open than directories are nested.
     fn list(directory: &Path, mode: ImportMode, files: &mut Vec<PathBuf>) -> Result<Skeleton, StoreError> {
-        let mut listing = fs::read_dir(directory);
-        if mode == ImportMode::Move && is_denied(&listing) {
-            let _ = fs::set_permissions(directory, fs::Permissions::from_mode(0o700));
-            listing = fs::read_dir(directory);
+        if mode == ImportMode::Move {
+            // Files are taken out of it, and its owner may have closed it.
+            let about = fs::metadata(directory).doing(|| format!("look at `{}`", directory.display()))?;
+            if about.mode() & 0o700 != 0o700 {
+                let _or_taking_says_so = fs::set_permissions(directory, fs::Permissions::from_mode(0o700));
+            }
         }
         let mut entries = Vec::new();
-        for entry in listing.doing(|| format!("list `{}`", directory.display()))? {
+        for entry in fs::read_dir(directory).doing(|| format!("list `{}`", directory.display()))? {
             let entry = entry.doing(|| format!("list `{}`", directory.display()))?;
             let path = entry.path();
             let name = utf8_name(&path, entry.file_name())?;

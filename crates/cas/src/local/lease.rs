@@ -44,11 +44,25 @@ impl Lease {
             }
             let name = path.file_name().unwrap_or_default();
             let scratch = root.join("scratch").join(name);
-            fs::create_dir(&scratch).doing(|| format!("make directory `{}`", scratch.display()))?;
+            let mut made = fs::create_dir(&scratch);
+            if is_full(&made) {
+                // What a killed process left may be what fills the disk.
+                sweep(root)?;
+                made = fs::create_dir(&scratch);
+            }
+            if made.is_err() {
+                let _void = fs::remove_file(&path);
+            }
+            made.doing(|| format!("make directory `{}`", scratch.display()))?;
             spread(&scratch);
             return Ok(Lease { _file: file, path, start: modified(&stat), scratch });
         }
     }
+}
+
+fn is_full(made: &io::Result<()>) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    made.as_ref().is_err_and(|error| matches!(error.kind(), StorageFull | QuotaExceeded))
 }
 
 impl Lease {

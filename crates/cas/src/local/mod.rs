@@ -145,11 +145,13 @@ impl LocalStore {
         done
     }
 
-    /// Returns how long ago the last synchronisation by this process began; since it was opened if none.
+    /// Returns how long ago the last synchronisation by this process began; since it was opened if none. Nobody knows after the
+    /// clock was set back, and then it is as long as can be.
     pub fn since_sync(&self) -> Result<Duration, StoreError> {
         let synced = *self.synced.lock().unwrap_or_else(PoisonError::into_inner);
-        let seconds = self.now()?.0 - synced.max(self.lease.start).0;
-        Ok(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+        let now = self.now()?;
+        let last = [synced.max(self.lease.start), synced].into_iter().find(|stamp| *stamp <= now);
+        Ok(last.map_or(Duration::MAX, |last| Duration::from_secs((now.0 - last.0).unsigned_abs())))
     }
 
     /// Returns the seconds since 1970 as the file system tells them.

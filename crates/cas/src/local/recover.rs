@@ -1,10 +1,11 @@
 //! After the machine died: nothing is believed that was not durable and is not whole.
 
 use std::fs;
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FlockOperation};
+use rustix::io::Errno;
 
 use super::gc::Marker;
 use super::lease::names_in;
@@ -13,6 +14,9 @@ use crate::files::{NEVER, Stamp, changed, hash, in_parallel, modified, open_unus
 use crate::remove::remove_tree;
 use crate::store::Doing as _;
 use crate::{Digest, StoreError};
+
+/// Later than any use, whatever the clock said then.
+const AFTER_ALL: Stamp = (i64::MAX, 0);
 
 /// What verifying a store found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,7 +34,9 @@ impl LocalStore {
     /// here, and every checkout that no other process uses: those share their files with blobs, or have copies
     /// of them. This process must not use any while it scrubs.
     pub fn scrub(&self) -> Result<Scrubbed, StoreError> {
-        self.scrub_since(None)
+        // Later than any use by ourselves.
+        let threshold = self.lease.others_began()?.unwrap_or(AFTER_ALL);
+        self.scrub_since(None, threshold)
     }
 
     /// Verifies what was written after the last synchronisation, unless the machine has been running since.
@@ -44,17 +50,22 @@ impl LocalStore {
             if stamp <= now {
                 return Ok(stamp);
             }
-            // Somebody has set the clock back: what is written from now on must not look older than the note.
+            // Somebody has set the clock back: what is written from now on must not look older than the note. What was
+            // written since then does, and may be anywhere yet.
+            rustix::fs::syncfs(&self.clock).doing(|| format!("synchronise `{}`", self.root().display()))?;
             self.note_synced(now)?;
             return Ok(now);
         }
         let path = self.root().join("recover.lock");
         let _lock = lock_file(&path, FlockOperation::LockExclusive)?;
+        let start = self.now()?;
         let since = match self.noted_synced() {
             Some((synced_boot, stamp)) if synced_boot == boot => return Ok(stamp),
-            noted => noted.map(|(_, stamp)| stamp),
+            // With one that is still to come, the clock is behind or was ahead, and says nothing of what was written when.
+            noted => noted.map(|(_, stamp)| stamp).filter(|stamp| *stamp <= start),
         };
-        self.scrub_since(since)?;
+        // Others of this run of the machine wait for the lock, so nobody uses anything.
+        self.scrub_since(since, AFTER_ALL)?;
         // What was verified came from the disk. The stamp stays, since deletions may not be durable yet.
         let stamp = since.unwrap_or((0, 0));
         self.note_synced(stamp)?;
@@ -79,24 +90,26 @@ impl LocalStore {
         Some((boot, (words.next()?.parse().ok()?, words.next()?.parse().ok()?)))
     }
 
-    fn scrub_since(&self, since: Option<Stamp>) -> Result<Scrubbed, StoreError> {
+    /// Does it for what was written since then. Checkouts that were not used since `threshold` go.
+    fn scrub_since(&self, since: Option<Stamp>, threshold: Stamp) -> Result<Scrubbed, StoreError> {
         // Clocks of different origin stamp files within this of each other.
         let since = since.map(|(seconds, nanoseconds)| (seconds - 2, nanoseconds));
         let suspects = self.blob_files_since(since)?;
         let found = in_parallel(suspects.len(), |idx| {
-            let path = &suspects[idx].1;
-            open_unused(path)
-                .and_then(|mut file| hash(&mut file, &NEVER))
-                .doing(|| format!("read `{}`", path.display()))
+            let (hex, path) = &suspects[idx];
+            size_if_damaged(hex, path).doing(|| format!("read `{}`", path.display()))
         })?;
         let mut damaged = Vec::new();
-        for ((hex, path), found) in suspects.iter().zip(found) {
-            if found.hex() != *hex {
-                fs::remove_file(path).doing(|| format!("remove `{}`", path.display()))?;
-                damaged.extend(Digest::from_hex(hex, found.size()));
+        for ((hex, path), size) in suspects.iter().zip(found) {
+            let Some(size) = size else { continue };
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(error).doing(|| format!("remove `{}`", path.display()));
+                }
+                _ => damaged.extend(Digest::from_hex(hex, size)),
             }
         }
-        self.discard_checkouts_since(since)?;
+        self.discard_checkouts_since(since, threshold)?;
         // A blob may be gone without a trace, and the record that relied on it may not.
         let n_broken_records = if suspects.is_empty() && !self.has_records_since(since)? {
             0
@@ -119,8 +132,11 @@ impl LocalStore {
             }
             for name in names_in(&directory)? {
                 let path = directory.join(&name);
-                let stat = rustix::fs::statat(rustix::fs::CWD, &path, AtFlags::SYMLINK_NOFOLLOW)
-                    .doing(|| format!("read the times of `{}`", path.display()))?;
+                let stat = match rustix::fs::statat(rustix::fs::CWD, &path, AtFlags::SYMLINK_NOFOLLOW) {
+                    // Collected, or found to be damaged by somebody else.
+                    Err(Errno::NOENT) => continue,
+                    stat => stat.doing(|| format!("read the times of `{}`", path.display()))?,
+                };
                 if since.is_none_or(|since| changed(&stat) >= since) {
                     let name = format!("{}{}", shard.to_string_lossy(), name.to_string_lossy());
                     files.push((name.trim_end_matches(".x").to_owned(), path));
@@ -148,11 +164,8 @@ impl LocalStore {
         Ok(false)
     }
 
-    /// Deletes the checkouts that were used, and so perhaps made, since then and that nobody uses now.
-    fn discard_checkouts_since(&self, since: Option<Stamp>) -> Result<(), StoreError> {
-        // Later than any use by ourselves.
-        let (seconds, nanoseconds) = self.now()?;
-        let threshold = self.lease.others_began()?.unwrap_or((seconds + 1, nanoseconds));
+    /// Deletes the checkouts that were used, and so perhaps made, since then, unless they were since `threshold`.
+    fn discard_checkouts_since(&self, since: Option<Stamp>, threshold: Stamp) -> Result<(), StoreError> {
         let trees = self.root().join("trees");
         for name in names_in(&trees)? {
             let Some(name) = name.to_str() else { continue };
@@ -172,6 +185,20 @@ impl LocalStore {
             }
         }
         Ok(())
+    }
+}
+
+/// Returns the size of a blob's file if what is in it is not what its name says, or cannot be read any more. One that is gone
+/// is not damaged.
+fn size_if_damaged(hex: &str, path: &Path) -> io::Result<Option<u64>> {
+    let found = open_unused(path).and_then(|mut file| hash(&mut file, &NEVER));
+    match found {
+        Ok(found) => Ok((found.hex() != hex).then_some(found.size())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
+            Ok(Some(fs::symlink_metadata(path)?.len()))
+        }
+        Err(error) => Err(error),
     }
 }
 

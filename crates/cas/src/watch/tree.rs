@@ -30,7 +30,6 @@ const EVENTS: WatchFlags = WatchFlags::MODIFY
     .union(WatchFlags::MOVE)
     .union(WatchFlags::DELETE_SELF)
     .union(WatchFlags::MOVE_SELF)
-    .union(WatchFlags::EXCL_UNLINK)
     .union(WatchFlags::ONLYDIR);
 
 /// Of more directories than this nobody wants to hear one by one.
@@ -203,8 +202,11 @@ impl Tree {
         self.change(directory, Some(text));
         let came_or_went =
             ReadFlags::CREATE | ReadFlags::DELETE | ReadFlags::MOVED_FROM | ReadFlags::MOVED_TO;
+        // It may have been watched, and only now become one in which the others can be reached.
+        let may_be_reached = flags.contains(ReadFlags::ATTRIB);
         // Of another event it may just have become one that can be read.
-        if is_directory && (flags.intersects(came_or_went) || !self.watches.contains_key(&parts)) {
+        let is_unwatched = !self.watches.contains_key(&parts);
+        if is_directory && (flags.intersects(came_or_went) || may_be_reached || is_unwatched) {
             self.appear(&parts)?;
         }
         Ok(())

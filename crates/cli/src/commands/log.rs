@@ -1,6 +1,7 @@
 //! `log`: prints what a step wrote when it last ran, or what the last build did.
 
 use std::fs;
+use std::io::IsTerminal as _;
 
 use cas::Store as _;
 use serde_json::json;
@@ -10,7 +11,7 @@ use crate::build_report;
 use crate::failure::{Failure, io};
 use crate::project_state::ProjectState;
 use crate::session::Session;
-use crate::ui::{Ui, replay};
+use crate::ui::{Ui, printable, replay};
 use crate::workspace::{Caches, find_root};
 
 /// Prints the log of the step of `target`: a target, a test or a label.
@@ -34,7 +35,8 @@ pub(crate) fn of_step(global: &Global, ui: &Ui, target: &str) -> Result<(), Fail
     if global.json {
         ui.print_json(&json!({ "version": 1, "label": label, "log": text }));
     } else {
-        ui.print(&text);
+        // A pipe gets what the step printed, a terminal nothing that moves its cursor.
+        ui.print(&if std::io::stdout().is_terminal() { printable(&text) } else { text });
     }
     Ok(())
 }

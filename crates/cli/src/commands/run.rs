@@ -17,6 +17,7 @@ use crate::args::Global;
 use crate::artifacts::OUT;
 use crate::failure::{Blame, Failure, io};
 use crate::prepared::Prepared;
+use crate::relay::relay;
 use crate::session::Session;
 use crate::ui::Ui;
 use crate::{artifacts, budgets, goals};
@@ -29,7 +30,6 @@ const EXTRAS: &str = ".run";
 pub(crate) fn run(global: &Global, ui: &Ui, name: Option<&str>, gdb: Option<u16>) -> Result<(), Failure> {
     let session = Session::open(global, ui)?;
     let name = goals::machine(&session.stack, name)?;
-    // The sandbox has no network, but what listens in ours may be handed in.
     let listener = gdb.map(listen).transpose()?;
     let mut prepared = session.prepare(&[Goal::Machine(name.clone())])?;
     check_budgets(&session, &prepared)?;
@@ -50,7 +50,8 @@ pub(crate) fn run(global: &Global, ui: &Ui, name: Option<&str>, gdb: Option<u16>
         }
         ui.note(&format!("the guest waits for a debugger: {}", debugger(&session, &name, port)));
     }
-    let socket = listener.as_ref().map(|listener| listener.as_fd());
+    let relayed = listener.map(|listener| relay(listener, session.caches.store.scratch())).transpose()?;
+    let socket = relayed.as_ref().map(|socket| socket.as_fd());
     let code = session.enter_with(&prepared, step, Interactive::Command, socket)?;
     if code == 0 {
         Ok(())

@@ -18,8 +18,7 @@ use crate::args::ProgressMode;
 use crate::failure::Failure;
 
 pub(crate) use replay::replay;
-use text::printable;
-pub(crate) use text::{bytes, date, seconds, some, time_left};
+pub(crate) use text::{bytes, date, printable, seconds, some, start_of, time_left};
 
 /// How far the downloads are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

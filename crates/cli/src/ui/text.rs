@@ -44,9 +44,25 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped.collect())
 }
 
+/// Returns the start of a line that may be of any length, which says if there is more.
+pub(crate) fn start_of(line: &str) -> Cow<'_, str> {
+    const LONGEST: usize = 2000;
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => Cow::Owned(format!("{} … ({} bytes)", &line[..end], line.len())),
+        None => Cow::Borrowed(line),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_long_line_the_start_is_shown() {
+        let long = "ä".repeat(2001);
+        assert_eq!(start_of(&long[2..]), long[2..]);
+        assert_eq!(start_of(&long), format!("{} … (4002 bytes)", "ä".repeat(2000)));
+    }
 
     #[test]
     fn what_is_not_known_is_not_called_nothing() {

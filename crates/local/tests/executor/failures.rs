@@ -21,6 +21,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_step_that_takes_too_long_is_killed", timeout),
     ("a_step_that_is_cancelled_is_gone_at_once", cancelled),
     ("outputs_are_taken_over_until_it_is_cancelled", cancelled_while_hashing),
+    ("outputs_that_are_closed_are_taken_over_or_the_failure_is_told", closed_outputs),
     ("what_a_step_leaves_running_is_killed", daemons),
     ("of_a_huge_log_both_ends_are_kept", huge_log),
     ("what_a_tree_cannot_hold_is_the_failure_of_the_step", special_outputs),
@@ -176,6 +177,21 @@ fn cancelled() {
     });
     assert_eq!(marked(&marker), Vec::<String>::new());
     assert_eq!(executor.failed_sandboxes().unwrap(), []);
+}
+
+fn closed_outputs() {
+    let world = World::new();
+    let executor = world.executor(1);
+    let make = "mkdir -p out/d/e; echo deep > out/d/e/f; echo made";
+    for modes in ["-R a-w out", "600 out/d/e", "400 out/d/e", "0 out/d/e/f", "600 out/d"] {
+        let execution = Step::shell(&world, &format!("{make}; chmod {modes}")).run(&executor);
+        assert_eq!(execution.result.exit_code, 0, "{modes}");
+        assert_eq!(world.read(&execution, "d/e/f"), "deep\n", "{modes}");
+        let execution = Step::shell(&world, &format!("{make} again; chmod {modes}; exit 3")).run(&executor);
+        assert_eq!(execution.result.exit_code, 3, "{modes}");
+        assert_eq!(world.log(&execution), "made again\n", "{modes}");
+        assert!(execution.kept.is_some(), "{modes}");
+    }
 }
 
 fn cancelled_while_hashing() {

@@ -121,6 +121,17 @@ fn sockets() -> Vec<Rule> {
     let not_supported = Action::Return(libc::EPROTONOSUPPORT as u16);
     let mut rules =
         vec![Rule { call, conditions: vec![family(libc::AF_NETLINK), no_route], action: not_supported }];
+    for internet in [libc::AF_INET, libc::AF_INET6] {
+        // Beyond streams, datagrams and raw sockets; the flags of a type are in higher bits.
+        let other_type = Condition::AnyOf { argument: 1, mask: 0xc };
+        rules.push(Rule { call, conditions: vec![family(internet), other_type], action: not_supported });
+        // To be asked for one of the others, the kernel loads modules.
+        let known = [0, libc::IPPROTO_ICMP, libc::IPPROTO_TCP, libc::IPPROTO_UDP, libc::IPPROTO_ICMPV6];
+        let is_other =
+            known.map(|protocol| Condition::NotEqual { argument: 2, mask: u32::MAX, value: protocol as u32 });
+        let conditions = [&[family(internet)][..], &is_other].concat();
+        rules.push(Rule { call, conditions, action: not_supported });
+    }
     for known in [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK] {
         rules.push(Rule::when(call, family(known), Action::Allow));
     }
@@ -171,6 +182,18 @@ mod tests {
     fn only_usual_sockets() {
         let no_family = Action::Return(libc::EAFNOSUPPORT as u16);
         let no_protocol = Action::Return(libc::EPROTONOSUPPORT as u16);
+        for family in [libc::AF_INET, libc::AF_INET6] {
+            let family = family as u64;
+            let flags = (libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) as u64;
+            for (kind, protocol) in [(1, 6), (2, 17), (3, 1), (2 | flags, 0), (3, 58)] {
+                check(libc::SYS_socket, &[family, kind, protocol], Action::Allow, Action::Allow);
+            }
+            // SCTP, DCCP, L2TP, MPTCP.
+            for (kind, protocol) in [(1, 132), (5, 0), (5 | flags, 132), (6, 0), (6, 33), (2, 115), (1, 262)]
+            {
+                check(libc::SYS_socket, &[family, kind, protocol], no_protocol, no_protocol);
+            }
+        }
         for family in [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK] {
             check(libc::SYS_socket, &[family as u64, 1, 0], Action::Allow, Action::Allow);
         }

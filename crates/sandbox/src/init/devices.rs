@@ -12,7 +12,19 @@ use super::{Doing, Failure};
 use crate::sys;
 
 /// What in `/proc` sets something of the whole machine. When we are root outside, these files are ours.
-const READ_ONLY: [&str; 9] = ["acpi", "bus", "fs", "irq", "mtrr", "pressure", "scsi", "sys", "sysrq-trigger"];
+const READ_ONLY: [&str; 11] = [
+    "acpi",
+    "bus",
+    "driver",
+    "dynamic_debug",
+    "fs",
+    "irq",
+    "mtrr",
+    "pressure",
+    "scsi",
+    "sys",
+    "sysrq-trigger",
+];
 
 /// What in `/proc` tells of the whole machine what is nobody's business.
 const HIDDEN: [&str; 13] = [
@@ -41,6 +53,10 @@ const LINKS: [(&str, &str); 5] = [
     ("/proc/self/fd/2", "stderr"),
 ];
 
+/// What a device of the machine is mounted with: it can be written to, but its mode and owner are the machine's, and if we are
+/// its root, the step is their owner.
+const UNCHANGED: u64 = MountAttrFlags::MOUNT_ATTR_RDONLY.bits() as u64;
+
 /// Mounts a new `/proc` on `target`.
 pub(super) fn mount_proc(target: &OwnedFd) -> Result<(), Failure> {
     let what = || "mount a new `/proc`".to_owned();
@@ -57,11 +73,10 @@ pub(super) fn mount_proc(target: &OwnedFd) -> Result<(), Failure> {
             let cover = if hidden {
                 clone_tree(CWD, Path::new("/dev/null")).doing(what)?
             } else {
-                let itself = clone_tree(proc.as_fd(), Path::new(name)).doing(what)?;
-                let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY.bits();
-                sys::set_mount_attributes(itself.as_fd(), u64::from(attributes)).doing(what)?;
-                itself
+                clone_tree(proc.as_fd(), Path::new(name)).doing(what)?
             };
+            // A kernel that cannot do this is too old.
+            sys::set_mount_attributes(cover.as_fd(), UNCHANGED).doing(what).map_err(Failure::privileged)?;
             attach(&cover, place).doing(what)?;
         }
     }
@@ -80,6 +95,7 @@ pub(super) fn mount_dev(target: &OwnedFd, devices: &[String]) -> Result<(), Fail
             return Err(Failure::new(what(), Errno::INVAL));
         };
         let device = clone_tree(CWD, Path::new(path)).doing(what)?;
+        sys::set_mount_attributes(device.as_fd(), UNCHANGED).doing(what)?;
         let is_file =
             FileType::from_raw_mode(rustix::fs::fstat(&device).doing(what)?.st_mode) != FileType::Directory;
         attach(&device, open_target(&dev, name, is_file).doing(what)?).doing(what)?;

@@ -134,7 +134,8 @@ fn guard() -> ! {
     }
 }
 
-/// What the command gets as standard streams unless it is given others.
+/// What the command gets as standard streams unless it is given others. Once in the sandbox it has those of there: they are
+/// mounted so that nobody changes the mode of the machine's.
 fn place_null_devices() -> Result<(), Failure> {
     let what = || "open `/dev/null`".to_owned();
     let null = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).doing(what)?;

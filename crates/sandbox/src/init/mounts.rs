@@ -101,7 +101,9 @@ fn open_sources(sandbox: &Sandbox, world: World) -> Result<Vec<Option<Opened>>, 
         };
         let what = || format!("bind `{}` to `{}`", path.display(), mount.at);
         let tree = clone_tree(CWD, path).doing(what)?;
-        sys::set_mount_attributes(tree.as_fd(), u64::from(attributes.bits())).doing(what)?;
+        let set = sys::set_mount_attributes(tree.as_fd(), u64::from(attributes.bits()));
+        // A kernel that cannot do this is too old.
+        set.doing(what).map_err(Failure::privileged)?;
         let file_type = FileType::from_raw_mode(fstat(&tree).doing(what)?.st_mode);
         Ok(Some(Opened { tree, is_file: file_type != FileType::Directory }))
     };

@@ -10,7 +10,7 @@ use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use super::tracer::Tracer;
 use super::{Doing, Failure, command, is_closed, mounts};
 use crate::protocol::{Report, Request, World};
-use crate::{HOSTNAME, Sandbox, protocol, sys};
+use crate::{HOSTNAME, Sandbox, Source, protocol, sys};
 
 /// The two sides of the sandbox's terminal.
 pub(super) struct Terminal {
@@ -92,6 +92,14 @@ fn set_up(request: &Request, alive: &OwnedFd) -> Result<Option<Terminal>, Failur
     }
     rustix::process::umask(Mode::empty());
     mounts::enter_root(&request.sandbox, request.world)?;
+    if request
+        .sandbox
+        .mounts
+        .iter()
+        .any(|mount| matches!(mount.source, Source::Dev { .. }) && mount.at == "/dev")
+    {
+        super::place_null_devices()?;
+    }
     let terminal = if request.terminal { Some(open_terminal(&request.sandbox)?) } else { None };
     Ok(terminal)
 }

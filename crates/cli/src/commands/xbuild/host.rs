@@ -13,7 +13,30 @@ use crate::environment;
 /// The programs that compile and link.
 const PROGRAMS: [&str; 8] = ["cargo", "rustc", "cc", "ld", "rust-lld", "objcopy", "make", "sh"];
 /// How the names of variables begin that compilers heed.
-const VARIABLES: [&str; 9] = ["AR", "AS", "CARGO", "CC", "CFLAGS", "CXX", "LD", "RUST", "TARGET"];
+const VARIABLES: [&str; 22] = [
+    "AR",
+    "AS",
+    "BINDGEN",
+    "CARGO",
+    "CC",
+    "CFLAGS",
+    "CLANG",
+    "CPATH",
+    "CPLUS_INCLUDE_PATH",
+    "CXX",
+    "C_INCLUDE_PATH",
+    "GCC",
+    "LD",
+    "LIBRARY_PATH",
+    "LLVM",
+    "NM",
+    "OBJCOPY",
+    "PKG_CONFIG",
+    "RUST",
+    "SOURCE_DATE_EPOCH",
+    "STRIP",
+    "TARGET",
+];
 /// Variables of these that cargo sets for whom it runs, and which say nothing of what is built.
 const OF_CARGO: [&str; 6] = [
     "CARGO_MAKEFLAGS",
