@@ -10,8 +10,9 @@ use rustix::termios::isatty;
 use sandbox::{Ended, Files, Sandbox, Standard, Stream};
 
 use crate::environment::environment_of;
-use crate::executor::{INTERVAL, Run, sandbox_error};
+use crate::executor::{INTERVAL, Run, machine, sandbox_error};
 use crate::stage::{Staged, directories, stage};
+use crate::streams::Streams;
 use crate::{FailedSandbox, LocalExecutor};
 
 /// What the user types and sees.
@@ -149,13 +150,14 @@ impl LocalExecutor<'_> {
 
     fn interact(&self, label: &str, sandbox: &Sandbox, console: Console<'_>) -> Result<i32, ExecutorError> {
         let terminal = isatty(console.input);
-        let standard = if terminal {
-            Standard::Terminal
-        } else {
-            Standard::Streams {
-                stdin: Stream::File(console.input),
-                stdout: Stream::File(console.output),
-                stderr: Stream::File(console.error),
+        let given = [console.input, console.output, console.error];
+        let streams = if terminal { None } else { Some(Streams::new(given[0], given[1], given[2])) };
+        let streams = streams.transpose().map_err(|error| machine("pass on standard streams", error))?;
+        let standard = match &streams {
+            None => Standard::Terminal,
+            Some(streams) => {
+                let [stdin, stdout, stderr] = streams.of(given).map(Stream::File);
+                Standard::Streams { stdin, stdout, stderr }
             }
         };
         let inherited = console.socket.map(|socket| (SOCKET, socket)).into_iter().collect();
@@ -177,6 +179,9 @@ impl LocalExecutor<'_> {
                 }
             }
         });
+        if let Some(streams) = streams {
+            streams.finish();
+        }
         let Ended { exit, .. } = ended.map_err(|error| sandbox_error(label, error))?;
         if console.cancel.load(Ordering::Relaxed) { Err(ExecutorError::Cancelled) } else { Ok(exit.code()) }
     }

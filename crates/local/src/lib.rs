@@ -20,6 +20,7 @@ mod log;
 mod near;
 mod outputs;
 mod stage;
+mod streams;
 
 pub use cache::LocalActionCache;
 pub use earlier::{SweptEarlier, sweep_earlier};

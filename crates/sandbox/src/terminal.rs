@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
@@ -52,8 +53,11 @@ fn attach_with(
     let error = |error| Error::set_up("connect the terminal", error);
     let terminal = child.terminal().ok_or_else(|| error(io::Error::from(io::ErrorKind::InvalidInput)))?;
     let terminal = terminal.try_clone_to_owned().map_err(error)?;
+    // Whoever pastes much waits until it is read, and what is printed meanwhile must not wait for that.
+    rustix::fs::fcntl_setfl(&terminal, OFlags::NONBLOCK).map_err(|errno| error(errno.into()))?;
     let _raw = Raw::enter(input, make_raw).map_err(error)?;
     let mut input_open = true;
+    let mut typed = Vec::new();
     let mut size = None;
     loop {
         if cancel.load(Ordering::Relaxed) {
@@ -67,48 +71,80 @@ fn attach_with(
                 size = Some(now_pair);
             }
         }
-        let (printed, ended, typed) = {
+        let (may_print, may_type, ended, may_read) = {
+            let waits = if typed.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
             let mut fds = [
-                PollFd::new(&terminal, PollFlags::IN),
+                PollFd::new(&terminal, PollFlags::IN | waits),
                 PollFd::new(&*child, PollFlags::IN),
                 PollFd::from_borrowed_fd(input, PollFlags::IN),
             ];
-            let n_watched = if input_open { 3 } else { 2 };
-            match poll(&mut fds[..n_watched], Some(&SIZE_INTERVAL)) {
+            let reads = input_open && typed.is_empty();
+            match poll(&mut fds[..if reads { 3 } else { 2 }], Some(&SIZE_INTERVAL)) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(error(errno.into())),
             }
+            let of_terminal = fds[0].revents();
             let ready = |idx: usize| !fds[idx].revents().is_empty();
-            (fds[0].revents().contains(PollFlags::IN), ready(1), input_open && ready(2))
+            let may_type = of_terminal.contains(PollFlags::OUT);
+            (of_terminal.contains(PollFlags::IN), may_type, ready(1), reads && ready(2))
         };
-        if printed {
+        if may_print {
             copy(terminal.as_fd(), output).map_err(error)?;
         }
-        if typed {
-            input_open = copy(input, terminal.as_fd()).map_err(error)?;
+        if may_read {
+            input_open = read(input, &mut typed).map_err(error)? != Read::End;
+        }
+        if may_type || may_read {
+            match rustix::io::write(&terminal, &typed) {
+                Ok(n_bytes) => _ = typed.drain(..n_bytes),
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                // Nobody reads any more.
+                Err(Errno::IO) => typed.clear(),
+                Err(errno) => return Err(error(errno.into())),
+            }
         }
         if ended && let Some(ended) = child.wait_timeout(Duration::ZERO)? {
             // Every process of the sandbox is gone; what they printed last is still in the terminal.
-            while copy(terminal.as_fd(), output).map_err(error)? {}
+            while copy(terminal.as_fd(), output).map_err(error)? == Read::Some {}
             return Ok(ended);
         }
     }
 }
 
-/// Copies what is there; returns whether there may be more.
-fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<bool> {
+/// What came of reading.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Read {
+    Some,
+    /// There is nothing at the moment.
+    Nothing,
+    /// There will be nothing any more.
+    End,
+}
+
+/// Reads what is there, but not much.
+fn read(from: BorrowedFd<'_>, bytes: &mut Vec<u8>) -> io::Result<Read> {
     let mut buffer = [0; 4096];
-    let n = match rustix::io::read(from, &mut buffer) {
+    match rustix::io::read(from, &mut buffer) {
         // A terminal that nobody has open any more.
-        Ok(0) | Err(Errno::IO) => return Ok(false),
-        Err(Errno::INTR | Errno::AGAIN) => return Ok(true),
-        result => result?,
-    };
-    let mut bytes = &buffer[..n];
-    while !bytes.is_empty() {
-        match rustix::io::write(to, bytes) {
-            Ok(n) => bytes = &bytes[n..],
-            Err(Errno::IO) => return Ok(false),
+        Ok(0) | Err(Errno::IO) => Ok(Read::End),
+        Err(Errno::INTR) => Ok(Read::Some),
+        Err(Errno::AGAIN) => Ok(Read::Nothing),
+        result => {
+            bytes.extend_from_slice(&buffer[..result?]);
+            Ok(Read::Some)
+        }
+    }
+}
+
+/// Copies what is there, but not much.
+fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<Read> {
+    let mut bytes = Vec::new();
+    let read = read(from, &mut bytes)?;
+    let mut rest = &bytes[..];
+    while !rest.is_empty() {
+        match rustix::io::write(to, rest) {
+            Ok(n) => rest = &rest[n..],
+            Err(Errno::IO) => return Ok(Read::End),
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => {
                 poll(&mut [PollFd::from_borrowed_fd(to, PollFlags::OUT)], None)?;
@@ -116,7 +152,7 @@ fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<bool> {
             Err(errno) => return Err(errno.into()),
         }
     }
-    Ok(true)
+    Ok(read)
 }
 
 /// The user's terminal in raw mode, until dropped.

@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("only_the_last_failures_are_kept", bounded),
     ("several_may_remove_the_same_at_once", removed_by_several),
     ("a_step_can_be_entered", entered),
+    ("streams_of_who_enters_cannot_be_opened_again", streams),
     ("a_step_that_takes_too_long_is_killed", timeout),
     ("a_step_that_is_cancelled_is_gone_at_once", cancelled),
     ("outputs_are_taken_over_until_it_is_cancelled", cancelled_while_hashing),
@@ -146,6 +147,35 @@ fn entered() {
     assert_eq!(other, (0, "inputvt100\n".to_owned()));
     let own = talk(|_, console| executor.enter(&step.request(), Interactive::Command, &extra, console), "");
     assert_eq!(own, (0, "own command\n".to_owned()));
+}
+
+fn streams() {
+    let world = World::new();
+    let executor = world.executor(1);
+    let files = ["input", "output", "error"].map(|name| world.scratch.path().join(name));
+    fs::write(&files[0], "the only line\n").unwrap();
+    let input = fs::File::open(&files[0]).unwrap();
+    let [output, error] = [&files[1], &files[2]].map(|path| fs::File::create(path).unwrap());
+    let console = Console {
+        input: input.as_fd(),
+        output: output.as_fd(),
+        error: error.as_fd(),
+        is_shared: false,
+        socket: None,
+        cancel: &AtomicBool::new(false),
+    };
+    let script = "for fd in 0 1 2; do chmod 4777 /proc/self/fd/$fd; done
+        cat; (echo more >> /proc/self/fd/0) & echo printed; echo told >&2";
+    let arguments = ["sh", "-c", script].map(str::to_owned);
+    let step = Step::shell(&world, "true");
+    let code = executor.enter(&step.request(), Interactive::Other(&arguments), &[], console).unwrap();
+    assert_eq!(code, 0);
+    let found = files.each_ref().map(|path| fs::read_to_string(path).unwrap());
+    assert_eq!(found[..2], ["the only line\n", "the only line\nprinted\n"]);
+    assert!(found[2].ends_with("told\n"), "{}", found[2]);
+    for path in &files {
+        assert_eq!(fs::metadata(path).unwrap().mode() & 0o7111, 0, "{}", path.display());
+    }
 }
 
 fn timeout() {

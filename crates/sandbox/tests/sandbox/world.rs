@@ -27,6 +27,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("inherited_descriptors", inherited_descriptors),
     ("limits", limits),
     ("a_terminal", a_terminal),
+    ("a_terminal_takes_more_than_it_holds", a_terminal_that_is_full),
     ("errors_say_what_was_done", errors_say_what_was_done),
     ("symbolic_links_lead_inside", symbolic_links_lead_inside),
     ("probing", probing),
@@ -219,6 +220,41 @@ fn a_terminal() {
     screen.read_to_string(&mut text).unwrap();
     assert_eq!(ended.exit, Exit::Code(3), "{text}");
     assert!(text.contains("/dev/pts/0\r\n") && text.contains("got hello\r\n"), "{text}");
+}
+
+fn a_terminal_that_is_full() {
+    // It echoes what is typed, which nobody reads while we only write.
+    let script =
+        "sleep 0.2; n=0; while read line && test \"$line\" != end; do n=$((n+1)); done; echo \"$n lines\"";
+    let world = World::shell(User::Build, script);
+    let files = Files { standard: Standard::Terminal, ..Files::default() };
+    let mut child = spawn(&world.sandbox, &files, &this_program()).unwrap();
+    let (keys, mut typist) = std::io::pipe().unwrap();
+    let (mut screen, printed) = std::io::pipe().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for line in 0..2000 {
+                writeln!(typist, "{line:060}").unwrap();
+            }
+            typist.write_all(b"end\n").unwrap();
+        });
+        let shown = scope.spawn(move || {
+            let mut text = String::new();
+            screen.read_to_string(&mut text).unwrap();
+            text
+        });
+        let go_on = AtomicBool::new(false);
+        let ended = terminal::attach(&mut child, keys.as_fd(), printed.as_fd(), &go_on).unwrap();
+        drop(printed);
+        let text = shown.join().unwrap();
+        assert_eq!(ended.exit, Exit::Code(0));
+        assert!(
+            text.contains("2000 lines\r\n"),
+            "{} bytes: {}",
+            text.len(),
+            &text[text.len().saturating_sub(200)..]
+        );
+    });
 }
 
 fn errors_say_what_was_done() {
