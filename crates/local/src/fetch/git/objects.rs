@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::{fs, io};
 
 use gix_hash::{ObjectId, oid};
-use gix_object::{Find as _, Kind, TagRefIter};
+use gix_object::{Data, Find as _, Kind, TagRefIter};
 use gix_odb::find::Header;
 use gix_odb::store::init::Options;
 use gix_odb::{HandleArc, Header as _, Store};
@@ -101,14 +101,19 @@ impl Objects {
         {
             return self.find_made(id, header.num_deltas, buffer);
         }
-        let found = self.handle.try_find(id, buffer);
-        let found = found.map_err(|error| self.damaged(format!("object {id}: {}", described(&error))))?;
-        let Some(data) = found else { return Ok(None) };
-        if self.trust == Trust::Unverified {
-            data.verify_checksum(id)
-                .map_err(|error| self.damaged(format!("object {id}: {}", described(&error))))?;
+        Ok(self.look_up(id, buffer)?.map(|data| (data.kind, data.data)))
+    }
+
+    /// Returns an object, whatever it is made of.
+    fn look_up<'b>(&self, id: &oid, buffer: &'b mut Vec<u8>) -> Result<Option<Data<'b>>, GitError> {
+        let damaged = |error: &gix_error::Error| self.damaged(format!("object {id}: {}", described(error)));
+        let found = self.handle.try_find(id, buffer).map_err(|error| damaged(&error))?;
+        if let Some(data) = &found
+            && self.trust == Trust::Unverified
+        {
+            data.verify_checksum(id).map_err(|error| damaged(&error))?;
         }
-        Ok(Some((data.kind, data.data)))
+        Ok(found)
     }
 
     /// Returns an object that a pack says is made of others. One that is small may be made of some that are large.
@@ -125,13 +130,7 @@ impl Objects {
         }
         // What it has room for then is what was needed.
         *buffer = Vec::new();
-        let found = self.handle.try_find(id, buffer);
-        let found = found.map_err(|error| self.damaged(format!("object {id}: {}", described(&error))))?;
-        let Some(data) = found else { return Ok(None) };
-        if self.trust == Trust::Unverified {
-            data.verify_checksum(id)
-                .map_err(|error| self.damaged(format!("object {id}: {}", described(&error))))?;
-        }
+        let Some(data) = self.look_up(id, buffer)? else { return Ok(None) };
         let (kind, length) = (data.kind, data.data.len());
         let taken =
             self.allowance.as_ref().map_or(Ok(()), |allowance| allowance.take(buffer.capacity() as u64));
