@@ -15,9 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use cas::{ImportMode, LocalStore, Node, Store as _, StoreError};
+use cas::{Digest, ImportMode, LocalStore, Node, Store as _, StoreError};
 use engine::{
-    ActionResult, Execution, Executor, ExecutorError, OUTPUT_DIRECTORY, Request, Usage, WORKING_DIRECTORY,
+    ActionResult, Execution, Executor, ExecutorError, OUTPUT_DIRECTORY, PathChange, Request, Usage,
+    WORKING_DIRECTORY, diff_trees,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
@@ -38,6 +39,9 @@ pub struct HostOptions {
     pub n_jobs: NonZeroUsize,
 }
 
+/// Says what a directory of this machine holds now, as what stands for it in input roots was made.
+pub type LookAgain<'s> = &'s (dyn Fn(&Path) -> Result<Digest, StoreError> + Sync);
+
 /// Runs actions without a sandbox. A command starts in a directory of its own, with its inputs in place, and leaves what it
 /// makes in `out` there. Its log begins with its command line.
 ///
@@ -46,19 +50,25 @@ pub struct HostOptions {
 pub struct HostExecutor<'s> {
     store: &'s LocalStore,
     options: HostOptions,
+    look_again: LookAgain<'s>,
     jobserver: Jobserver,
     makeflags: String,
     cargo: Mutex<()>,
 }
 
 impl<'s> HostExecutor<'s> {
-    /// Returns an executor that takes inputs from `store` and puts outputs there.
+    /// Returns an executor that takes inputs from `store` and puts outputs there. What was made while somebody edited one of
+    /// the [`HostOptions::places`], which `look_again` tells, is a failure: nobody knows of which edit it is.
     ///
     /// Fails when there can be no jobserver.
-    pub fn new(store: &'s LocalStore, options: HostOptions) -> Result<HostExecutor<'s>, ExecutorError> {
+    pub fn new(
+        store: &'s LocalStore,
+        options: HostOptions,
+        look_again: LookAgain<'s>,
+    ) -> Result<HostExecutor<'s>, ExecutorError> {
         let jobserver = Jobserver::new(options.n_jobs).map_err(|error| machine("make a jobserver", error))?;
         let makeflags = jobserver.hand_down().map_err(|error| machine("share a jobserver", error))?;
-        Ok(HostExecutor { store, options, jobserver, makeflags, cargo: Mutex::new(()) })
+        Ok(HostExecutor { store, options, look_again, jobserver, makeflags, cargo: Mutex::new(()) })
     }
 
     /// Puts the inputs in place.
@@ -77,6 +87,27 @@ impl<'s> HostExecutor<'s> {
             }
         }
         Ok(())
+    }
+
+    /// Returns what was there when the action was put together and is not any more, or is another.
+    fn edited(&self, request: &Request<'_>) -> Result<Option<String>, ExecutorError> {
+        for placed in request.placed {
+            let place = self.options.places.get(&placed.path);
+            let (Some(place), Node::Directory { digest }) = (place, &placed.node) else { continue };
+            let now = (self.look_again)(place)?;
+            let changes = diff_trees(self.store, digest, &now);
+            let changes = changes.map_err(|error| ExecutorError::Machine {
+                doing: format!("see what changed in `{}`", place.display()),
+                help: None,
+                source: Box::new(error),
+            })?;
+            // What is new was made by the command itself, or is not what it read.
+            let edited = changes.into_iter().find(|(_, change)| *change != PathChange::Added);
+            if let Some((path, _)) = edited {
+                return Ok(Some(place.join(path).display().to_string()));
+            }
+        }
+        Ok(None)
     }
 
     fn spawn(&self, request: &Request<'_>, directory: &Path, log: &File) -> io::Result<Child> {
@@ -132,6 +163,14 @@ impl Executor for HostExecutor<'_> {
             }
         };
         let wall = start.elapsed();
+        let edited = if exit_code == 0 { self.edited(request)? } else { None };
+        let exit_code = match edited {
+            None => exit_code,
+            Some(path) => {
+                writeln!(log, "`{path}` was edited while this was built: build again").map_err(write_log)?;
+                1
+            }
+        };
         let shown = out.display().to_string();
         let (exit_code, output) = match outputs::import(self.store, &out, &shown, ImportMode::Move, cancel)? {
             Ok(output) => (exit_code, output),

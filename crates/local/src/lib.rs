@@ -28,7 +28,7 @@ pub use environment::ENVIRONMENT;
 pub use executor::{LocalExecutor, Options};
 pub use failed::FailedSandbox;
 pub use history::HistoryFile;
-pub use host::{HostExecutor, HostOptions};
+pub use host::{HostExecutor, HostOptions, LookAgain};
 pub use interactive::{Console, Interactive, SOCKET};
 pub use jobserver::Jobserver;
 pub use kept::{SweptKept, sweep_kept};

@@ -124,6 +124,23 @@ fn recipe_is_built_with_the_tools_of_this_machine() {
 }
 
 #[test]
+fn what_was_edited_while_it_was_built_is_not_remembered() {
+    if !has_tools() {
+        return;
+    }
+    let project = Project::copy_of(TREE);
+    let makefile = project.read("Makefile");
+    let rule = "$(OBJECTS): made/%: made/%.txt\n";
+    assert!(makefile.contains(rule));
+    // As somebody who saves a file meanwhile.
+    project.write("Makefile", &makefile.replace(rule, &format!("{rule}\techo edited > made/init.txt\n")));
+    let edited = xbuild(&project, &["configs/made.json"]);
+    check_failure(&edited, 1, &["/made/init.txt` was edited while this was built: build again"]);
+    let again = succeed(&project, &["configs/made.json"]);
+    assert!(!again.stderr.contains("nothing to do"), "{}", again.stderr);
+}
+
+#[test]
 fn digest_that_moved_fails_where_it_is_locked() {
     if !has_tools() {
         return;

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cas::{Digest, Ignore, ImportMode, LocalStore, Node, Store as _, Watcher};
+use cas::{Digest, Ignore, ImportMode, LocalStore, Node, Store as _, StoreError, Watcher};
 use engine::{End, Graph, Input, MergeId, Outcome, Placement, Requirements, StepId};
 use local::{HostExecutor, HostOptions};
 use recipe::xbuild::{
@@ -305,7 +305,8 @@ fn on_host(
         environment: environment::all(),
         n_jobs: builder.jobs(),
     };
-    let executor = HostExecutor::new(&caches.store, host).map_err(Failure::machine)?;
+    let look_again = |root: &Path| import(root, &caches.store, &state, plan);
+    let executor = HostExecutor::new(&caches.store, host, &look_again).map_err(Failure::machine)?;
     let cache = caches.action_cache();
     let (outcome, wall) = builder.run_by(&executor, &graph, &wanted(&lowered), &cache)?;
     leave::files(&caches.store, root, &graph, &lowered, &outcome, &mut state.exported_stats())?;
@@ -379,6 +380,14 @@ fn locked_crates(session: &Session<'_>, root: &Path) -> Result<Option<Digest>, F
     sources::crates::tree(session, "Cargo.lock", None, (Digest::of(text.as_bytes()), &text)).map(Some)
 }
 
+/// Puts the tree into the store.
+fn import(root: &Path, store: &LocalStore, state: &ProjectState, plan: &Plan) -> Result<Digest, StoreError> {
+    let mut stats = state.stats();
+    let tree = store.import_source(root, &ignored(plan), &mut stats, &Watcher::nobody())?.digest;
+    stats.save()?;
+    Ok(tree)
+}
+
 /// Puts the tree into the store and adds the actions to the graph.
 fn lower(
     root: &Path,
@@ -389,10 +398,7 @@ fn lower(
     run_in: RunIn,
     graph: &mut Graph,
 ) -> Result<Lowered, Failure> {
-    let mut stats = state.stats();
-    let tree = store.import_source(root, &ignored(plan), &mut stats, &Watcher::nobody());
-    let tree = tree.map_err(Failure::store)?.digest;
-    stats.save().map_err(Failure::machine)?;
+    let tree = import(root, store, state, plan).map_err(Failure::store)?;
     let mut found = BTreeMap::new();
     for (idx, path) in firmwares {
         let node = store.put_file(path, ImportMode::Copy).map_err(Failure::store)?;
