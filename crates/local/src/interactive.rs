@@ -151,7 +151,7 @@ impl LocalExecutor<'_> {
     fn interact(&self, label: &str, sandbox: &Sandbox, console: Console<'_>) -> Result<i32, ExecutorError> {
         let terminal = isatty(console.input);
         let given = [console.input, console.output, console.error];
-        let streams = if terminal { None } else { Some(Streams::new(given[0], given[1], given[2])) };
+        let streams = if terminal { None } else { Some(Streams::new(given)) };
         let streams = streams.transpose().map_err(|error| machine("pass on standard streams", error))?;
         let standard = match &streams {
             None => Standard::Terminal,

@@ -21,12 +21,8 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    /// Begins to copy to and from the streams that were given.
-    pub(crate) fn new(
-        input: BorrowedFd<'_>,
-        output: BorrowedFd<'_>,
-        error: BorrowedFd<'_>,
-    ) -> io::Result<Streams> {
+    /// Begins to copy to and from the streams that were given: standard input, output and error.
+    pub(crate) fn new([input, output, error]: [BorrowedFd<'_>; 3]) -> io::Result<Streams> {
         let mut streams =
             Streams { input: None, output: None, error: None, is_shared: false, copiers: Vec::new() };
         if !is_only_a_stream(input)? {
