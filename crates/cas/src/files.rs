@@ -77,21 +77,28 @@ pub(crate) fn fix_times(path: &Path) -> Result<(), StoreError> {
 
 /// Makes the empty file `to` hold what is left of `from`, sharing its extents if the file system can.
 ///
-/// Where `from` has holes so has `to`: an image of 32 GB takes what is in it.
-pub(crate) fn copy_content(from: &mut File, to: &mut File) -> io::Result<()> {
+/// Where `from` has holes so has `to`: an image of 32 GB takes what is in it. Ends with an error soon after `cancel` is set.
+pub(crate) fn copy_content(from: &mut File, to: &mut File, cancel: &AtomicBool) -> io::Result<()> {
     if rustix::fs::ioctl_ficlone(&*to, &*from).is_ok() {
         return Ok(());
     }
     let start = from.stream_position()?;
-    let mut size = copy_in_kernel(from, to, start);
+    let mut size = copy_in_kernel(from, to, start, cancel);
     from.seek(SeekFrom::Start(start + size))?;
     to.seek(SeekFrom::Start(size))?;
-    for_runs(from, |run| copy_run(&run, to, &mut size))?;
+    for_runs(from, |run| {
+        go_on_unless(cancel)?;
+        copy_run(&run, to, &mut size)
+    })?;
     to.set_len(size)
 }
 
-/// Has the kernel copy what is in `from` behind `start`, but for holes, as far as it does that, and returns how far it came.
-fn copy_in_kernel(from: &File, to: &File, start: u64) -> u64 {
+/// Has the kernel copy what is in `from` behind `start`, but for holes, as far as it does that and until `cancel` is set, and
+/// returns how far it came.
+fn copy_in_kernel(from: &File, to: &File, start: u64, cancel: &AtomicBool) -> u64 {
+    /// The kernel does not end before all of this is copied.
+    const AT_ONCE: u64 = 64 << 20;
+
     use rustix::fs::{SeekFrom::Data, SeekFrom::Hole, seek};
     let mut done = start;
     loop {
@@ -100,7 +107,10 @@ fn copy_in_kernel(from: &File, to: &File, start: u64) -> u64 {
         let Ok(end) = seek(from, Hole(at)) else { return done - start };
         let mut place = at - start;
         while at < end {
-            let length = usize::try_from(end - at).unwrap_or(usize::MAX);
+            if cancel.load(Ordering::Relaxed) {
+                return done - start;
+            }
+            let length = (end - at).min(AT_ONCE) as usize;
             match rustix::fs::copy_file_range(from, Some(&mut at), to, Some(&mut place), length) {
                 Ok(0) => return done - start,
                 Ok(_) => done = at,
@@ -206,12 +216,14 @@ fn hash_run(run: &Run<'_>, hasher: &mut Hasher, cancel: &AtomicBool) -> io::Resu
     Ok(())
 }
 
-/// For what nobody cancels.
-pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
+/// Why something was not done that nobody wants any more; see [`crate::LocalStore::open_until`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it was cancelled")]
+pub struct Cancelled;
 
-/// Fails once `cancel` is set.
+/// Fails with [`Cancelled`] once `cancel` is set.
 pub(crate) fn go_on_unless(cancel: &AtomicBool) -> io::Result<()> {
-    if cancel.load(Ordering::Relaxed) { Err(io::Error::other("it was cancelled")) } else { Ok(()) }
+    if cancel.load(Ordering::Relaxed) { Err(io::Error::other(Cancelled)) } else { Ok(()) }
 }
 
 /// Calls `each` for what is left of `file`, in order. Where the file system does not tell of holes there are none.
@@ -331,4 +343,11 @@ pub(crate) fn in_parallel<T: Send>(
     })?;
     results.sort_unstable_by_key(|(idx, _)| *idx);
     Ok(results.into_iter().map(|(_, result)| result).collect())
+}
+
+/// Returns what names this run of the machine.
+pub(crate) fn boot_id() -> Result<String, StoreError> {
+    let path = "/proc/sys/kernel/random/boot_id";
+    let id = fs::read_to_string(path).doing(|| format!("read `{path}`"))?;
+    Ok(id.trim().to_owned())
 }

@@ -19,7 +19,7 @@ mod watch;
 
 pub use digest::{Digest, Hasher, ParseDigestError};
 pub use directory::{Directory, DirectoryError, Node};
-pub use files::FIXED_MTIME;
+pub use files::{Cancelled, FIXED_MTIME};
 pub use glance::look;
 pub use ignore::Ignore;
 pub use local::{

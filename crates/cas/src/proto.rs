@@ -98,6 +98,9 @@ pub(crate) struct StatEntry {
 pub(crate) struct StatCache {
     #[prost(message, repeated, tag = "1")]
     pub(crate) entries: Vec<StatEntry>,
+    /// The run of the machine that it was saved in.
+    #[prost(string, tag = "2")]
+    pub(crate) boot: String,
 }
 
 /// What a source looked like, and what it came to.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use prost::Message as _;
 
-use crate::files::Stamp;
+use crate::files::{Stamp, boot_id};
 use crate::replace::replace_file;
 use crate::store::Doing as _;
 use crate::{Digest, StoreError, proto};
@@ -19,6 +19,9 @@ use crate::{Digest, StoreError, proto};
 /// Safe against an edit in the same instant: what had changed less than two seconds before it was read is
 /// not remembered, since a later change might leave the same times. It is read again until it is older.
 /// Two seconds are the coarsest clock of a file system in use (FAT).
+///
+/// What was saved before the machine last started is worth nothing: when it died, a file may have got its size and times but
+/// not what was in it.
 #[derive(Debug)]
 pub struct StatCache {
     path: PathBuf,
@@ -42,14 +45,16 @@ struct Entry {
 }
 
 impl StatCache {
-    /// Returns the cache that was saved at `path`; an empty one when there is none, or it cannot be read or is damaged.
+    /// Returns the cache that was saved at `path`; an empty one when there is none since the machine started, or it cannot be
+    /// read or is damaged.
     pub fn at(path: &Path) -> StatCache {
         StatCache { path: path.to_owned(), entries: OnceCell::new(), changed: false }
     }
 
     fn entries(&self) -> &BTreeMap<OsString, Entry> {
-        self.entries
-            .get_or_init(|| fs::read(&self.path).ok().and_then(|bytes| decode(&bytes)).unwrap_or_default())
+        self.entries.get_or_init(|| {
+            fs::read(&self.path).ok().and_then(|bytes| decode(&bytes, &boot())).unwrap_or_default()
+        })
     }
 
     fn change(&mut self) -> &mut BTreeMap<OsString, Entry> {
@@ -63,7 +68,7 @@ impl StatCache {
         if !self.changed {
             return Ok(());
         }
-        replace_file(&self.path, &encode(self.entries()))
+        replace_file(&self.path, &encode(self.entries(), &boot()))
             .doing(|| format!("write `{}`", self.path.display()))?;
         self.changed = false;
         Ok(())
@@ -142,7 +147,12 @@ impl Entry {
     }
 }
 
-fn encode(entries: &BTreeMap<OsString, Entry>) -> Vec<u8> {
+/// Returns what names this run of the machine, as far as that can be known.
+fn boot() -> String {
+    boot_id().unwrap_or_default()
+}
+
+fn encode(entries: &BTreeMap<OsString, Entry>, boot: &str) -> Vec<u8> {
     let entries = entries.iter().filter_map(|(path, entry)| {
         Some(proto::StatEntry {
             path: path.to_str()?.to_owned(),
@@ -157,18 +167,18 @@ fn encode(entries: &BTreeMap<OsString, Entry>) -> Vec<u8> {
             digest_size: entry.digest.size(),
         })
     });
-    let body = proto::StatCache { entries: entries.collect() }.encode_to_vec();
+    let body = proto::StatCache { entries: entries.collect(), boot: boot.to_owned() }.encode_to_vec();
     let mut bytes = Digest::of(&body).hash().to_vec();
     bytes.extend_from_slice(&body);
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Option<BTreeMap<OsString, Entry>> {
+fn decode(bytes: &[u8], boot: &str) -> Option<BTreeMap<OsString, Entry>> {
     let (hash, body) = bytes.split_at_checked(32)?;
     if Digest::of(body).hash() != hash {
         return None;
     }
-    let message = proto::StatCache::decode(body).ok()?;
+    let message = proto::StatCache::decode(body).ok().filter(|message| message.boot == boot)?;
     let entries = message.entries.into_iter().map(|entry| {
         let digest = Digest::from_parts(entry.hash.try_into().ok()?, entry.digest_size);
         Some((
@@ -184,4 +194,18 @@ fn decode(bytes: &[u8]) -> Option<BTreeMap<OsString, Entry>> {
         ))
     });
     entries.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_run_of_the_machine_knew_is_not_believed() {
+        let metadata = fs::metadata("/").unwrap();
+        let entries = BTreeMap::from([("/x".into(), Entry::new(&metadata, Digest::of(b"x")))]);
+        let saved = encode(&entries, "this run");
+        assert_eq!(decode(&saved, "this run"), Some(entries));
+        assert_eq!(decode(&saved, "another run"), None);
+    }
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use crate::files::Cancelled;
 use crate::{Digest, DirectoryError};
 
 /// Keeps blobs by digest. Shared between threads; every method may be called at any time.
@@ -76,6 +77,12 @@ impl StoreError {
     pub fn is_storage_full(&self) -> bool {
         let StoreError::Io { source, .. } = self else { return false };
         matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+
+    /// Returns whether it was not done because nobody wants it any more: the cause is [`Cancelled`].
+    pub fn is_cancelled(&self) -> bool {
+        let StoreError::Io { source, .. } = self else { return false };
+        source.get_ref().is_some_and(|cause| cause.is::<Cancelled>())
     }
 }
 

@@ -11,7 +11,10 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use cas::{Digest, Directory, Ignore, LocalStore, Node, Record, Reference, StatCache, Store as _, Watcher};
+use cas::{
+    Digest, Directory, Ignore, LocalStore, Node, Record, Reference, StatCache, Store as _, StoreError,
+    Watcher,
+};
 
 /// Numbers that look random and are the same every time.
 struct Numbers(u64);
@@ -212,6 +215,57 @@ fn after_a_power_cut_what_is_believed_is_whole_and_what_was_synchronised_is_ther
             assert_eq!(store.scrub().unwrap().damaged, []);
         }
     }
+}
+
+/// Does `work` while every `syncfs` fails as on a disk that cannot be written.
+fn without_syncfs<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+    let fails = SeccompAction::Errno(libc::EIO as u32);
+    let rules = [(libc::SYS_syncfs, Vec::new())].into();
+    let filter =
+        SeccompFilter::new(rules, SeccompAction::Allow, fails, std::env::consts::ARCH.try_into().unwrap());
+    let program: BpfProgram = filter.unwrap().try_into().unwrap();
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            apply_filter(&program).unwrap();
+            work()
+        });
+        thread.join().unwrap()
+    })
+}
+
+#[test]
+fn what_a_failed_synchronisation_lost_is_not_vouched_for_by_the_next() {
+    let root = tempfile::tempdir().unwrap();
+    let mut results = Results::new();
+    let store = LocalStore::open(root.path()).unwrap();
+    results.extend([write_result(&store, 1)]);
+    store.sync().unwrap();
+    // Clocks of different origin stamp files within two seconds of each other.
+    let path_of =
+        |digest: &Digest| root.path().join("blobs").join(&digest.hex()[..2]).join(&digest.hex()[2..]);
+    let since = fs::read_to_string(root.path().join("synced")).unwrap();
+    let (key, content) = write_result(&store, 3);
+    let lost = path_of(&Digest::of(&content));
+    results.insert(key, content);
+    let error = without_syncfs(|| store.sync().unwrap_err());
+    assert!(error.to_string().starts_with("could not synchronise `"), "{error}");
+    // The system does not tell it again.
+    let error = store.sync().unwrap_err();
+    let StoreError::Io { source, .. } = error else { panic!("{error}") };
+    assert_eq!(source.to_string(), "the disk has lost what was written earlier");
+    let noted = fs::read_to_string(root.path().join("synced")).unwrap();
+    assert!(
+        noted.starts_with("lost-in-") && noted.split_once(' ').unwrap().1 == since.split_once(' ').unwrap().1
+    );
+
+    fs::remove_file(&lost).unwrap();
+    fs::write(&lost, "").unwrap();
+    let next = LocalStore::open(root.path()).unwrap();
+    assert_eq!(check(&next, &results), 1);
+    next.sync().unwrap();
+    // It is known to whoever had the store open meanwhile, too.
+    store.sync().unwrap();
 }
 
 #[test]

@@ -17,7 +17,7 @@ use local::LocalActionCache;
 
 use crate::args::Global;
 use crate::environment::{self, Clock};
-use crate::failure::{Blame, Failure, io, is_damage};
+use crate::failure::{Failure, io, is_damage};
 use crate::project_state::ProjectState;
 use crate::ui::{Ui, seconds, start_of};
 use crate::workspace::Caches;
@@ -89,8 +89,7 @@ impl Builder<'_> {
             self.tell(graph, step, outcome)?;
         }
         if outcome.end == engine::End::Cancelled {
-            return Err(Failure::new(Blame::Build, "interrupted")
-                .help("what was finished is kept; run it again to go on"));
+            return Err(Failure::interrupted().help("what was finished is kept; run it again to go on"));
         }
         Ok((outcome, clock.elapsed()))
     }
@@ -175,7 +174,7 @@ pub(crate) fn machine_failure(error: RunError) -> Failure {
 /// Turns what an executor could not do into a failure with its help.
 pub(crate) fn executor_failure(error: ExecutorError) -> Failure {
     if matches!(error, ExecutorError::Cancelled) {
-        return Failure::new(Blame::Build, "interrupted");
+        return Failure::interrupted();
     }
     let help = help(&error);
     let failure = Failure::machine(error);

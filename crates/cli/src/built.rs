@@ -9,7 +9,7 @@ use local::LocalActionCache;
 
 use crate::builder::{Builder, actions, machine_failure};
 use crate::environment;
-use crate::failure::{Blame, Failure};
+use crate::failure::Failure;
 use crate::fetch;
 use crate::prepared::Prepared;
 use crate::session::Session;
@@ -109,7 +109,7 @@ impl Session<'_> {
         });
         self.ui.clear();
         if outcome.map_err(machine_failure)?.end == engine::End::Cancelled {
-            return Err(Failure::new(Blame::Build, "interrupted"));
+            return Err(Failure::interrupted());
         }
         let mut findings = again.into_findings();
         let position = |finding: &Finding| graph.steps().position(|(_, step)| step.label == finding.step);

@@ -9,7 +9,7 @@ use distro::resolve::Fetch;
 use local::fetch::{self, FetchError, Fetcher, Progress};
 
 use crate::environment;
-use crate::failure::{Blame, Failure};
+use crate::failure::Failure;
 use crate::session::Session;
 use crate::ui::{Downloads, Ui};
 
@@ -189,8 +189,7 @@ impl<'a> Downloader<'a> {
         help: fn(&FetchError) -> &'static str,
     ) -> Failure {
         if self.session.cancel.load(Ordering::Relaxed) {
-            return Failure::new(Blame::Build, "interrupted")
-                .help("what was downloaded is kept; run it again to go on");
+            return Failure::interrupted().help("what was downloaded is kept; run it again to go on");
         }
         let n_failures = failures.len();
         let mut failures: Vec<Failure> = failures

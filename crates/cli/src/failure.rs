@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io::ErrorKind;
 
-use cas::StoreError;
+use cas::{Cancelled, StoreError};
 
 /// Who has to act; the number is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +52,17 @@ impl Failure {
         Failure { cache_is_damaged, ..Failure::machine(error) }
     }
 
-    /// Returns that this machine cannot do it. When that is for lack of room, the help says so.
+    /// Returns that somebody wanted it to end.
+    pub(crate) fn interrupted() -> Failure {
+        Failure::new(Blame::Build, "interrupted")
+    }
+
+    /// Returns that this machine cannot do it, unless it was interrupted. When that is for lack of room, the help says so.
     pub(crate) fn machine(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
         let error = error.into();
+        if causes(&*error).any(|cause| cause.get_ref().is_some_and(|cause| cause.is::<Cancelled>())) {
+            return Failure::interrupted();
+        }
         let help = is_disk_full(&*error).then(|| DISK_FULL.to_owned());
         Failure { help, ..Failure::new(Blame::Machine, error) }
     }
@@ -104,14 +112,11 @@ const DISK_FULL: &str = "free some space, or make the cache smaller with `bootwr
 
 /// Returns whether the system said, anywhere in the chain of causes, that there is no room.
 fn is_disk_full(error: &(dyn Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<std::io::Error>()
-            && matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
-        {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    causes(error).any(|cause| matches!(cause.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+}
+
+/// Returns what the system said, of everything in the chain of causes.
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e std::io::Error> {
+    std::iter::successors(Some(error), |error: &&'e (dyn Error + 'static)| (*error).source())
+        .filter_map(|error| error.downcast_ref())
 }

@@ -55,7 +55,7 @@ impl<'a> Session<'a> {
     ) -> Result<Session<'a>, Failure> {
         let clock = Clock::start();
         let Workspace { root, stack } = Workspace::open(global, ui, tell_file)?;
-        let caches = Caches::open(global)?;
+        let caches = Caches::open_until(global, Arc::clone(&cancel))?;
         let state = ProjectState::open(&caches.root, &root)?;
         let watcher =
             if global.no_watcher { Watcher::nobody() } else { Watcher::at(&state.watcher_socket()) };

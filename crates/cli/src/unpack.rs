@@ -142,6 +142,7 @@ fn read_archive(
     let mut tree = Tree::default();
     let mut newest = None;
     while let Some((entry, mut content)) = reader.next_entry()? {
+        store.go_on()?;
         let Entry { path, metadata, kind } = entry;
         let wrong = |problem| UnpackError::Entry { path: path.clone(), problem };
         if path.as_bytes().len() > MAX_PATH {
@@ -192,6 +193,7 @@ fn put(
     let mut hasher = Hasher::new();
     let mut buffer = vec![0; 1 << 17];
     loop {
+        store.go_on()?;
         match content.read(&mut buffer) {
             Ok(0) => break,
             Ok(n) => {

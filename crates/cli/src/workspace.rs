@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use cas::LocalStore;
 use local::{KvmNote, LocalActionCache, LocalExecutor};
@@ -87,8 +89,13 @@ pub(crate) struct Caches {
 impl Caches {
     /// Opens the caches and makes them if there are none.
     pub(crate) fn open(global: &Global) -> Result<Caches, Failure> {
+        Caches::open_until(global, Arc::default())
+    }
+
+    /// Does the same, and what takes long with them is given up when `cancel` becomes true.
+    pub(crate) fn open_until(global: &Global, cancel: Arc<AtomicBool>) -> Result<Caches, Failure> {
         let root = environment::cache_directory(global.cache.as_deref())?;
-        let store = LocalStore::open(&root.join("store")).map_err(|error| {
+        let store = LocalStore::open_until(&root.join("store"), cancel).map_err(|error| {
             Failure::store(error).help("name another directory with --cache, or mend this one's permissions")
         })?;
         let is_ours = |file: &File| sandbox::lease::lease(file).unwrap_or(false);

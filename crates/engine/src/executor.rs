@@ -94,7 +94,7 @@ pub enum ExecutorError {
     Cancelled,
     /// The store failed.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
     /// The machine cannot do it.
     #[error("could not {doing}")]
     Machine {
@@ -106,4 +106,11 @@ pub enum ExecutorError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl From<StoreError> for ExecutorError {
+    /// A store that gave up makes it [`ExecutorError::Cancelled`].
+    fn from(error: StoreError) -> ExecutorError {
+        if error.is_cancelled() { ExecutorError::Cancelled } else { ExecutorError::Store(error) }
+    }
 }

@@ -205,9 +205,8 @@ impl<'s> LocalExecutor<'s> {
         &self,
         run: &Path,
         mode: ImportMode,
-        cancel: &AtomicBool,
     ) -> Result<Result<Digest, String>, ExecutorError> {
-        outputs::import(self.store, &run.join("out"), &output_directory(), mode, cancel)
+        outputs::import(self.store, &run.join("out"), &output_directory(), mode)
     }
 }
 
@@ -252,7 +251,7 @@ impl Executor for LocalExecutor<'_> {
         let keep = |exit_code| exit_code != 0 && self.options.n_failed > 0;
         // What is kept to be entered must not share files with the store.
         let mode = |exit_code| if keep(exit_code) { ImportMode::Copy } else { ImportMode::Move };
-        let output = match self.import_outputs(run.path(), mode(exit_code), cancel) {
+        let output = match self.import_outputs(run.path(), mode(exit_code)) {
             Ok(Ok(output)) => output,
             Ok(Err(reason)) => {
                 if exit_code == 0 {

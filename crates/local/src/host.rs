@@ -172,7 +172,7 @@ impl Executor for HostExecutor<'_> {
             }
         };
         let shown = out.display().to_string();
-        let (exit_code, output) = match outputs::import(self.store, &out, &shown, ImportMode::Move, cancel)? {
+        let (exit_code, output) = match outputs::import(self.store, &out, &shown, ImportMode::Move)? {
             Ok(output) => (exit_code, output),
             Err(reason) => {
                 writeln!(log, "{reason}").map_err(write_log)?;

@@ -73,7 +73,7 @@ impl LocalExecutor<'_> {
     ) -> Result<(i32, Result<Digest, String>), ExecutorError> {
         let run = self.new_run()?;
         let code = self.enter_run(&run, request, Interactive::Command, environment, console)?;
-        Ok((code, self.import_outputs(run.path(), ImportMode::Move, &AtomicBool::new(false))?))
+        Ok((code, self.import_outputs(run.path(), ImportMode::Move)?))
     }
 
     fn enter_run(

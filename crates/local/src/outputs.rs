@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use cas::{Digest, ImportMode, LocalStore, StoreError};
 use engine::ExecutorError;
@@ -12,21 +11,18 @@ use crate::executor::disk;
 
 /// Takes over what a command left in the directory `out`, whose name for the command is `shown`.
 ///
-/// What a tree cannot hold is the command's failure, and `Err` within is the message for its log. Fails with
-/// [`ExecutorError::Cancelled`] soon after `cancel` is set.
+/// What a tree cannot hold is the command's failure, and `Err` within is the message for its log.
 pub(crate) fn import(
     store: &LocalStore,
     out: &Path,
     shown: &str,
     mode: ImportMode,
-    cancel: &AtomicBool,
 ) -> Result<Result<Digest, String>, ExecutorError> {
     // A step may leave it closed to everybody.
     let opened = rustix::fs::chmod(out, Mode::from_raw_mode(0o755));
     opened.map_err(|error| disk(format!("open `{}`", out.display()), error.into()))?;
-    match store.import_tree_unless(out, mode, cancel) {
+    match store.import_tree(out, mode) {
         Ok(imported) => Ok(Ok(imported.digest)),
-        Err(_) if cancel.load(Ordering::Relaxed) => Err(ExecutorError::Cancelled),
         Err(error @ (StoreError::Special { .. } | StoreError::NotUtf8 { .. })) => {
             Ok(Err(error.to_string().replace(&out.display().to_string(), shown)))
         }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 use super::LocalStore;
-use crate::files::{NEVER, TOUCHED, USED_NOW, accessed, copy_content, hash};
+use crate::files::{TOUCHED, USED_NOW, accessed, copy_content, hash};
 use crate::store::Doing as _;
 use crate::{Digest, StoreError};
 
@@ -19,7 +19,15 @@ impl LocalStore {
     ///
     /// Fails with [`StoreError::Missing`] when it is not here.
     pub fn open_blob(&self, digest: &Digest) -> Result<File, StoreError> {
-        let name = match self.find(digest)? {
+        let found = match self.find(digest)? {
+            None if !digest.is_empty() => {
+                self.wait_for_collector(&blob_name(digest, false))?;
+                self.wait_for_collector(&blob_name(digest, true))?;
+                self.find(digest)?
+            }
+            found => found,
+        };
+        let name = match found {
             Some(name) => name,
             None if digest.is_empty() => {
                 self.place(self.new_file()?, digest, false)?;
@@ -30,7 +38,9 @@ impl LocalStore {
                 return Err(StoreError::Missing { digest: *digest });
             }
         };
-        let file = rustix::fs::openat(&self.blobs, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let open = || rustix::fs::openat(&self.blobs, &name, flags, Mode::empty());
+        let file = self.unless_missed(&name, open)?;
         Ok(File::from(file.doing(|| format!("open blob {digest}"))?))
     }
 
@@ -68,7 +78,7 @@ impl LocalStore {
     /// Fails with [`StoreError::Missing`] or [`StoreError::Damaged`].
     pub fn verify(&self, digest: &Digest) -> Result<(), StoreError> {
         let mut file = self.open_blob(digest)?;
-        let found = hash(&mut file, &NEVER).doing(|| format!("read blob {digest}"))?;
+        let found = hash(&mut file, &self.cancel).doing(|| format!("read blob {digest}"))?;
         if found == *digest { Ok(()) } else { Err(StoreError::Damaged { digest: *digest, found }) }
     }
 
@@ -93,7 +103,7 @@ impl LocalStore {
         }
         let mut other = self.open_blob(digest)?;
         let mut file = self.new_file()?;
-        copy_content(&mut other, file.as_file_mut()).doing(|| format!("copy blob {digest}"))?;
+        copy_content(&mut other, file.as_file_mut(), &self.cancel).doing(|| format!("copy blob {digest}"))?;
         self.place(file, digest, executable)?;
         Ok(name)
     }

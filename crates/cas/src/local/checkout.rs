@@ -33,6 +33,7 @@ impl LocalStore {
         let is_first: Vec<bool> = is_first.collect();
         in_parallel(plan.files.len(), |idx| {
             let (path, digest, executable) = &plan.files[idx];
+            self.go_on()?;
             if is_first[idx] {
                 self.checkout_file(digest, *executable, path)
             } else {
@@ -52,7 +53,8 @@ impl LocalStore {
         destination: &Path,
     ) -> Result<(), StoreError> {
         let name = self.find_variant(digest, executable)?;
-        match rustix::fs::linkat(&self.blobs, &name, CWD, destination, AtFlags::empty()) {
+        let link = || rustix::fs::linkat(&self.blobs, &name, CWD, destination, AtFlags::empty());
+        match self.unless_missed(&name, link)? {
             // EMLINK: ext4 ends at 65,000 links.
             Err(Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP) => {
                 self.checkout_copy(digest, executable, destination)
@@ -64,7 +66,7 @@ impl LocalStore {
     fn checkout_copy(&self, digest: &Digest, executable: bool, destination: &Path) -> Result<(), StoreError> {
         let mut blob = self.open_blob(digest)?;
         let copied = fs::File::create_new(destination).and_then(|mut copy| {
-            copy_content(&mut blob, &mut copy)?;
+            copy_content(&mut blob, &mut copy, &self.cancel)?;
             Ok(seal(&copy, executable)?)
         });
         copied.doing(|| format!("copy blob {digest} to `{}`", destination.display()))

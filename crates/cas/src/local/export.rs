@@ -14,7 +14,7 @@ use tempfile::{NamedTempFile, TempPath};
 
 use super::LocalStore;
 use super::renew::Earlier;
-use crate::files::{NEVER, Stamp, copy_content, copy_hashing, hash};
+use crate::files::{Stamp, copy_content, copy_hashing, go_on_unless, hash};
 use crate::remove::remove_tree;
 use crate::replace::remove_unfinished;
 use crate::store::Doing as _;
@@ -121,7 +121,8 @@ impl LocalStore {
                 if let Some(found) = cache.get(path, &metadata) {
                     return Ok(found == *digest);
                 }
-                let Ok(found) = fs::File::open(path).and_then(|mut file| hash(&mut file, &NEVER)) else {
+                let Ok(found) = fs::File::open(path).and_then(|mut file| hash(&mut file, &self.cancel))
+                else {
                     return Ok(false);
                 };
                 cache.insert(path, &metadata, found, now);
@@ -161,6 +162,8 @@ impl LocalStore {
         let renewed = Mutex::new(Vec::new());
         side_by_side(&large, large.len(), |of| {
             let (path, digest, executable) = of;
+            // What has begun is finished: half of it would be worth nothing.
+            self.go_on()?;
             let name = path.strip_prefix(root).unwrap_or(path);
             let mut blob = self.open_blob(digest)?;
             let file = earlier.as_ref().and_then(|earlier| self.renew(earlier, name, path, &mut blob));
@@ -203,13 +206,14 @@ impl LocalStore {
         file: &mut fs::File,
         destination: &Path,
     ) -> Result<(), StoreError> {
-        let mut blob = self.open_blob(digest)?;
         let doing = || format!("copy blob {digest} to `{}`", destination.display());
+        go_on_unless(&self.cancel).doing(doing)?;
+        let mut blob = self.open_blob(digest)?;
         // What leaves the store is what its name says, or does not leave.
         if self.is_fresh(digest) {
-            copy_content(&mut blob, file).doing(doing)?;
+            copy_content(&mut blob, file, &self.cancel).doing(doing)?;
         } else {
-            let found = copy_hashing(&mut blob, file, &NEVER).doing(doing)?;
+            let found = copy_hashing(&mut blob, file, &self.cancel).doing(doing)?;
             if found != *digest {
                 return Err(StoreError::Damaged { digest: *digest, found });
             }

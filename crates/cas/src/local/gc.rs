@@ -2,7 +2,8 @@
 //!
 //! Safe beside processes that use the store, without a lock that they would have to take: what is to be
 //! deleted is renamed into `trash` first, then looked at again. Whoever found it before the rename has
-//! marked it as used, so it is put back; whoever comes later does not find it.
+//! marked it as used, so it is put back; whoever comes later does not find it. Who found it just before the
+//! rename may miss it for an instant, and looks again.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
@@ -121,6 +122,10 @@ impl LocalStore {
     /// Deletes a file of the store unless it was used since `threshold`; says whether it did.
     fn discard(&self, path: &Path, threshold: Stamp) -> Result<bool, StoreError> {
         let doing = || format!("remove `{}`", path.display());
+        // Nobody is to miss for an instant what was used since it was listed.
+        if stat_if_there(path)?.is_none_or(|stat| accessed(&stat) >= threshold) {
+            return Ok(false);
+        }
         let trash = self.trash_path(path);
         match fs::rename(path, &trash) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -156,6 +161,33 @@ impl LocalStore {
         for name in names_in(&trash)? {
             let original = self.root().join(name.to_string_lossy().replace(SLASH, "/"));
             restore(&trash.join(&name), &original).doing(|| format!("restore `{}`", original.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Does `work` with the blob's file `name`, once more if a collector was just looking at that.
+    pub(super) fn unless_missed<T>(
+        &self,
+        name: &str,
+        work: impl Fn() -> Result<T, Errno>,
+    ) -> Result<Result<T, Errno>, StoreError> {
+        match work() {
+            Err(Errno::NOENT) => {
+                self.wait_for_collector(name)?;
+                Ok(work())
+            }
+            result => Ok(result),
+        }
+    }
+
+    /// Waits until no collector looks at the blob's file any more.
+    pub(super) fn wait_for_collector(&self, name: &str) -> Result<(), StoreError> {
+        let trash = self.trash_path(&self.root().join("blobs").join(name));
+        while trash.exists() {
+            self.go_on()?;
+            // One that was killed puts nothing back.
+            self.restore_trash()?;
+            std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())
     }

@@ -5,14 +5,13 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
-use std::sync::atomic::AtomicBool;
 
 use rustix::fs::{AtFlags, CWD, FileType, OFlags};
 use rustix::io::Errno;
 
 use super::LocalStore;
 use super::blobs::{blob_name, seal};
-use crate::files::{NEVER, copy_hashing, go_on_unless, hash, in_parallel};
+use crate::files::{copy_hashing, hash, in_parallel};
 use crate::store::Doing as _;
 use crate::{Digest, Directory, Hasher, Node, Store as _, StoreError};
 
@@ -48,26 +47,18 @@ impl LocalStore {
     /// blob does not have) prevents moving or linking, it is copied, and for [`ImportMode::Move`] removed.
     /// Fails with [`StoreError::Special`] when it is no regular file; symbolic links are not followed.
     pub fn put_file(&self, path: &Path, mode: ImportMode) -> Result<Node, StoreError> {
-        self.put_file_unless(path, mode, &NEVER)
-    }
-
-    fn put_file_unless(
-        &self,
-        path: &Path,
-        mode: ImportMode,
-        cancel: &AtomicBool,
-    ) -> Result<Node, StoreError> {
+        self.go_on().doing_to("import", path)?;
         let (mut file, metadata) = open_regular(path, mode)?;
         let executable = metadata.mode() & 0o100 != 0;
         let digest = if mode == ImportMode::Copy {
-            self.copy_in(&mut file, metadata.len(), executable, cancel)
+            self.copy_in(&mut file, metadata.len(), executable)
         } else {
-            hash(&mut file, cancel).doing(|| "read it".to_owned())
+            hash(&mut file, &self.cancel).doing(|| "read it".to_owned())
         };
         let digest = digest.doing_to("import", path)?;
         let is_gone = mode != ImportMode::Copy
             && self.find(&digest)?.is_none()
-            && self.take_over(path, &mut file, &metadata, &digest, mode, cancel).doing_to("import", path)?;
+            && self.take_over(path, &mut file, &metadata, &digest, mode).doing_to("import", path)?;
         if is_gone {
             self.fresh.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
         }
@@ -89,8 +80,7 @@ impl LocalStore {
     pub fn adopt(&self, path: &Path, digest: &Digest) -> Result<(), StoreError> {
         let (mut file, metadata) = open_regular(path, ImportMode::Move)?;
         if self.find(digest)?.is_none() {
-            self.take_over(path, &mut file, &metadata, digest, ImportMode::Move, &NEVER)
-                .doing_to("import", path)?;
+            self.take_over(path, &mut file, &metadata, digest, ImportMode::Move).doing_to("import", path)?;
         }
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -100,13 +90,7 @@ impl LocalStore {
         }
     }
 
-    fn copy_in(
-        &self,
-        file: &mut File,
-        size: u64,
-        executable: bool,
-        cancel: &AtomicBool,
-    ) -> Result<Digest, StoreError> {
+    fn copy_in(&self, file: &mut File, size: u64, executable: bool) -> Result<Digest, StoreError> {
         /// What is read whole, so that a blob that is already here is not written again.
         const SMALL: u64 = 1 << 20;
         let doing = || "copy it".to_owned();
@@ -133,7 +117,7 @@ impl LocalStore {
             };
         } else {
             temporary = self.new_file()?;
-            digest = copy_hashing(file, temporary.as_file_mut(), cancel).doing(doing)?;
+            digest = copy_hashing(file, temporary.as_file_mut(), &self.cancel).doing(doing)?;
         }
         if self.find(&digest)?.is_none() {
             self.place(temporary, &digest, executable)?;
@@ -150,7 +134,6 @@ impl LocalStore {
         metadata: &fs::Metadata,
         digest: &Digest,
         mode: ImportMode,
-        cancel: &AtomicBool,
     ) -> Result<bool, StoreError> {
         let executable = metadata.mode() & 0o100 != 0;
         let ours = metadata.nlink() == 1
@@ -176,7 +159,7 @@ impl LocalStore {
         }
         let mut temporary = self.new_file()?;
         io::Seek::rewind(file).doing(|| "read it again".to_owned())?;
-        let copied = copy_hashing(file, temporary.as_file_mut(), cancel);
+        let copied = copy_hashing(file, temporary.as_file_mut(), &self.cancel);
         let copied = copied.doing(|| "copy it".to_owned())?;
         if copied != *digest {
             return Err(StoreError::Damaged { digest: *digest, found: copied });
@@ -200,28 +183,13 @@ impl LocalStore {
     /// Keeps the tree in `directory`: files, directories and symbolic links, of files the executable bit.
     ///
     /// Files are hashed on several threads. With [`ImportMode::Move`] they are gone afterwards, while the
-    /// emptied directories remain.
+    /// emptied directories remain; when it fails, some may be gone.
     /// Fails with [`StoreError::Special`] or [`StoreError::NotUtf8`] for what a tree cannot hold, and with an error of the
     /// kind [`io::ErrorKind::InvalidFilename`] for directories that are nested too deep.
     pub fn import_tree(&self, directory: &Path, mode: ImportMode) -> Result<Imported, StoreError> {
-        self.import_tree_unless(directory, mode, &NEVER)
-    }
-
-    /// As [`LocalStore::import_tree`], but fails soon after `cancel` is set: hashing holes may take hours. What was moved
-    /// by then is gone from its place.
-    pub fn import_tree_unless(
-        &self,
-        directory: &Path,
-        mode: ImportMode,
-        cancel: &AtomicBool,
-    ) -> Result<Imported, StoreError> {
         let mut files = Vec::new();
         let skeleton = Skeleton::read(directory, 0, mode, &mut files)?;
-        let put = |path: &PathBuf| {
-            go_on_unless(cancel).doing(|| format!("import `{}`", path.display()))?;
-            self.put_file_unless(path, mode, cancel)
-        };
-        let nodes = in_parallel(files.len(), |idx| put(&files[idx]))?;
+        let nodes = in_parallel(files.len(), |idx| self.put_file(&files[idx], mode))?;
         let n_bytes =
             nodes.iter().map(|node| if let Node::File { digest, .. } = node { digest.size() } else { 0 });
         let (n_files, n_bytes) = (nodes.len() as u64, n_bytes.sum());

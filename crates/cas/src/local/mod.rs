@@ -23,14 +23,14 @@ mod table;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags, Timestamps};
 
-use crate::files::{Stamp, TOUCHED, modified, spread};
+use crate::files::{Stamp, TOUCHED, go_on_unless, modified, spread};
 use crate::store::Doing as _;
 use crate::{Digest, Store, StoreError};
 use bundle::Bundles;
@@ -72,6 +72,8 @@ pub struct LocalStore {
     bundles: Bundles,
     /// Blobs whose files this process has hashed and placed: they need not be compared with their names again.
     fresh: Mutex<BTreeSet<Digest>>,
+    /// Becomes true when nobody wants any more what this process does.
+    cancel: Arc<AtomicBool>,
     /// Says whether nobody else has a file open; see [`LocalStore::renewing_exports`].
     is_ours: fn(&File) -> bool,
 }
@@ -82,6 +84,12 @@ impl LocalStore {
     /// Sweeps what crashed processes left, and verifies recent blobs if the machine died since they were
     /// written; see [`LocalStore`].
     pub fn open(root: &Path) -> Result<LocalStore, StoreError> {
+        LocalStore::open_until(root, Arc::default())
+    }
+
+    /// As [`LocalStore::open`], until `cancel` becomes true: whatever may take long, such as to import, to export or to verify
+    /// large files, then fails soon, as [`StoreError::is_cancelled`] says. What is short is still done.
+    pub fn open_until(root: &Path, cancel: Arc<AtomicBool>) -> Result<LocalStore, StoreError> {
         if !root.join("synced").exists() {
             make_layout(root)?;
         }
@@ -102,9 +110,10 @@ impl LocalStore {
             n_syncs: AtomicU64::new(0),
             bundles: Bundles::default(),
             fresh: Mutex::default(),
+            cancel,
             is_ours: |_| false,
         };
-        let synced = store.recover_if_machine_died()?;
+        let synced = store.recover_if_needed()?;
         *store.synced.lock().unwrap_or_else(PoisonError::into_inner) = synced;
         lease::sweep(root)?;
         store.restore_trash()?;
@@ -116,6 +125,11 @@ impl LocalStore {
         &self.root
     }
 
+    /// Fails once this process is to give up what it does; see [`LocalStore::open_until`].
+    pub fn go_on(&self) -> Result<(), StoreError> {
+        go_on_unless(&self.cancel).doing(|| "go on".to_owned())
+    }
+
     /// Returns a directory on the store's file system that is this process's own and is removed with the
     /// store, or after a crash by the next process.
     pub fn scratch(&self) -> &Path {
@@ -124,7 +138,9 @@ impl LocalStore {
 
     /// Makes everything durable that was written before the call.
     ///
-    /// Costs one `syncfs`; calls that come while one runs share the next.
+    /// Costs one `syncfs`; calls that come while one runs share the next. After one that failed all others do: the system
+    /// tells of a lost write only once, and forgets what it was. Whoever opens the store next reads from the disk what was
+    /// written since the last one that did not fail.
     pub fn sync(&self) -> Result<(), StoreError> {
         // Counted, not timed: somebody may set the clock back.
         let n_begun = self.n_syncs.load(Ordering::SeqCst);
@@ -134,9 +150,14 @@ impl LocalStore {
         }
         let start = self.now()?;
         self.n_syncs.fetch_add(1, Ordering::SeqCst);
-        let done = rustix::fs::syncfs(&self.clock)
-            .doing(|| format!("synchronise `{}`", self.root.display()))
-            .and_then(|()| self.note_synced(start));
+        let done = self.check_nothing_lost().and_then(|()| {
+            let done = rustix::fs::syncfs(&self.clock);
+            if done.is_err() {
+                self.note_lost()?;
+            }
+            done.doing(|| format!("synchronise `{}`", self.root.display()))
+        });
+        let done = done.and_then(|()| self.note_synced(start));
         match done {
             Ok(()) => *synced = start,
             // Whoever waited must not take it for theirs.

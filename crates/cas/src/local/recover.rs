@@ -3,14 +3,15 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
-use rustix::fs::{AtFlags, FlockOperation};
+use rustix::fs::{Advice, AtFlags, FlockOperation};
 use rustix::io::Errno;
 
 use super::gc::Marker;
 use super::lease::names_in;
 use super::{LocalStore, lock_file};
-use crate::files::{NEVER, Stamp, changed, hash, in_parallel, modified, open_unused};
+use crate::files::{Stamp, boot_id, changed, hash, in_parallel, modified, open_unused};
 use crate::remove::remove_tree;
 use crate::store::Doing as _;
 use crate::{Digest, StoreError};
@@ -39,9 +40,9 @@ impl LocalStore {
         self.scrub_since(None, threshold)
     }
 
-    /// Verifies what was written after the last synchronisation, unless the machine has been running since.
+    /// Verifies what was written after the last synchronisation, unless the machine has been running since and lost nothing.
     /// Returns the start of the last synchronisation.
-    pub(super) fn recover_if_machine_died(&self) -> Result<Stamp, StoreError> {
+    pub(super) fn recover_if_needed(&self) -> Result<Stamp, StoreError> {
         let boot = boot_id()?;
         if let Some((synced_boot, stamp)) = self.noted_synced()
             && synced_boot == boot
@@ -64,8 +65,14 @@ impl LocalStore {
             // With one that is still to come, the clock is behind or was ahead, and says nothing of what was written when.
             noted => noted.map(|(_, stamp)| stamp).filter(|stamp| *stamp <= start),
         };
-        // Others of this run of the machine wait for the lock, so nobody uses anything.
-        self.scrub_since(since, AFTER_ALL)?;
+        let threshold = match self.noted_synced() {
+            Some((synced_boot, _)) if synced_boot == lost_in(&boot) => {
+                self.lease.others_began()?.unwrap_or(AFTER_ALL)
+            }
+            // Others of this run of the machine wait for the lock, so nobody uses anything.
+            _ => AFTER_ALL,
+        };
+        self.scrub_since(since, threshold)?;
         // What was verified came from the disk. The stamp stays, since deletions may not be durable yet.
         let stamp = since.unwrap_or((0, 0));
         self.note_synced(stamp)?;
@@ -75,9 +82,32 @@ impl LocalStore {
     /// Notes that everything written before `start` is durable. When this note is lost with the machine,
     /// an older one, or none, makes the next process verify more than it need.
     pub(super) fn note_synced(&self, start: Stamp) -> Result<(), StoreError> {
+        self.write_note(&boot_id()?, start)
+    }
+
+    /// Notes that something was lost of what was written since the last synchronisation, and nobody knows what.
+    pub(super) fn note_lost(&self) -> Result<(), StoreError> {
+        let path = self.root().join("synced");
+        let (_, synced) = self.noted_synced().unwrap_or_default();
+        // That needs room, which there may be none of. Without a note, all is verified.
+        self.write_note(&lost_in(&boot_id()?), synced)
+            .or_else(|_| fs::remove_file(&path).doing(|| format!("remove `{}`", path.display())))
+    }
+
+    /// Fails when something was lost since the store was opened, by anybody: nothing can be vouched for.
+    pub(super) fn check_nothing_lost(&self) -> Result<(), StoreError> {
+        let lost = lost_in(&boot_id()?);
+        if self.noted_synced().is_some_and(|(boot, _)| boot != lost) {
+            return Ok(());
+        }
+        let lost = io::Error::other("the disk has lost what was written earlier");
+        Err(lost).doing(|| format!("synchronise `{}`", self.root().display()))
+    }
+
+    fn write_note(&self, boot: &str, start: Stamp) -> Result<(), StoreError> {
         let path = self.root().join("synced");
         let mut file = self.new_file()?;
-        writeln!(file, "{} {} {}", boot_id()?, start.0, start.1)
+        writeln!(file, "{boot} {} {}", start.0, start.1)
             .and_then(|()| file.persist(&path).map_err(|error| error.error))
             .map(drop)
             .doing(|| format!("write `{}`", path.display()))
@@ -97,7 +127,7 @@ impl LocalStore {
         let suspects = self.blob_files_since(since)?;
         let found = in_parallel(suspects.len(), |idx| {
             let (hex, path) = &suspects[idx];
-            size_if_damaged(hex, path).doing(|| format!("read `{}`", path.display()))
+            size_if_damaged(hex, path, &self.cancel).doing(|| format!("read `{}`", path.display()))
         })?;
         let mut damaged = Vec::new();
         for ((hex, path), size) in suspects.iter().zip(found) {
@@ -190,8 +220,12 @@ impl LocalStore {
 
 /// Returns the size of a blob's file if what is in it is not what its name says, or cannot be read any more. One that is gone
 /// is not damaged.
-fn size_if_damaged(hex: &str, path: &Path) -> io::Result<Option<u64>> {
-    let found = open_unused(path).and_then(|mut file| hash(&mut file, &NEVER));
+fn size_if_damaged(hex: &str, path: &Path, cancel: &AtomicBool) -> io::Result<Option<u64>> {
+    let found = open_unused(path).and_then(|mut file| {
+        // What is in memory may be better than what the disk has of it, until somebody else needs the memory.
+        let _may_be_read_from_memory = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
+        hash(&mut file, cancel)
+    });
     match found {
         Ok(found) => Ok((found.hex() != hex).then_some(found.size())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -202,9 +236,7 @@ fn size_if_damaged(hex: &str, path: &Path) -> io::Result<Option<u64>> {
     }
 }
 
-/// Returns what names this run of the machine.
-fn boot_id() -> Result<String, StoreError> {
-    let path = "/proc/sys/kernel/random/boot_id";
-    let id = fs::read_to_string(path).doing(|| format!("read `{path}`"))?;
-    Ok(id.trim().to_owned())
+/// Returns what stands in a note in the place of the run of the machine in which something was lost.
+fn lost_in(boot: &str) -> String {
+    format!("lost-in-{boot}")
 }

@@ -29,6 +29,7 @@ use clap::CommandFactory as _;
 
 use crate::args::{Cli, Command, Global};
 use crate::failure::Failure;
+use crate::signals;
 use crate::ui::Ui;
 use crate::workspace::Caches;
 
@@ -98,7 +99,8 @@ fn healing(global: &Global, ui: &Ui, work: impl Fn() -> Result<(), Failure>) -> 
         Err(failure) if failure.cache_is_damaged => {
             ui.failure(&failure);
             ui.note("the cache is damaged: all of it is verified, then this is tried once more");
-            let scrubbed = Caches::open(global)?.store.scrub().map_err(Failure::store)?;
+            let caches = Caches::open_until(global, signals::cancel_flag()?)?;
+            let scrubbed = caches.store.scrub().map_err(Failure::store)?;
             ui.note(&scrub_text(&scrubbed));
             work()
         }

@@ -205,7 +205,7 @@ struct Missing {
 
 fn failure(session: &Session<'_>, name: &str, error: GitError) -> Failure {
     if session.cancel.load(Ordering::Relaxed) {
-        return Failure::new(Blame::Build, "interrupted").help("run it again to fetch what is missing");
+        return Failure::interrupted().help("run it again to fetch what is missing");
     }
     let blame = match error.main() {
         GitError::Fetch(_)

@@ -1,5 +1,6 @@
 //! Steps that misbehave, builds that are killed, builds side by side.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -115,6 +116,22 @@ fn an_interrupted_build_says_so_and_leaves_nothing_running() {
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted"));
     assert!(!is_running("161803"));
+}
+
+#[test]
+fn a_build_that_reads_a_source_is_interrupted() {
+    let project = project("true", "sources = [\"large\"]\n[source.large]\npath = \"large\"");
+    project.write("large/file", "");
+    project.succeed(&["plan"]);
+    // To read that takes hours.
+    File::create(project.path().join("large/file")).unwrap().set_len(8 << 40).unwrap();
+    let mut child = project.command(&["build"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    thread::sleep(Duration::from_secs(2));
+    assert!(child.try_wait().unwrap().is_none());
+    Command::new("kill").arg("-INT").arg(child.id().to_string()).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "error: interrupted\n");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::process::{Command as Process, ExitCode, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -225,12 +226,13 @@ fn closed_outputs() {
 }
 
 fn cancelled_while_hashing() {
-    let world = World::new();
+    let mut world = World::new();
+    let cancel = Arc::new(AtomicBool::new(false));
+    world.reopen_until(Arc::clone(&cancel));
     let executor = world.executor(1);
     let marker = format!("96{}.5", std::process::id());
     // To hash that takes hours.
     let step = Step::shell(&world, &format!("truncate -s 8T out/hole; : {marker}; sleep 0.1"));
-    let cancel = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let running = scope.spawn(|| executor.execute(&step.request(), &cancel));
         eventually("it never ran", || !marked(&marker).is_empty());

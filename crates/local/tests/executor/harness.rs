@@ -8,7 +8,7 @@ use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, ExitCode};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use cas::{Digest, ImportMode, LocalStore, Node, Reference, Store as _};
@@ -119,8 +119,13 @@ impl World {
 
     /// Lets go of everything in the store, as a process does that ends, and opens it again.
     pub(crate) fn reopen(&mut self) {
+        self.reopen_until(Arc::default());
+    }
+
+    /// Does the same with a store that gives up when `cancel` becomes true.
+    pub(crate) fn reopen_until(&mut self, cancel: Arc<AtomicBool>) {
         let root = self.store.root().to_owned();
-        self.store = LocalStore::open(&root).unwrap();
+        self.store = LocalStore::open_until(&root, cancel).unwrap();
     }
 
     /// Says whether the host had a program, for tests that can go without.

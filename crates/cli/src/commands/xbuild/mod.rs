@@ -279,7 +279,8 @@ fn on_host(
     firmwares: &Firmwares,
     (bundle, version): (&str, Option<String>),
 ) -> Result<Made, Failure> {
-    let caches = Caches::open(global)?;
+    let cancel = signals::cancel_flag()?;
+    let caches = Caches::open_until(global, Arc::clone(&cancel))?;
     let state = ProjectState::open(&caches.root, root)?;
     caches.store.open_bundle(bundle).map_err(Failure::machine)?;
     // Recipes take for granted that cargo leaves things there.
@@ -289,7 +290,6 @@ fn on_host(
     let mut graph = Graph::default();
     let run_in = RunIn { environment: None, crates: None, version: None, variables: environment };
     let lowered = lower(root, &caches.store, &state, plan, firmwares, run_in, &mut graph)?;
-    let cancel = signals::cancel_flag()?;
     let logs = root.join(LOGS);
     let builder = Builder {
         global,
