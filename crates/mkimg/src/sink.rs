@@ -95,6 +95,7 @@ const MOST_PENDING: u64 = 1 << 20;
 pub struct SparseFile<'a> {
     file: &'a File,
     position: Position,
+    n_written: u64,
     /// What is to be copied, as long as it may turn out to be longer.
     pending: Option<Copied>,
 }
@@ -115,7 +116,12 @@ const HOLE: usize = 4096;
 impl<'a> SparseFile<'a> {
     /// Returns a sink that fills `file`, which must be empty.
     pub fn new(file: &'a File) -> SparseFile<'a> {
-        SparseFile { file, position: Position::default(), pending: None }
+        SparseFile { file, position: Position::default(), n_written: 0, pending: None }
+    }
+
+    /// Returns how many bytes of data were written so far: those that stayed holes are none of them, nor what was copied.
+    pub fn n_written(&self) -> u64 {
+        self.n_written
     }
 
     /// Gives the file its size, which is the end of the last range, and returns it.
@@ -123,6 +129,12 @@ impl<'a> SparseFile<'a> {
         self.copy_pending()?;
         self.file.set_len(self.position.end)?;
         Ok(self.position.end)
+    }
+
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)?;
+        self.n_written += bytes.len() as u64;
+        Ok(())
     }
 
     fn copy_pending(&mut self) -> io::Result<()> {
@@ -180,14 +192,14 @@ impl Sink for SparseFile<'_> {
         while at < bytes.len() {
             let end = bytes.len().min(at + HOLE);
             if is_zero(&bytes[at..end]) {
-                self.file.write_all_at(&bytes[pending.clone()], offset + pending.start as u64)?;
+                self.write(offset + pending.start as u64, &bytes[pending])?;
                 pending = end..end;
             } else {
                 pending.end = end;
             }
             at = end;
         }
-        self.file.write_all_at(&bytes[pending.clone()], offset + pending.start as u64)
+        self.write(offset + pending.start as u64, &bytes[pending])
     }
 
     fn zeros(&mut self, offset: u64, len: u64) -> io::Result<()> {
@@ -351,6 +363,8 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         let mut sparse = SparseFile::new(&file);
         write(&mut sparse).unwrap();
+        // The second piece begins in a block, up to whose end it is written; of the rest it has one block.
+        assert_eq!(sparse.n_written(), 5000 + (40_960 - 40_000) + HOLE as u64);
         assert_eq!(sparse.finish().unwrap(), 100_000);
         let mut written = vec![0; bytes.len()];
         file.read_exact_at(&mut written, 0).unwrap();

@@ -23,45 +23,37 @@ pub(crate) fn virtual_facts(reader: &vdisk::Reader<'_>) -> Vec<Fact> {
     facts
 }
 
-/// What is zero and that long is not written.
-const HOLE: usize = 4096;
-
-/// Takes a disk until that has more than [`Limits::unpacked`] bytes other than zero, or is 64 times as large.
+/// Takes a disk until more than [`Limits::unpacked`] bytes of it are written, or it is 64 times as large. What is zero
+/// and stays a hole does not count.
 struct Limited<'a> {
     sink: SparseFile<'a>,
-    left: u64,
+    most: u64,
     end: u64,
     is_too_much: bool,
 }
 
 impl Limited<'_> {
-    /// Counts a range, of which `n_bytes` are written.
-    fn spend(&mut self, offset: u64, length: u64, n_bytes: u64) -> io::Result<()> {
+    fn check(&mut self, is_fine: bool) -> io::Result<()> {
+        self.is_too_much |= !is_fine;
+        if is_fine { Ok(()) } else { Err(io::ErrorKind::FileTooLarge.into()) }
+    }
+
+    fn check_inside(&mut self, offset: u64, length: u64) -> io::Result<()> {
         let is_inside = offset.checked_add(length).is_some_and(|end| end <= self.end);
-        match self.left.checked_sub(n_bytes).filter(|_| is_inside) {
-            Some(left) => {
-                self.left = left;
-                Ok(())
-            }
-            None => {
-                self.is_too_much = true;
-                Err(io::ErrorKind::FileTooLarge.into())
-            }
-        }
+        self.check(is_inside)
     }
 }
 
 impl Sink for Limited<'_> {
     fn data(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        // As much is written: what is zero stays a hole.
-        let pieces = bytes.chunks(HOLE).filter(|piece| piece.iter().any(|byte| *byte != 0));
-        let n_bytes = pieces.map(<[u8]>::len).sum::<usize>();
-        self.spend(offset, bytes.len() as u64, n_bytes as u64)?;
-        self.sink.data(offset, bytes)
+        self.check_inside(offset, bytes.len() as u64)?;
+        self.sink.data(offset, bytes)?;
+        // It is too much by one such piece at most.
+        self.check(self.sink.n_written() <= self.most)
     }
 
     fn zeros(&mut self, offset: u64, len: u64) -> io::Result<()> {
-        self.spend(offset, len, 0)?;
+        self.check_inside(offset, len)?;
         self.sink.zeros(offset, len)
     }
 }
@@ -71,7 +63,7 @@ pub(crate) fn gcp(name: &str, source: &Source, limits: Limits) -> Result<Source,
     let failed = |source| Error::Spool { what: name.to_owned(), source };
     let file = tempfile::tempfile().map_err(failed)?;
     let end = limits.unpacked.saturating_mul(64);
-    let mut sink = Limited { sink: SparseFile::new(&file), left: limits.unpacked, end, is_too_much: false };
+    let mut sink = Limited { sink: SparseFile::new(&file), most: limits.unpacked, end, is_too_much: false };
     let input = io::BufReader::new(Stream::new(source, 0));
     let unpacked = vdisk::gcp::unpack(input, &mut sink);
     if sink.is_too_much {
@@ -214,6 +206,20 @@ mod tests {
         let sum = crc(&bytes);
         bytes[16..20].copy_from_slice(&sum);
         bytes
+    }
+
+    #[test]
+    fn what_counts_is_what_is_written() {
+        let file = tempfile::tempfile().unwrap();
+        let mut sink = Limited { sink: SparseFile::new(&file), most: 9000, end: 1 << 20, is_too_much: false };
+        let mut bytes = [0; 8192];
+        (bytes[0], bytes[4000]) = (1, 1);
+        // Aligned, both bytes are in one block of the file, and else in two, of which one begins before.
+        sink.data(0, &bytes).unwrap();
+        assert_eq!(sink.sink.n_written(), 4096);
+        sink.data(8192 + 2048, &bytes).unwrap_err();
+        assert!(sink.is_too_much);
+        assert_eq!(sink.sink.n_written(), 4096 + 2048 + 4096);
     }
 
     #[test]
