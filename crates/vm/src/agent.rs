@@ -11,12 +11,15 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// How many bytes of a file are sent at once.
-const PIECE: usize = 48 * 1024;
+/// How many bytes of a file are sent at once, at most and at least: a guest says nothing before it took all of them.
+const LONGEST_PIECE: usize = 48 * 1024;
+const SHORTEST_PIECE: usize = 4 * 1024;
 /// How many bytes are given to the system at once.
 const LONGEST_WRITE: usize = 4 * 1024;
-/// How long any one question may take to be sent, and any one answer to come, once the agent is known to be there.
+/// How long nothing may come of an answer, or go of a question, once the agent is known to be there.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a question and its answer may take, however much of them comes and goes.
+const EXCHANGE: Duration = Duration::from_secs(300);
 /// How long a command in the guest may take.
 const COMMAND: Duration = Duration::from_secs(60);
 /// How long it is not asked for at most whether it ended.
@@ -27,7 +30,7 @@ const LONGEST: usize = 16 << 20;
 /// Why an agent did not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    /// It does not run yet, or there is none in the guest.
+    /// It does not run yet or any more, or there is none in the guest.
     #[error("the guest's agent does not answer")]
     Silent,
     /// It refused.
@@ -61,6 +64,25 @@ pub struct Agent {
     /// What came and is no whole line.
     heard: Vec<u8>,
     n_asked: u64,
+    /// How long it may be silent.
+    patience: Duration,
+    /// How many bytes of a file it gets at once.
+    piece: usize,
+}
+
+/// How long the other side is waited for.
+struct Wait {
+    /// How long nothing may come or go.
+    silence: Duration,
+    /// When it must be over.
+    deadline: Instant,
+}
+
+impl Wait {
+    /// Returns how long the next bytes are waited for.
+    fn left(&self) -> Result<Duration, AgentError> {
+        left(self.deadline).map(|left| left.min(self.silence)).ok_or(AgentError::Silent)
+    }
 }
 
 /// A command in the guest that ended.
@@ -88,7 +110,8 @@ struct Refusal {
 impl Agent {
     /// Returns the agent at the other end of `stream`, whether it runs yet or not.
     pub fn new(stream: UnixStream) -> Agent {
-        Agent { stream, heard: Vec::new(), n_asked: 0 }
+        let (patience, piece) = (PATIENCE, SHORTEST_PIECE);
+        Agent { stream, heard: Vec::new(), n_asked: 0, patience, piece }
     }
 
     /// Waits until the agent answers, at most so long. Whatever was said before is forgotten.
@@ -99,10 +122,10 @@ impl Agent {
         let question = json!({ "execute": "guest-sync-delimited", "arguments": { "id": id } });
         // The byte, which is in no text, ends what somebody may have begun to say.
         let bytes = [&[0xff][..], format!("{question}\n").as_bytes()].concat();
-        let deadline = deadline(patience);
-        self.write(DOING, &bytes, deadline)?;
+        let wait = Wait { silence: patience, deadline: deadline(patience) };
+        self.write(DOING, &bytes, &wait)?;
         loop {
-            let line = self.line(DOING, deadline)?;
+            let line = self.line(DOING, &wait)?;
             let start = line.iter().rposition(|byte| *byte == 0xff).map_or(0, |at| at + 1);
             let answer = serde_json::from_slice::<Message>(&line[start..]).ok().and_then(|said| said.answer);
             if answer == Some(json!(id)) {
@@ -126,12 +149,20 @@ impl Agent {
         let made = self.shell("mkdir -p \"$(dirname \"$1\")\"", &[path])?;
         succeeded(&doing, made)?;
         let handle = self.ask(&doing, "guest-file-open", json!({ "path": new, "mode": "w" }))?;
-        for piece in bytes.chunks(PIECE) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (piece, others) = rest.split_at(rest.len().min(self.piece));
             let arguments = json!({ "handle": handle, "buf-b64": STANDARD.encode(piece) });
+            let start = now();
             let written = self.ask(&doing, "guest-file-write", arguments)?;
             if written.get("count").and_then(Value::as_u64) != Some(piece.len() as u64) {
                 return Err(AgentError::Odd { doing });
             }
+            // Twice as much takes less than a quarter of what it may, unless the guest becomes slower.
+            let is_quick = start.elapsed() < self.patience / 8;
+            self.piece = if is_quick { self.piece * 2 } else { self.piece / 2 };
+            self.piece = self.piece.clamp(SHORTEST_PIECE, LONGEST_PIECE);
+            rest = others;
         }
         self.ask(&doing, "guest-file-close", json!({ "handle": handle }))?;
         let script = "chown \"$3\" \"$1\" && chmod \"$4\" \"$1\" && mv -f \"$1\" \"$2\"";
@@ -175,8 +206,9 @@ impl Agent {
 
     fn ask(&mut self, doing: &str, command: &str, arguments: Value) -> Result<Value, AgentError> {
         let question = json!({ "execute": command, "arguments": arguments });
-        self.write(doing, format!("{question}\n").as_bytes(), deadline(PATIENCE))?;
-        let line = self.line(doing, deadline(PATIENCE))?;
+        let wait = Wait { silence: self.patience, deadline: deadline(EXCHANGE) };
+        self.write(doing, format!("{question}\n").as_bytes(), &wait)?;
+        let line = self.line(doing, &wait)?;
         match serde_json::from_slice(&line) {
             Ok(Message { answer: Some(answer), .. }) => Ok(answer),
             Ok(Message { error: Some(refusal), .. }) => {
@@ -186,11 +218,11 @@ impl Agent {
         }
     }
 
-    fn write(&mut self, doing: &str, bytes: &[u8], deadline: Instant) -> Result<(), AgentError> {
+    fn write(&mut self, doing: &str, bytes: &[u8], wait: &Wait) -> Result<(), AgentError> {
         let mut rest = bytes;
         while !rest.is_empty() {
             // A guest that does not run the agent takes nothing; then QEMU's side is full at some time.
-            let left = left(deadline).ok_or(AgentError::Silent)?;
+            let left = wait.left()?;
             // The system waits so long for each buffer that it fills, and a long write fills several.
             let piece = &rest[..rest.len().min(LONGEST_WRITE)];
             let written = self.stream.set_write_timeout(Some(left)).and_then(|()| self.stream.write(piece));
@@ -205,7 +237,7 @@ impl Agent {
     }
 
     /// Returns the next line that is not empty.
-    fn line(&mut self, doing: &str, deadline: Instant) -> Result<Vec<u8>, AgentError> {
+    fn line(&mut self, doing: &str, wait: &Wait) -> Result<Vec<u8>, AgentError> {
         let mut searched = 0;
         loop {
             if let Some(end) = self.heard[searched..].iter().position(|byte| *byte == b'\n') {
@@ -217,7 +249,7 @@ impl Agent {
                 continue;
             }
             searched = self.heard.len();
-            let left = left(deadline).ok_or(AgentError::Silent)?;
+            let left = wait.left()?;
             let mut buffer = [0; 4096];
             let read = self.stream.set_read_timeout(Some(left)).and_then(|()| self.stream.read(&mut buffer));
             match read {
@@ -245,6 +277,11 @@ fn succeeded(doing: &str, ended: Ended) -> Result<(), AgentError> {
         0 => Ok(()),
         _ => Err(AgentError::Refused { doing: doing.to_owned(), reason: ended.printed.trim().to_owned() }),
     }
+}
+
+#[allow(clippy::disallowed_methods, reason = "it measures how long a guest takes")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 #[allow(clippy::disallowed_methods, reason = "it waits")]
@@ -352,9 +389,73 @@ mod tests {
             }
         });
         let mut agent = Agent::new(ours);
-        let written = agent.write("listen", &vec![0; 64 << 20], deadline(Duration::from_millis(200)));
+        let wait = Wait { silence: PATIENCE, deadline: deadline(Duration::from_millis(200)) };
+        let written = agent.write("listen", &vec![0; 64 << 20], &wait);
         assert!(matches!(written, Err(AgentError::Silent)), "{written:?}");
         drop(agent);
         guest.join().unwrap();
+    }
+
+    /// A guest that says each of these bytes after such a pause.
+    fn dripping(said: &'static str, pause: Duration) -> (Agent, thread::JoinHandle<()>) {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let guest = thread::spawn(move || {
+            for byte in said.bytes() {
+                thread::sleep(pause);
+                // Nobody listens any more.
+                if theirs.write_all(&[byte]).is_err() {
+                    return;
+                }
+            }
+        });
+        (Agent::new(ours), guest)
+    }
+
+    #[test]
+    fn a_guest_that_talks_slowly_is_heard_as_long_as_it_talks() {
+        let said = "{\"return\":{\"pid\":1}}\n";
+        let (mut agent, guest) = dripping(said, Duration::from_millis(50));
+        agent.patience = Duration::from_millis(600);
+        assert_eq!(agent.ask("talk", "guest-exec", json!({})).unwrap(), json!({ "pid": 1 }));
+        guest.join().unwrap();
+
+        let (mut agent, guest) = dripping(said, Duration::from_millis(50));
+        let wait = Wait { silence: PATIENCE, deadline: deadline(Duration::from_millis(200)) };
+        let line = agent.line("talk", &wait);
+        assert!(matches!(line, Err(AgentError::Silent)), "{line:?}");
+        drop(agent);
+        guest.join().unwrap();
+    }
+
+    #[test]
+    fn a_guest_that_is_slow_gets_little_at_once() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let guest = thread::spawn(move || {
+            let questions = BufReader::new(theirs.try_clone().unwrap()).split(b'\n').map(Result::unwrap);
+            let mut written = Vec::new();
+            for question in questions {
+                // All of the file at once would take more than a second.
+                thread::sleep(Duration::from_micros(20 * question.len() as u64));
+                let asked: Value = serde_json::from_slice(&question).unwrap();
+                let answer = match asked["execute"].as_str().unwrap() {
+                    "guest-exec" => json!({ "pid": 1 }),
+                    "guest-exec-status" => json!({ "exited": true, "exitcode": 0 }),
+                    "guest-file-write" => {
+                        let piece = STANDARD.decode(asked["arguments"]["buf-b64"].as_str().unwrap()).unwrap();
+                        written.extend_from_slice(&piece);
+                        json!({ "count": piece.len() })
+                    }
+                    _ => json!(1),
+                };
+                theirs.write_all(format!("{}\n", json!({ "return": answer })).as_bytes()).unwrap();
+            }
+            written
+        });
+        let file: Vec<u8> = (0..LONGEST_PIECE).map(|at| (at / 7) as u8).collect();
+        let mut agent = Agent::new(ours);
+        agent.patience = Duration::from_millis(800);
+        agent.push("/usr/bin/tool", &file, 0o755, (0, 0)).unwrap();
+        drop(agent);
+        assert!(guest.join().unwrap() == file);
     }
 }

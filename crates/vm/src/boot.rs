@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write};
+use std::io::{self, Write};
 use std::iter;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,6 +10,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use crate::accelerator;
+use crate::complaints::Complaints;
 use crate::console::Console;
 use crate::host::{Host, Verdict};
 use crate::layout::{self, LayoutError};
@@ -24,8 +25,8 @@ pub const PANICS: &[&str] = &["Kernel panic - not syncing", "end Kernel panic", 
 
 /// How many bytes of the console are kept in `console.log`.
 const LOG_LIMIT: u64 = 64 * 1024 * 1024;
-/// How many bytes of QEMU's own complaints are read.
-const COMPLAINTS_LIMIT: u64 = 1024 * 1024;
+/// How many lines of QEMU's own complaints are shown.
+const SHOWN_COMPLAINTS: usize = 10;
 /// The end of a `console.log` that is not all.
 const CUT_OFF: &str = "\n[the guest wrote more than this]\n";
 /// How long a guest that panicked may go on printing, so that the report shows its trace.
@@ -93,7 +94,7 @@ pub struct Failure {
     pub what: String,
     /// Lines of the console: the last, or those around what failed the boot.
     pub console: Vec<String>,
-    /// What QEMU itself complained about.
+    /// What QEMU itself complained about: the first lines and the last.
     pub qemu: Vec<String>,
     /// The command line of QEMU, where the guest may never have run.
     pub command: Option<String>,
@@ -279,15 +280,10 @@ fn attempt(boot: &Boot, map: &Map, engine: Engine, logs: &Path) -> Result<Attemp
     };
     let _ = qemu.kill();
     let Some(what) = what else { return Ok(Attempt::Done) };
-    let complaints = complaints(&stderr_path);
-    let gave_up = gave_up || complaints.contains("KVM internal error");
+    let complaints = File::open(&stderr_path).map(|log| Complaints::read(&log)).unwrap_or_default();
+    let gave_up = gave_up || complaints.say("KVM internal error");
     let command = (qemu_failed || shown.is_empty()).then(|| qemu::shell_line(program, &arguments));
-    let failure = Failure {
-        what,
-        console: shown,
-        qemu: complaints.lines().take(10).map(str::to_owned).collect(),
-        command,
-    };
+    let failure = Failure { what, console: shown, qemu: complaints.lines(SHOWN_COMPLAINTS), command };
     Ok(Attempt::Failed { failure, gave_up })
 }
 
@@ -344,14 +340,6 @@ fn wait_or_kill(qemu: &mut Qemu) -> io::Result<std::process::ExitStatus> {
         std::thread::sleep(Duration::from_millis(10));
     }
     qemu.kill()
-}
-
-/// Returns what QEMU wrote into its log, as far as anybody reads it. A guest may have it complain without end.
-fn complaints(stderr: &Path) -> String {
-    let mut text = Vec::new();
-    // What cannot be read cannot be shown.
-    let _ = File::open(stderr).and_then(|file| file.take(COMPLAINTS_LIMIT).read_to_end(&mut text));
-    String::from_utf8_lossy(&text).into_owned()
 }
 
 fn verb(ending: Ending) -> &'static str {
@@ -420,21 +408,5 @@ impl Conversation<'_> {
     fn forbidden(&mut self) -> Option<String> {
         let texts = PANICS.iter().copied().chain(self.boot.forbid.iter().map(String::as_str));
         self.console.shows_now(texts).map(str::to_owned)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn complaints_without_end_are_read_to_a_limit() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("qemu.log");
-        assert_eq!(complaints(&path), "");
-        fs::write(&path, b"qemu: \xff\n").unwrap();
-        assert_eq!(complaints(&path), "qemu: \u{fffd}\n");
-        File::create(&path).unwrap().set_len(1 << 40).unwrap();
-        assert_eq!(complaints(&path).len() as u64, COMPLAINTS_LIMIT);
     }
 }

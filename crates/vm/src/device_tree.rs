@@ -1,18 +1,21 @@
 //! The device tree of a machine, from the QEMU that would be the machine.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Seek as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::complaints::Complaints;
 use crate::process::StartError;
 use crate::qemu::{self, Console, Engine};
 use crate::spec::{Accelerator, Arch, Machine};
 
 /// How long QEMU may take; it does not start the guest.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// How many lines of QEMU's complaints are shown.
+const SHOWN_COMPLAINTS: usize = 20;
 /// What a device tree starts with: Devicetree Specification, 5.2.
 const MAGIC: [u8; 4] = [0xd0, 0x0d, 0xfe, 0xed];
 
@@ -67,7 +70,7 @@ pub fn dump(machine: &Machine, file: &Path) -> Result<(), DeviceTreeError> {
         _ => {}
     }
     let program = Path::new(qemu::program(machine));
-    let mut stderr = tempfile::tempfile().map_err(io("make a file for the complaints of", program))?;
+    let stderr = tempfile::tempfile().map_err(io("make a file for the complaints of", program))?;
     let writer = stderr.try_clone().map_err(io("make a file for the complaints of", program))?;
     let console = Console::Terminal { qmp_socket: None };
     let mut child = Command::new(program)
@@ -84,7 +87,7 @@ pub fn dump(machine: &Machine, file: &Path) -> Result<(), DeviceTreeError> {
         Some(_) => "QEMU wrote something else".to_owned(),
         None => format!("QEMU did not end within {} s", TIMEOUT.as_secs()),
     };
-    Err(DeviceTreeError::Failed { what, qemu: complaints(&mut stderr) })
+    Err(DeviceTreeError::Failed { what, qemu: Complaints::read(&stderr).lines(SHOWN_COMPLAINTS) })
 }
 
 /// Waits until QEMU has ended; `None` when it had to be killed.
@@ -115,11 +118,4 @@ fn starts_with(file: &Path, magic: [u8; 4]) -> io::Result<bool> {
 
 fn quoted(qemu: &[String]) -> String {
     qemu.iter().map(|line| format!("\n  qemu: {line}")).collect()
-}
-
-fn complaints(stderr: &mut File) -> Vec<String> {
-    let mut text = Vec::new();
-    // What cannot be read cannot be shown.
-    let _ = stderr.rewind().and_then(|()| stderr.take(64 * 1024).read_to_end(&mut text));
-    String::from_utf8_lossy(&text).lines().take(20).map(str::to_owned).collect()
 }

@@ -7,6 +7,7 @@
 pub mod accelerator;
 pub mod agent;
 pub mod boot;
+mod complaints;
 pub mod console;
 pub mod device_tree;
 pub mod host;

@@ -74,6 +74,16 @@ fn qemu_that_dies_at_once_is_heard() {
 }
 
 #[test]
+fn qemu_that_complains_much_is_heard_to_its_end() {
+    let world = World::new("yes 'qemu: slow' | head -200000 >&2; echo 'qemu: no memory' >&2; exit 1");
+    let error = world.boot(world.machine()).unwrap_err().to_string();
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines[2], "  qemu: qemu: slow", "{error}");
+    assert_eq!(lines[7..9], ["  qemu: [and more]", "  qemu: qemu: slow"], "{error}");
+    assert_eq!(lines[12], "  qemu: qemu: no memory", "{error}");
+}
+
+#[test]
 fn a_guest_that_says_nothing_is_told_with_what_qemu_was_started_as() {
     let world = World::new("exec sleep 60");
     let boot = |timeout_seconds| {
