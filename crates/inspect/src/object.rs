@@ -204,8 +204,12 @@ impl Object {
         let Some(container) = self.container.as_ref().filter(|_| entry.kind.has_contents()) else {
             return Ok(None);
         };
-        let source = container.open(entry)?;
-        Object::of(self.inner_name(&entry.path), source, self.depth + 1, self.limits).map(Some)
+        self.entered(entry, container.open(entry)?).map(Some)
+    }
+
+    /// Returns the object that is at an entry of this one, whose bytes were opened already.
+    pub(crate) fn entered(&self, entry: &Entry, source: Source) -> Result<Object, Error> {
+        Object::of(self.inner_name(&entry.path), source, self.depth + 1, self.limits)
     }
 
     fn inner_name(&self, path: &[u8]) -> String {

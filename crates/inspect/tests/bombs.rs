@@ -54,6 +54,23 @@ fn program(contents: &[u8], n_sections: u16) -> Vec<u8> {
     bytes
 }
 
+/// Returns a file system that has to unpack its file, of 4 MiB, to read it.
+fn erofs(first: &str) -> Vec<u8> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let run = |spec: &str| {
+        fs::write(path("spec.json"), spec).unwrap();
+        mkimg::run(&mkimg::read_spec(&path("spec.json")).unwrap(), directory.path()).unwrap();
+    };
+    let text = format!("{first}\\n{}", "a line of 16 b.\\n".repeat((4 << 20) / 16));
+    run(&format!(
+        r#"{{"kind":"layer","output":"layer.tar","epoch":1,"entries":[{{"path":"file","type":"file","text":"{text}"}}]}}"#
+    ));
+    run(r#"{"kind":"erofs","output":"erofs","epoch":1,"layers":["layer.tar"],"compression":"lz4hc",
+        "uuid":"6f0f2b0a-6c0e-4c2b-9d0e-0d6f4d0c1a10"}"#);
+    fs::read(path("erofs")).unwrap()
+}
+
 fn object(bytes: Vec<u8>, limits: Limits) -> Object {
     let source: Source = Arc::new(bytes);
     Object::of("image".to_owned(), source, 0, limits).unwrap()
@@ -90,6 +107,19 @@ fn what_is_unpacked_counts_as_compared() {
     };
     let n_unknown = found.changes.iter().filter(|change| change.aspects.iter().any(too_much)).count();
     assert!((190..200).contains(&n_unknown), "{n_unknown}: {:?}", found.changes);
+}
+
+#[test]
+fn what_is_unpacked_to_be_read_counts_once() {
+    // More than the file, and less than twice that.
+    let limits = Limits { compared: 6 << 20, ..Limits::default() };
+    let found = compare([erofs("one"), erofs("one")], limits).unwrap();
+    assert!(found.is_empty(), "{:?}", found.changes);
+    let found = compare([erofs("one"), erofs("two")], limits).unwrap();
+    let [file] = &found.changes[..] else { panic!("{:?}", found.changes) };
+    assert_eq!(file.aspects, [Aspect::Lines(vec!["one".to_owned()], vec!["two".to_owned()])]);
+    let found = compare([erofs("one"), erofs("one")], Limits { compared: 4 << 20, ..limits }).unwrap();
+    assert!(matches!(found.changes[0].aspects[..], [Aspect::Unknown(_)]), "{:?}", found.changes);
 }
 
 #[test]

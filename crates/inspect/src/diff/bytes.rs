@@ -28,6 +28,16 @@ impl Comparer {
     ///
     /// What reading fails with, and the end of what may be compared.
     pub(super) fn first_difference(&self, a: &Source, b: &Source) -> io::Result<Option<u64>> {
+        self.first_difference_of_counted(a, b, 0)
+    }
+
+    /// As [`Comparer::first_difference`], where so many bytes of each side were counted before, which they are not again.
+    fn first_difference_of_counted(
+        &self,
+        a: &Source,
+        b: &Source,
+        mut n_counted: u64,
+    ) -> io::Result<Option<u64>> {
         let mut at = 0;
         // Most of what is compared is small.
         let length = a.size()?.max(b.size()?).clamp(1, PIECE as u64) as usize;
@@ -36,7 +46,9 @@ impl Comparer {
             at = a.next_data(at)?.min(b.next_data(at)?).max(at);
             let (n_left, n_right) = (fill(&**a, at, &mut left)?, fill(&**b, at, &mut right)?);
             // What differs was read as well: there may be many names of it.
-            self.spend(n_left.max(n_right) as u64)?;
+            let n_read = n_left.max(n_right) as u64;
+            self.spend(n_read.saturating_sub(n_counted))?;
+            n_counted = n_counted.saturating_sub(n_read);
             if left[..n_left] != right[..n_right] {
                 let pairs = left[..n_left].iter().zip(&right[..n_right]);
                 let same = pairs.take_while(|(left, right)| left == right).count();
@@ -55,7 +67,19 @@ impl Comparer {
     ///
     /// As [`Comparer::first_difference`].
     pub(super) fn excerpt(&self, a: &Source, b: &Source) -> io::Result<Option<Excerpt>> {
-        self.first_difference(a, b)?.map(|at| Excerpt::of(a, b, at)).transpose()
+        self.excerpt_of_counted(a, b, 0)
+    }
+
+    /// As [`Comparer::excerpt`], where so many bytes of each side were counted before ([`Comparer::spend`]), which they are
+    /// not again: those of what was unpacked to be compared.
+    pub(super) fn excerpt_of_counted(
+        &self,
+        a: &Source,
+        b: &Source,
+        n_counted: u64,
+    ) -> io::Result<Option<Excerpt>> {
+        let found = self.first_difference_of_counted(a, b, n_counted)?;
+        found.map(|at| Excerpt::of(a, b, at)).transpose()
     }
 
     /// Counts bytes that were read of each side.

@@ -29,7 +29,14 @@ impl Differences {
             self.packages.iter().flat_map(|package| &package.paths).map(String::as_str).collect();
         let changes = || self.changes.iter().filter(|change| !explained.contains(change.path.as_str()));
         let is_shared = |aspect: &Aspect| {
-            matches!(aspect, Aspect::Mode(..) | Aspect::Owner(..) | Aspect::Time(..) | Aspect::Attribute(..))
+            matches!(
+                aspect,
+                Aspect::Mode(..)
+                    | Aspect::Owner(..)
+                    | Aspect::Time(..)
+                    | Aspect::Attribute(..)
+                    | Aspect::Unknown(_)
+            )
         };
         let mut groups: BTreeMap<&Aspect, Vec<&str>> = BTreeMap::new();
         for change in changes() {

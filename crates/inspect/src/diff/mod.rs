@@ -27,7 +27,7 @@ use crate::format::Format;
 use crate::object::Object;
 use crate::source::Source;
 use bytes::Comparer;
-use lines::LineComparer;
+use lines::{LineComparer, TooMany};
 use stored::StoredBlocks;
 
 /// In what respect something differs. Of two values the first is that of the first object.
@@ -101,15 +101,7 @@ pub struct Differences {
 /// which counts what is unpacked or read on the way as well. That all they have in them, at any depth, is more than
 /// [`Limits::entries`](crate::Limits::entries) is an error.
 pub fn diff(a: &Object, b: &Object, ignored: Ignored) -> Result<Differences, Error> {
-    let mut comparison = Comparison {
-        ignored,
-        comparer: Comparer::new(a.limits()),
-        lines: LineComparer::new(),
-        name: a.name().to_owned(),
-        most_entries: a.limits().entries,
-        n_entries: 0,
-        found: Differences::default(),
-    };
+    let mut comparison = Comparison::new(a, ignored);
     comparison.objects("", a, b)?;
     Ok(comparison.found)
 }
@@ -127,6 +119,19 @@ struct Comparison {
 }
 
 impl Comparison {
+    /// Returns one that has compared nothing, by the limits of the first object.
+    fn new(first: &Object, ignored: Ignored) -> Comparison {
+        Comparison {
+            ignored,
+            comparer: Comparer::new(first.limits()),
+            lines: LineComparer::new(lines::MOST_IN_ALL),
+            name: first.name().to_owned(),
+            most_entries: first.limits().entries,
+            n_entries: 0,
+            found: Differences::default(),
+        }
+    }
+
     fn report(&mut self, path: &str, aspects: Vec<Aspect>) {
         if !aspects.is_empty() {
             let path = if path.is_empty() { ".".to_owned() } else { path.to_owned() };
@@ -167,12 +172,9 @@ impl Comparison {
         facts.extend(differing.filter(|fact| !self.is_ignored(fact)));
         match (a.container(), b.container(), a.text().zip(b.text())) {
             (_, _, Some((left, right))) if left != right => match self.lines.differing(left, right) {
-                Some((removed, added)) if removed.is_empty() && added.is_empty() => {}
-                Some((removed, added)) => self.report(path, vec![Aspect::Lines(removed, added)]),
-                None => {
-                    let why = "there are too many lines to compare".to_owned();
-                    self.report(path, vec![Aspect::Unknown(why)]);
-                }
+                Ok((removed, added)) if removed.is_empty() && added.is_empty() => {}
+                Ok((removed, added)) => self.report(path, vec![Aspect::Lines(removed, added)]),
+                Err(TooMany) => self.report(path, vec![Aspect::Unknown(TooMany::WHY.to_owned())]),
             },
             (Some(left), Some(right), None) => self.containers(path, (a, &**left), (b, &**right))?,
             _ => {}
@@ -197,8 +199,8 @@ impl Comparison {
                     self.report(path, vec![Aspect::Layout(at)]);
                 }
                 Some(at) => {
-                    let aspect = self.contents((a, left), (b, right), at).map_err(io)?;
-                    self.report(path, vec![aspect]);
+                    let aspects = self.contents((a, left), (b, right), at).map_err(io)?;
+                    self.report(path, aspects);
                 }
             }
         } else {
@@ -211,23 +213,28 @@ impl Comparison {
         self.ignored.signatures && matches!(fact, Aspect::Fact("signed by", ..))
     }
 
-    /// Says how contents differ that are nothing with entries, from the byte `at` on.
+    /// Says how contents differ that are nothing with entries, from the byte `at` on, and whether that is not all that
+    /// could be said of them.
     fn contents(
         &self,
         (a, left): (&Object, &Source),
         (b, right): (&Object, &Source),
         at: u64,
-    ) -> std::io::Result<Aspect> {
+    ) -> std::io::Result<Vec<Aspect>> {
+        let mut more = None;
         if a.described().format == Format::Text && b.described().format == Format::Text {
             if let Some((removed, added)) = symbols::of_maps(left, right) {
-                return Ok(Aspect::Symbols(removed, added));
+                return Ok(vec![Aspect::Symbols(removed, added)]);
             }
-            if let Some((removed, added)) = self.lines.of_sources(left, right) {
-                return Ok(Aspect::Lines(removed, added));
+            match self.lines.of_sources(left, right) {
+                Ok(Some((removed, added))) => return Ok(vec![Aspect::Lines(removed, added)]),
+                Ok(None) => {}
+                Err(TooMany) => more = Some(Aspect::Unknown(TooMany::WHY.to_owned())),
             }
         }
         let excerpt = Excerpt::of(left, right, at)?;
-        Ok(Aspect::Contents(a.described().size, b.described().size, excerpt))
+        let contents = Aspect::Contents(a.described().size, b.described().size, excerpt);
+        Ok([contents].into_iter().chain(more).collect())
     }
 
     /// Compares what is in two containers.
@@ -346,25 +353,25 @@ impl Comparison {
         }
         let io = |source| Error::Io { what: path.to_owned(), source };
         let n_opened = opened(a, entry).max(opened(b, other));
-        let excerpt = self.comparer.spend(n_opened).map_err(io).and_then(|()| {
+        let compared = self.comparer.spend(n_opened).map_err(io).and_then(|()| {
             let (left, right) = (left.open(entry)?, right.open(other)?);
-            self.comparer.excerpt(&left, &right).map_err(io)
+            let excerpt = self.comparer.excerpt_of_counted(&left, &right, n_opened).map_err(io)?;
+            Ok(excerpt.map(|excerpt| (excerpt, left, right)))
         });
-        let excerpt = match excerpt {
+        let (excerpt, left, right) = match compared {
             Ok(None) => return Ok(()),
-            Ok(Some(excerpt)) => excerpt,
+            Ok(Some(differing)) => differing,
             Err(error) => {
                 self.report(path, vec![Aspect::Unknown(explained(&error))]);
                 return Ok(());
             }
         };
-        let entered = a.enter(entry).and_then(|left| Ok((left, b.enter(other)?)));
+        let entered = a.entered(entry, left).and_then(|left| Ok((left, b.entered(other, right)?)));
         // There may be many names of something that takes long to look into.
-        let n_entered =
-            entered.iter().flat_map(|(left, right)| [left, right]).flatten().map(looked_into).max();
+        let n_entered = entered.iter().flat_map(|(left, right)| [left, right]).map(looked_into).max();
         let spent = self.comparer.spend(n_entered.unwrap_or(0));
         match entered {
-            Ok((Some(left), Some(right))) if left.described().format == right.described().format => {
+            Ok((left, right)) if left.described().format == right.described().format => {
                 let compared = spent.map_err(io).and_then(|()| self.objects(path, &left, &right));
                 match compared {
                     // That there is too much in all is no property of what is here.
@@ -457,5 +464,44 @@ fn said(value: &Value) -> String {
         Value::Number(number) | Value::Size(number) => number.to_string(),
         Value::Address(address) => format!("{address:#x}"),
         Value::List(list) => list.join("; "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::source::Limits;
+
+    #[test]
+    fn lines_that_are_not_compared_any_more_are_told() {
+        let open = |bytes: Vec<u8>| {
+            Object::of("text".to_owned(), Arc::new(bytes) as Source, 0, Limits::default()).unwrap()
+        };
+        let [a, b] = ["one\n", "two\n"].map(|text| open(text.into()));
+        let mut comparison = Comparison::new(&a, Ignored::default());
+        comparison.lines = LineComparer::new(200);
+        for path in ["1", "2", "3", "4"] {
+            comparison.objects(path, &a, &b).unwrap();
+        }
+        // No text, and one that is too long whatever came before.
+        let [binary, other] = [1, 2].map(|byte| open(vec![0, byte, 0xff]));
+        comparison.objects("binary", &binary, &other).unwrap();
+        let [long, other] = ["a", "b"].map(|last| open(("line\n".repeat(2 << 20) + last).into_bytes()));
+        comparison.objects("long", &long, &other).unwrap();
+        let shown = |aspects: &[Aspect]| match aspects {
+            [Aspect::Lines(..)] => "lines",
+            [Aspect::Contents(..)] => "contents",
+            [Aspect::Contents(..), Aspect::Unknown(why)] if why == TooMany::WHY => "contents, not all",
+            other => panic!("{other:?}"),
+        };
+        let said: Vec<&str> = comparison.found.changes.iter().map(|change| shown(&change.aspects)).collect();
+        let not_all = "contents, not all";
+        assert_eq!(said, ["lines", not_all, not_all, not_all, "contents", "contents"]);
+        // Of many it is said once.
+        let (groups, _) = comparison.found.causes();
+        assert_eq!(groups[0].aspect, Aspect::Unknown(TooMany::WHY.to_owned()));
+        assert_eq!(groups[0].paths, ["2", "3", "4"]);
     }
 }
