@@ -36,7 +36,7 @@ Build without --incremental for files that depend on their sources alone.
 /// Puts what the trees `outputs` have at `directory` unless it is there already, and returns its files. No two of them
 /// have the same. A note beside them says whether they are tainted.
 ///
-/// When it fails, what was there before still is.
+/// When it fails, what was there before still is. It does for a file that is called as what is put beside them.
 pub(crate) fn export(
     store: &LocalStore,
     outputs: &[Digest],
@@ -49,6 +49,12 @@ pub(crate) fn export(
     for output in outputs {
         list(store, output, "", &mut artifacts).map_err(Failure::store)?;
         tree.entries.extend(store.read_directory(output).map_err(Failure::store)?.entries);
+    }
+    if let Some(taken) = [SUMS, TAINTED].into_iter().find(|name| tree.entries.contains_key(*name)) {
+        let problem = format!("`{}` would have a file `{taken}` of its own", directory.display());
+        return Err(Failure::project(problem).help(format!(
+            "bootwright writes `{taken}` there itself: leave the file away, or give it another name"
+        )));
     }
     artifacts.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     let sums: String =

@@ -201,9 +201,7 @@ impl Recorder {
     fn start(state: &ProjectState, trace: Option<PathBuf>, is_kept: bool) -> Result<Recorder, Failure> {
         let mut log = None;
         if is_kept {
-            state.forget_build()?;
-            let path = state.event_log();
-            log = Some(File::create(&path).map_err(io(format!("create `{}`", path.display())))?);
+            log = Some(state.begin_build()?);
         }
         Ok(Recorder { log, trace, events: Vec::new(), runs: Vec::new() })
     }

@@ -67,7 +67,20 @@ impl<'a> Downloader<'a> {
     }
 
     /// Downloads all of them into the store.
-    pub(crate) fn files(&self, mut downloads: Vec<Download>) -> Result<(), Failure> {
+    pub(crate) fn files(&self, downloads: Vec<Download>) -> Result<(), Failure> {
+        self.files_with(downloads, help)
+    }
+
+    /// Downloads what a source names by its `url` into the store.
+    pub(crate) fn source(&self, download: Download) -> Result<(), Failure> {
+        self.files_with(vec![download], help_of_source)
+    }
+
+    fn files_with(
+        &self,
+        mut downloads: Vec<Download>,
+        help: fn(&FetchError) -> &'static str,
+    ) -> Result<(), Failure> {
         // The largest first, so that none of them is still coming when all others are done.
         downloads.sort_by_key(|download| std::cmp::Reverse(download.digest.size()));
         let wanted: Vec<fetch::Download> = downloads
@@ -87,7 +100,7 @@ impl<'a> Downloader<'a> {
             .zip(results)
             .filter_map(|(download, result)| Some((download.name.as_str(), result.err()?)))
             .collect();
-        if failures.is_empty() { Ok(()) } else { Err(self.failure(failures)) }
+        if failures.is_empty() { Ok(()) } else { Err(self.failure_with(failures, help)) }
     }
 
     /// Downloads all of them into the store, and returns the digest of each. Together they are called `what`.
@@ -172,10 +185,13 @@ impl<'a> Downloader<'a> {
         let store = &self.session.caches.store;
         let wanted = sha256.and_then(|hex| Digest::from_hex(hex, 0));
         let Some(wanted) = wanted else {
-            return self.fetcher.pin(url, store, &|_| ()).map_err(|error| self.failure(vec![(name, error)]));
+            let pinned = self.fetcher.pin(url, store, &|_| ());
+            return pinned.map_err(|error| self.failure_with(vec![(name, error)], help_of_source));
         };
         let download = fetch::Download { urls: vec![url.to_owned()], sha256: *wanted.hash(), size: None };
-        self.fetcher.fetch(&download, store, &|_| ()).map_err(|error| self.failure(vec![(name, error)]))
+        self.fetcher
+            .fetch(&download, store, &|_| ())
+            .map_err(|error| self.failure_with(vec![(name, error)], help_of_source))
     }
 
     fn failure(&self, failures: Vec<(&str, FetchError)>) -> Failure {
@@ -234,6 +250,17 @@ fn help(error: &FetchError) -> &'static str {
              that has it with --mirror or --snapshots, or take what there is now with `bootwright lock --update`"
         }
         _ => "check the network and the proxy, or name another mirror with --mirror; what arrived is kept",
+    }
+}
+
+fn help_of_source(error: &FetchError) -> &'static str {
+    match error.main() {
+        FetchError::NotFound { .. } => "the server has it no more: give the source another `url`",
+        FetchError::Mismatch { .. } | FetchError::WrongSize { .. } => {
+            "the server has another file under that name: check the `sha256` and the `url` of the source; if the new file is \
+             what you want, `bootwright lock --update` takes it where the source has no `sha256`"
+        }
+        _ => "check the network and the proxy, or give the source another `url`; what arrived is kept",
     }
 }
 

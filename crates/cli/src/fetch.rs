@@ -186,7 +186,7 @@ pub(crate) fn sources(session: &Session<'_>, needs: &Needs, lock: &Lock) -> Resu
                 .help("run `bootwright fetch` where there is a network"));
             }
             let download = Download { name: name.to_string(), digest, urls: vec![url.clone()] };
-            Downloader::new(session)?.files(vec![download])
+            Downloader::new(session)?.source(download)
         };
         let imported = match unpack::archive_suffix(url) {
             Some(suffix) if wanted.unpack => {

@@ -12,8 +12,9 @@ use crate::artifacts::OUT;
 use crate::environment;
 use crate::failure::Failure;
 
-/// What is never part of a source: version control, and what we put into the project ourselves.
-const IGNORED: &[&str] = &[".git/", ".hg/", ".svn/"];
+/// What is never part of a source: version control, and what we put into the project ourselves. In a work tree of git's or
+/// a submodule `.git` is a file that says where on this machine the rest is.
+const IGNORED: &[&str] = &[".git", ".hg/", ".svn/"];
 
 /// The size of a file that is read each time.
 const SMALL: u64 = 1 << 20;
@@ -66,8 +67,8 @@ fn ignored(path: &ProjectPath, more: &[Spanned<String>]) -> Ignore {
 /// What is imported, as those see it who wait for it to change.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Places {
-    /// Directories, by what the project calls them, each with where it is and what of it is left out.
-    pub(crate) directories: BTreeMap<String, (PathBuf, Ignore)>,
+    /// Directories, by what the project calls them and what of it is left out, as text: each with where it is and that.
+    pub(crate) directories: BTreeMap<(String, String), (PathBuf, Ignore)>,
     /// Files, by what the project calls them, and where they are or would be.
     pub(crate) files: BTreeMap<String, PathBuf>,
 }
@@ -82,7 +83,8 @@ pub(crate) fn places(root: &Path, needs: &Needs) -> Places {
     for (path, ignore) in needs.paths.keys().map(|path| (path, [].as_slice())).chain(sources) {
         let (name, full) = (path.as_str().to_owned(), root.join(path.as_str()));
         if full.is_dir() {
-            places.directories.insert(name, (full, ignored(path, ignore)));
+            let ignore = ignored(path, ignore);
+            places.directories.insert((name, format!("{ignore:?}")), (full, ignore));
         } else {
             places.files.insert(name, full);
         }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::sync::PoisonError;
 
+use cas::Digest;
 use distro::resolve::{Catalog, Query};
 use distro::solve::{Base, Recommends, Relations, Request, Wanted, With};
 use recipe::{Lock, LockedRelease, LockedSet, LockedSource, Needs, PackageRequest, Pin, Source};
@@ -21,7 +23,7 @@ use crate::workspace::tell;
 ///
 /// Fails under `--locked` when something is missing.
 pub(crate) fn ensure(session: &Session<'_>, needs: &Needs) -> Result<Lock, Failure> {
-    let mut lock = read(session)?;
+    let lock = read(session)?;
     let problems = lock.check(needs);
     if problems.is_empty() {
         return Ok(lock);
@@ -34,14 +36,20 @@ pub(crate) fn ensure(session: &Session<'_>, needs: &Needs) -> Result<Lock, Failu
         return Err(Failure::project("the lock is incomplete, and --offline forbids to complete it")
             .help("run `bootwright lock` without --offline"));
     }
-    add(session, needs, &mut lock)?;
-    write(session, &lock)?;
+    // Another process may have added something since then.
+    let _locked = session.state.lock_lock(&session.cancel)?;
+    let mut lock = read(session)?;
+    if !lock.check(needs).is_empty() {
+        add(session, needs, &mut lock)?;
+        write(session, &lock)?;
+    }
     Ok(lock)
 }
 
 /// Resolves everything anew that `needs` lists, or with `keep` only what is missing. Returns whether the
 /// lock was changed.
 pub(crate) fn update(session: &Session<'_>, needs: &Needs, keep: bool) -> Result<(Lock, bool), Failure> {
+    let _locked = session.state.lock_lock(&session.cancel)?;
     let before = read(session)?;
     let mut lock = if keep { before.clone() } else { Lock::default() };
     lock.prune(needs);
@@ -64,16 +72,35 @@ fn path(session: &Session<'_>) -> PathBuf {
 
 fn read(session: &Session<'_>) -> Result<Lock, Failure> {
     let path = path(session);
-    match fs::read_to_string(&path) {
-        Ok(text) => Lock::parse(&text).map_err(|problem| tell(&[*problem], session.ui)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Lock::default()),
-        Err(error) => Err(io(format!("read `{}`", path.display()))(error)),
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(io(format!("read `{}`", path.display()))(error)),
+    };
+    remember(session, text.as_deref().unwrap_or_default());
+    match text {
+        Some(text) => Lock::parse(&text).map_err(|problem| tell(&[*problem], session.ui)),
+        None => Ok(Lock::default()),
     }
 }
 
+/// Returns whether the lock is another one than this session has read or written: somebody else has edited it.
+pub(crate) fn is_edited(session: &Session<'_>) -> bool {
+    let known = *session.lock_text.lock().unwrap_or_else(PoisonError::into_inner);
+    let text = fs::read(path(session)).unwrap_or_default();
+    known.is_some_and(|known| Digest::of(&text) != known)
+}
+
 fn write(session: &Session<'_>, lock: &Lock) -> Result<(), Failure> {
-    let path = path(session);
-    cas::replace_file(&path, lock.to_text().as_bytes()).map_err(io(format!("write `{}`", path.display())))
+    let (path, text) = (path(session), lock.to_text());
+    cas::replace_file(&path, text.as_bytes()).map_err(io(format!("write `{}`", path.display())))?;
+    remember(session, &text);
+    Ok(())
+}
+
+/// Takes note of the lock as it is now.
+fn remember(session: &Session<'_>, text: &str) {
+    *session.lock_text.lock().unwrap_or_else(PoisonError::into_inner) = Some(Digest::of(text.as_bytes()));
 }
 
 /// Adds what is missing or was locked for something else.

@@ -1,14 +1,21 @@
 //! What is kept of a project between builds, in the cache: times of its steps, the last events, stat caches.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use cas::{Digest, StatCache};
 use engine::{History, Run};
 use local::HistoryFile;
 
 use crate::failure::{Failure, io};
+
+/// How often is looked whether another process is done.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// The directory of one project, named by the digest of its path.
 pub(crate) struct ProjectState {
@@ -57,14 +64,36 @@ impl ProjectState {
         self.directory.join("build.json")
     }
 
-    /// Forgets what was kept of the last build, because another one begins.
-    pub(crate) fn forget_build(&self) -> Result<(), Failure> {
-        let path = self.build_record();
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(io(format!("remove `{}`", path.display()))(error))
+    /// Forgets what was kept of the last build, because another one begins, and returns the file for its events. That is its
+    /// own: builds beside it do not write into it.
+    pub(crate) fn begin_build(&self) -> Result<File, Failure> {
+        remove(&self.build_record())?;
+        let path = self.event_log();
+        loop {
+            remove(&path)?;
+            match File::create_new(&path) {
+                // Another one has just begun.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                created => return created.map_err(io(format!("create `{}`", path.display()))),
             }
-            _ => Ok(()),
+        }
+    }
+
+    /// Waits until no other process adds to the project's lock, which none does until what is returned is dropped.
+    pub(crate) fn lock_lock(&self, cancel: &AtomicBool) -> Result<File, Failure> {
+        let path = self.directory.join("locking");
+        let file = File::create(&path).map_err(io(format!("create `{}`", path.display())))?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) if cancel.load(Ordering::Relaxed) => {
+                    return Err(Failure::interrupted());
+                }
+                Err(TryLockError::WouldBlock) => thread::sleep(PATIENCE),
+                Err(TryLockError::Error(error)) => {
+                    return Err(io(format!("lock `{}`", path.display()))(error));
+                }
+            }
         }
     }
 
@@ -146,5 +175,33 @@ impl ProjectState {
 
     fn history_file(&self) -> HistoryFile {
         HistoryFile::new(&self.directory.join("history.jsonl"))
+    }
+}
+
+fn remove(path: &Path) -> Result<(), Failure> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(io(format!("remove `{}`", path.display()))(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn builds_side_by_side_have_events_of_their_own() {
+        let caches = tempfile::tempdir().unwrap();
+        let state = ProjectState::open(caches.path(), Path::new("/x")).unwrap();
+        let mut first = state.begin_build().unwrap();
+        first.write_all(b"the first, which is long\n").unwrap();
+        let mut second = state.begin_build().unwrap();
+        second.write_all(b"the second\n").unwrap();
+        first.write_all(b"the end of the first\n").unwrap();
+        assert_eq!(fs::read(state.event_log()).unwrap(), b"the second\n");
     }
 }

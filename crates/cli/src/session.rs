@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cas::{Digest, Watcher};
@@ -36,6 +36,8 @@ pub(crate) struct Session<'a> {
     pub(crate) cancel: Arc<AtomicBool>,
     /// Who may know what changed in local sources.
     pub(crate) watcher: Watcher,
+    /// The digest of the lock's text, as it was read or written last.
+    pub(crate) lock_text: Mutex<Option<Digest>>,
     clock: Clock,
 }
 
@@ -59,7 +61,18 @@ impl<'a> Session<'a> {
         let state = ProjectState::open(&caches.root, &root)?;
         let watcher =
             if global.no_watcher { Watcher::nobody() } else { Watcher::at(&state.watcher_socket()) };
-        Ok(Session { global, ui, root, stack, caches, state, cancel, watcher, clock })
+        Ok(Session {
+            global,
+            ui,
+            root,
+            stack,
+            caches,
+            state,
+            cancel,
+            watcher,
+            lock_text: Mutex::default(),
+            clock,
+        })
     }
 
     /// Returns the time since the command began.

@@ -35,6 +35,7 @@ pub fn check(spec: &ContractSpec, out: &Path) -> Result<(), Error> {
         }
     }
     broken.extend(random_key(&values));
+    broken.extend(random_layout(&values));
     if !broken.is_empty() {
         return Err(Error::Contract(broken));
     }
@@ -51,11 +52,26 @@ fn random_key(values: &Values) -> Option<String> {
     let is_on = |symbol: &str| values.get(symbol) == Some("y");
     let key = values.get("MODULE_SIG_KEY").unwrap_or_default().trim_matches('"');
     let is_made = key.is_empty() || key == "certs/signing_key.pem";
-    (is_on("MODULE_SIG") && is_made).then(|| {
-        "MODULE_SIG=y: modules would be signed with a key that is made anew in every build, so no two builds would \
-         be the same; set MODULE_SIG=n, or MODULE_SIG_KEY to a key of yours"
-            .to_owned()
-    })
+    let by =
+        ["MODULE_SIG", "IMA_APPRAISE_MODSIG"].into_iter().find(|symbol| is_on(symbol)).filter(|_| is_made)?;
+    if by == "IMA_APPRAISE_MODSIG" && !is_on("MODULES") {
+        return None;
+    }
+    Some(format!(
+        "{by}=y: modules would be signed with a key that is made anew in every build, so no two builds would be the same; \
+         set {by}=n, or MODULE_SIG_KEY to a key of yours"
+    ))
+}
+
+/// Says what is wrong when the build would shuffle the members of structures by a seed that it draws itself.
+fn random_layout(values: &Values) -> Option<String> {
+    let symbols = ["RANDSTRUCT", "GCC_PLUGIN_RANDSTRUCT"];
+    let by = symbols.into_iter().find(|symbol| values.get(symbol) == Some("y"))?;
+    let none = if by == "RANDSTRUCT" { "RANDSTRUCT_NONE=y" } else { "GCC_PLUGIN_RANDSTRUCT=n" };
+    Some(format!(
+        "{by}=y: structures would be laid out by a seed that is drawn anew in every build, so no two builds would be the \
+         same; set {none}"
+    ))
 }
 
 /// What the Kconfig files expect to find in the environment.
@@ -164,5 +180,23 @@ config VIRTIO_BLK
         }
         check("CONFIG_MODULE_SIG=y\nCONFIG_MODULE_SIG_KEY=\"certs/mine.pem\"\n", &[], &[], &[]);
         check("# CONFIG_MODULE_SIG is not set\n", &[], &[], &[]);
+        let appraised = "CONFIG_IMA_APPRAISE_MODSIG=y\n";
+        check(appraised, &[], &[], &[]);
+        let reason = reason.replace("MODULE_SIG=", "IMA_APPRAISE_MODSIG=");
+        check(&format!("{appraised}CONFIG_MODULES=y\n"), &[], &[], &[&reason]);
+    }
+
+    #[test]
+    fn structures_are_not_laid_out_by_chance() {
+        for (symbol, none) in
+            [("RANDSTRUCT", "RANDSTRUCT_NONE=y"), ("GCC_PLUGIN_RANDSTRUCT", "GCC_PLUGIN_RANDSTRUCT=n")]
+        {
+            let reason = format!(
+                "{symbol}=y: structures would be laid out by a seed that is drawn anew in every build, so no two builds \
+                 would be the same; set {none}"
+            );
+            check(&format!("CONFIG_{symbol}=y\n"), &[], &[], &[&reason]);
+        }
+        check("CONFIG_RANDSTRUCT_NONE=y\n", &[], &[], &[]);
     }
 }

@@ -341,7 +341,11 @@ impl Lock {
     /// Removes what the stack does not ask for any more. `needs` must be those of the whole stack.
     pub fn prune(&mut self, needs: &Needs) {
         self.packages.retain(|name, _| needs.packages.contains_key(name));
-        self.sources.retain(|name, _| needs.sources.contains_key(name.as_str()));
+        // What is being worked on is not locked, and may have been something else before.
+        let is_locked = |name: &str| {
+            needs.sources.get(name).is_some_and(|source| !matches!(source.value, Source::Path(_)))
+        };
+        self.sources.retain(|name, _| is_locked(name));
     }
 }
 

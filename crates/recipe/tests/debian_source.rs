@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use cas::Digest;
 use engine::Input;
-use recipe::{Goal, Lock, Lowered, Resolved, Reuse, Settings, Stack, lower, needs, parse};
+use recipe::{Goal, Imported, Lock, Lowered, Resolved, Reuse, Settings, Stack, lower, needs, parse};
 
 const RECIPE: &str = r#"
 [stack]
@@ -146,6 +146,27 @@ fn another_package_version_or_distribution_is_locked_anew() {
     check("\"hello\"\n[", "\"hello=2.10-3\"\n[", 1);
     check("\"hello\"\ndistro", "\"other\"\ndistro", 1);
     check("\"hello\"\ndistro = \"debian:bookworm\"", "\"hello\"\ndistro = \"debian:trixie\"", 1);
+}
+
+#[test]
+fn what_became_a_path_is_what_is_there() {
+    let before = lock(&stack(RECIPE), |text| text).unwrap();
+    let stack = stack(&RECIPE.replace("debian-source = \"hello\"\n[", "path = \"hello\"\n["));
+    let here = Digest::of(b"here");
+    let tools =
+        ["kbuild", "mkimg", "pkgroot", "runvm"].map(|tool| (tool.to_owned(), Digest::of(tool.as_bytes())));
+    let mut resolved = Resolved { tools: tools.into(), ..Resolved::default() };
+    let needs = needs(&stack, &goals(&stack));
+    let name = needs.sources.keys().find(|name| name.as_str() == "hello").unwrap();
+    resolved.sources.insert(name.clone(), Imported::Tree(here));
+    let lowered = lower(&stack, &before, &resolved, &goals(&stack), Reuse::Nothing).unwrap();
+    let (_, one) = lowered.graph.steps().find(|(_, step)| step.label == "one").unwrap();
+    let source = one.inputs.iter().find(|placement| placement.path.ends_with("src/hello")).unwrap();
+    assert!(matches!(source.input, Input::Tree(tree) if tree == here));
+
+    let mut after = before;
+    after.prune(&needs);
+    assert_eq!(after.sources.keys().map(String::as_str).collect::<Vec<_>>(), ["again"]);
 }
 
 #[test]

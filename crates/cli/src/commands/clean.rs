@@ -18,7 +18,7 @@ pub(crate) fn run(global: &Global, ui: &Ui) -> Result<(), Failure> {
         Err(error) => return Err(io(format!("remove `{}`", out.display()))(error)),
     };
     if global.json {
-        ui.print_json(&serde_json::json!({ "removed": removed, "path": out }));
+        ui.print_json(&serde_json::json!({ "version": 1, "removed": removed, "path": out }));
     } else if removed {
         ui.note(&format!("removed `{}`", out.display()));
     } else {

@@ -70,6 +70,7 @@ pub(crate) fn run(global: &Global, ui: &Ui, arguments: &UpdateArgs) -> Result<()
         bases: &bases,
         layout: &layout,
         force: arguments.force,
+        cancel: &session.cancel,
     };
     let patched = if arguments.dry_run {
         patch.dry_run()
@@ -83,7 +84,7 @@ pub(crate) fn run(global: &Global, ui: &Ui, arguments: &UpdateArgs) -> Result<()
     Ok(())
 }
 
-/// What is begun takes no longer than to stop it would.
+/// To write what differs takes no longer than to stop it would.
 fn go_on() -> io::Result<()> {
     Ok(())
 }
@@ -167,6 +168,9 @@ fn missing(path: &Path, source: io::Error) -> Failure {
 
 /// Turns an error of an update into a failure.
 fn failure(error: Error) -> Failure {
+    if matches!(error, Error::Cancelled) {
+        return Failure::interrupted();
+    }
     let help = error.help();
     let failure =
         if error.is_machine() { Failure::machine(error) } else { Failure::new(Blame::Build, error) };

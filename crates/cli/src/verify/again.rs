@@ -155,15 +155,23 @@ impl Executor for Again<'_> {
         let execution = self.executor.execute(&request, cancel)?;
         if let Some(how) = self.how(&remembered.output, &execution)? {
             let step = request.label.to_owned();
-            let n_before = {
+            let place = {
                 let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
-                findings.push(Finding { step: step.clone(), how, cause: None });
-                findings.len() - 1
+                // It may run once more, after the machine failed while the cause was searched.
+                let before = findings.iter().position(|finding| finding.step == step);
+                let finding = Finding { step, how, cause: None };
+                if let Some(place) = before {
+                    findings[place] = finding;
+                    place
+                } else {
+                    findings.push(finding);
+                    findings.len() - 1
+                }
             };
-            if n_before < SEARCHED {
+            if place < SEARCHED {
                 let cause = self.search(&request, &remembered.output, cancel)?;
                 let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
-                findings[n_before].cause = Some(cause);
+                findings[place].cause = Some(cause);
             }
         }
         Ok(Execution { result: remembered, kept: None })

@@ -70,6 +70,15 @@ fn directories_without_end_are_the_steps_failure_and_are_removed() {
 }
 
 #[test]
+fn what_bootwright_writes_beside_the_files_of_a_target_is_not_replaced() {
+    for name in ["SHA256SUMS", "TAINTED"] {
+        let problem = format!("out/made` would have a file `{name}` of its own");
+        project(&format!("echo mine > $OUT/{name}"), "").fail(&["build"], 2, &[&problem]);
+    }
+    project("mkdir $OUT/d; echo mine > $OUT/d/SHA256SUMS", "").succeed(&["build"]);
+}
+
+#[test]
 fn a_step_is_killed_at_its_timeout() {
     let start = Instant::now();
     let project =
@@ -146,6 +155,24 @@ fn two_builds_at_once_both_succeed() {
         }
     });
     assert_eq!(one.read("out/made/SHA256SUMS"), other.read("out/made/SHA256SUMS"));
+}
+
+#[test]
+fn what_two_builds_lock_at_once_is_locked() {
+    let recipe = |name: &str| {
+        format!(
+            "[env.{name}]\ndistro = \"debian:bookworm\"\npackages = []\nsuites = [\"bookworm\"]\n\
+             [target.of-{name}]\nkind = \"command\"\nenv = \"{name}\"\nrun = \"true\"\n"
+        )
+    };
+    let project = Project::new(&format!("[stack]\nname = \"locks\"\n{}{}", recipe("one"), recipe("two")));
+    thread::scope(|scope| {
+        let locking = ["of-one", "of-two"].map(|of| scope.spawn(|| project.run(&["plan", of])));
+        for ran in locking.map(|locking| locking.join().unwrap()) {
+            assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        }
+    });
+    project.succeed(&["plan", "--locked"]);
 }
 
 #[test]

@@ -142,6 +142,8 @@ fn what_is_saved_is_built() {
 
     // What is left out wakes nobody, and a build that is started meanwhile has nothing to do.
     project.write("tree/.git/index", "index");
+    // As in a submodule of git's.
+    project.write("tree/old/.git", "gitdir: ../../.git/modules/old");
     let ran = project.succeed(&["build", "root"]);
     assert!(ran.stderr.contains("nothing to do"), "{}", ran.stderr);
 
@@ -189,6 +191,50 @@ fn a_file_that_comes_and_goes_and_lies_elsewhere_is_waited_for() {
     watch.says("init changed");
     watch.says("`init`");
     assert_eq!(watch.interrupt().code(), Some(0));
+}
+
+#[test]
+fn a_directory_that_is_read_in_two_ways_is_watched_in_both() {
+    let target = |name: &str, ignore: &str| {
+        format!(
+            "[source.{name}]\npath = \"files\"\nignore = [\"/{ignore}\"]\n[target.of-{name}]\nkind = \"command\"\n\
+             env = \"small\"\nsources = [\"{name}\"]\nrun = 'cp src/{name}/* \"$OUT\"'\n"
+        )
+    };
+    let project = Project::new(&format!(
+        "[stack]\nname = \"ways\"\n[env.small]\ndistro = \"debian:bookworm\"\npackages = []\n{}{}",
+        target("a", "x"),
+        target("b", "y")
+    ));
+    let files = ["x", "y"];
+    files.iter().for_each(|file| project.write(&format!("files/{file}"), unique()));
+    let mut watch = Watch::start(project.command(&["watch"]));
+    watch.says("waiting for changes");
+    for (file, of) in [("y", "a"), ("x", "b")] {
+        project.write(&format!("files/{file}"), &format!("{file} {}", unique()));
+        assert_eq!(watch.says(" changed"), format!("note: files/{file} changed"));
+        watch.says(" ran, ");
+        assert_eq!(project.read(&format!("out/of-{of}/{file}")), format!("{file} {}", unique()));
+    }
+    assert_eq!(watch.interrupt().code(), Some(0));
+}
+
+#[test]
+fn a_lock_that_is_edited_during_a_build_begins_another_one() {
+    let project = Project::new(&SLOW.replace("sleep 3600", "sleep 2"));
+    project.write("files/how", &format!("fast {}", unique()));
+    project.succeed(&["build"]);
+    project.write("files/how", &format!("slow {}", unique()));
+    let mut command = project.command(&["watch"]);
+    command.env("PROGRESS", "json");
+    let mut watch = Watch::start(command);
+    watch.says("\"event\":\"started\"");
+    let lock = project.read("bootwright.lock");
+    project.write("bootwright.lock", &format!("{lock}# edited\n"));
+    watch.says("bootwright.lock changed");
+    watch.says("waiting for changes");
+    assert_eq!(project.read("out/slow/how"), format!("slow {}", unique()));
+    assert_eq!(watch.interrupt().code(), Some(0), "{}", watch.text);
 }
 
 /// A step that takes until somebody changes its mind, and an environment that other tests have, too.

@@ -18,6 +18,21 @@ pub(super) fn authority(url: &str) -> &str {
     &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())]
 }
 
+/// Returns whether two URLs are of the same scheme, host and port (RFC 6454, section 5).
+pub(super) fn is_same_origin(one: &str, other: &str) -> bool {
+    let host = |url: &str| {
+        let authority = authority(url);
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host).to_ascii_lowercase();
+        let port = match scheme(url).as_deref() {
+            Some("https") => ":443",
+            Some("http") => ":80",
+            _ => "",
+        };
+        host.strip_suffix(port).map(str::to_owned).unwrap_or(host)
+    };
+    scheme(one) == scheme(other) && host(one) == host(other)
+}
+
 /// Returns where `location`, in an answer from `base`, leads (RFC 3986, section 5.2). `None` if that is not
 /// `http` or `https`.
 pub(super) fn join(base: &str, location: &str) -> Option<String> {
@@ -108,6 +123,18 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn origins_are_scheme_host_and_port() {
+        let check = |one: &str, other: &str| is_same_origin(one, other);
+        assert!(check("https://user:secret@A.example/x", "HTTPS://a.example:443/y?z"));
+        assert!(check("http://a.example:80", "http://a.example"));
+        for other in
+            ["http://a.example/x", "https://a.example:8443/x", "https://b.example/x", "https://a.example.b/x"]
+        {
+            assert!(!check("https://a.example/x", other), "{other}");
+        }
+    }
 
     #[test]
     fn redirects_lead_where_browsers_go() {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::journal::{Journal, Writer};
 use super::layout::Layout;
@@ -34,6 +34,9 @@ pub struct Patch<'a> {
     pub layout: &'a Layout,
     /// Whether it may be whatever it is.
     pub force: bool,
+    /// Becomes true when nobody wants the update any more, which ends it with [`Error::Cancelled`] unless the image is being
+    /// written already.
+    pub cancel: &'a AtomicBool,
 }
 
 /// What an update wrote.
@@ -172,6 +175,9 @@ impl Patch<'_> {
         };
         let mut n_left = bases.len();
         let done = |difference: Option<Difference>| {
+            if self.cancel.load(Ordering::Relaxed) {
+                return Err(Error::Cancelled);
+            }
             let Some(difference) = difference else { return Ok(()) };
             if !self.force {
                 if bases.is_empty() {

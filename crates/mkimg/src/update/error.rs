@@ -32,6 +32,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// Nobody wanted it any more.
+    #[error("interrupted")]
+    Cancelled,
     /// A virtual disk cannot be read.
     #[error("could not read the virtual disk `{path}`")]
     VirtualDisk {
@@ -112,7 +115,9 @@ impl Error {
             Error::Journal { .. } => {
                 "an update of that file was interrupted: put it back and update it, or remove the journal"
             }
-            Error::Read { .. } | Error::Write { .. } | Error::VirtualDisk { .. } => return None,
+            Error::Read { .. } | Error::Write { .. } | Error::VirtualDisk { .. } | Error::Cancelled => {
+                return None;
+            }
         })
     }
 

@@ -1,6 +1,6 @@
 //! What an update comes to.
 
-use mkimg::update::Patched;
+use mkimg::update::{Error, Patched};
 use serde_json::json;
 
 use super::support::{MIB, STATE_AT, Update, World, noise, roots};
@@ -101,6 +101,8 @@ fn what_the_machine_wrote_is_left_alone() {
     update.run(&world, &mut || Ok(())).unwrap_err();
     let kept = Update { keep: &["root"], ..update };
     let before = world.read("image");
+    let cancelled = Update { is_cancelled: true, force: true, ..update }.run(&world, &mut || Ok(()));
+    assert!(matches!(cancelled, Err(Error::Cancelled)) && world.read("image") == before && world.is_tidy());
     kept.run(&world, &mut || Ok(())).unwrap();
     assert!(world.read("image") == before);
     Update { force: true, ..update }.run(&world, &mut || Ok(())).unwrap();

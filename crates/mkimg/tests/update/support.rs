@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use layer::ReadAt as _;
 use mkimg::run;
@@ -124,11 +125,12 @@ pub(crate) struct Update<'a> {
     pub(crate) keep: &'a [&'a str],
     pub(crate) state: &'a [u32],
     pub(crate) force: bool,
+    pub(crate) is_cancelled: bool,
 }
 
 impl Default for Update<'_> {
     fn default() -> Self {
-        Update { name: "", new: "", bases: &[], keep: &[], state: &[2], force: false }
+        Update { name: "", new: "", bases: &[], keep: &[], state: &[2], force: false, is_cancelled: false }
     }
 }
 
@@ -154,6 +156,7 @@ impl Update<'_> {
             bases: &bases,
             layout: &layout,
             force: self.force,
+            cancel: &AtomicBool::new(self.is_cancelled),
         };
         patch.run(&Journal::of(&path), ask)
     }

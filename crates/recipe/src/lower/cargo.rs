@@ -211,7 +211,7 @@ impl Lowering<'_> {
 
     /// Returns the name of the commit that was asked for, without a `v` in front: as people say versions.
     pub(super) fn version_of(&self, source: &SourceRef) -> String {
-        let Some(LockedSource::Git { rev, .. }) = self.lock.sources.get(source.as_str()) else {
+        let Some(LockedSource::Git { rev, .. }) = self.locked(source.as_str()) else {
             return String::new();
         };
         let is_commit = rev.len() == 40 && rev.bytes().all(|byte| byte.is_ascii_hexdigit());

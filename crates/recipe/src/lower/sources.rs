@@ -13,18 +13,22 @@ use crate::scalar::Name;
 /// The steps that put sources together, each shared by all that lists a source of the same files.
 pub(super) type Steps = BTreeMap<Vec<Digest>, StepId>;
 
-impl Lowering<'_> {
+impl<'a> Lowering<'a> {
     /// Returns a source as an input.
     pub(super) fn source(&mut self, name: &Name) -> Input {
-        if let Some(LockedSource::Debian { debian_source, version, files, .. }) =
-            self.lock.sources.get(name.as_str())
-        {
+        if let Some(LockedSource::Debian { debian_source, version, files, .. }) = self.locked(name.as_str()) {
             return self.debian_source(name, &format!("{} {version}", base_name(debian_source)), files);
         }
         match self.resolved.sources[name] {
             Imported::Tree(digest) => Input::Tree(digest),
             Imported::File { digest, executable } => Input::File { digest, executable },
         }
+    }
+
+    /// Returns what the source is locked to, as it is named now: it may have been something else when it was locked.
+    pub(super) fn locked(&self, name: &str) -> Option<&'a LockedSource> {
+        let source = self.needs.sources.get(name)?;
+        self.lock.sources.get(name).filter(|locked| locked.answers(&source.value))
     }
 
     /// Returns the tree of a source package, which a step makes of its files.

@@ -63,6 +63,13 @@ pub struct Plan {
     pub unused: Vec<ExtraFeature>,
 }
 
+impl Plan {
+    /// Returns the toolchains that parts name, as rustup knows them; all others are built with that of the tree.
+    pub fn toolchains(&self) -> BTreeSet<&str> {
+        self.parts.iter().filter_map(|part| part.command.get(1)?.strip_prefix('+')).collect()
+    }
+}
+
 /// A command that builds something in the tree, at whose root it starts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Part {

@@ -100,6 +100,7 @@ fn tests_and_makefiles_are_components_too() {
          x86_64-unknown-none --no-default-features -vv"
     );
     assert_eq!(svsm.environment["LINK_TEST"], "1");
+    assert_eq!(planned.toolchains(), ["nightly"].into());
     assert_eq!(svsm.product, Product::Test("svsm".to_owned()));
     assert_eq!(stage2.command.join(" "), "make stage2/stage2.bin V=2");
     assert_eq!(stage2.environment["FEATURES"], "a,b");

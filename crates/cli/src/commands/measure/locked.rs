@@ -40,6 +40,29 @@ fn name(options: &Measure) -> String {
     name.to_string_lossy().into_owned()
 }
 
+/// Returns the command that has the lock expect what the image measures now, with all that was asked for in the same way.
+fn accepting(global: &Global, options: &Measure) -> String {
+    let mut command = "bootwright ".to_owned();
+    if let Some(directory) = &global.directory {
+        command += &format!("-C {} ", directory.display());
+    }
+    command += "measure --update";
+    let is_usual = |lock: &Path| {
+        let [lock, usual] = [lock, Path::new(LOCK)].map(|path| std::fs::canonicalize(place(global, path)));
+        lock.is_ok_and(|lock| usual.is_ok_and(|usual| lock == usual))
+    };
+    if let Some(lock) = options.lock.as_deref().filter(|lock| !is_usual(lock)) {
+        command += &format!(" --lock {}", lock.display());
+    }
+    if options.native_zero {
+        command += " --native-zero";
+    }
+    for platform in &options.platform {
+        command += &format!(" --platform {platform}");
+    }
+    format!("{command} {}", options.file.display())
+}
+
 fn found(file: &File<'_>, measured: &Measurement, zeros: ZeroPages) -> Result<Expected, Failure> {
     expected(file, measured.platform, zeros).map_err(|error| Failure::new(Blame::Build, error))
 }
@@ -118,7 +141,7 @@ pub(super) fn check(
 ) -> Result<(), Failure> {
     let (path, lock) = load(global, options)?;
     let name = name(options);
-    let accept = format!("`bootwright measure --update {}` accepts it", options.file.display());
+    let accept = format!("`{}` accepts it", accepting(global, options));
     let Some(platforms) = lock.as_ref().and_then(|lock| lock.images.get(&name)) else {
         return Err(Failure::new(Blame::Build, format!("`{}` expects nothing of `{name}`", path.display()))
             .help(accept));

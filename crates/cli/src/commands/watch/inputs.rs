@@ -50,7 +50,7 @@ pub(super) struct Inputs<'a> {
     /// The files that the project is read from.
     project: BTreeSet<PathBuf>,
     stamps: BTreeMap<PathBuf, Stamp>,
-    looked: BTreeMap<String, Looked>,
+    looked: BTreeMap<(String, String), Looked>,
     beat: Beat,
     next_files: Duration,
 }
@@ -110,26 +110,26 @@ impl<'a> Inputs<'a> {
             // Where that is not possible, the files are looked at now and then.
             let _not_watched = self.watches.add(&parent, &shallow());
         }
-        self.looked.retain(|name, _| self.places.directories.contains_key(name));
-        for name in self.places.directories.keys().cloned().collect::<Vec<_>>() {
-            self.watch_directory(&name);
+        self.looked.retain(|key, _| self.places.directories.contains_key(key));
+        for key in self.places.directories.keys().cloned().collect::<Vec<_>>() {
+            self.watch_directory(&key);
         }
         self.beat = self.watches.beat();
     }
 
-    fn watch_directory(&mut self, name: &str) {
-        let Some((directory, ignore)) = self.places.directories.get(name) else { return };
-        if self.looked.contains_key(name) {
+    fn watch_directory(&mut self, key: &(String, String)) {
+        let Some((directory, ignore)) = self.places.directories.get(key) else { return };
+        if self.looked.contains_key(key) {
             return;
         }
         if let Err(error) = self.watches.add(directory, ignore) {
             // It may come again, and the build says that it is not there.
             if !matches!(error, WatchError::Gone { .. }) {
                 let help = error.help().map(|help| format!("; {help}")).unwrap_or_default();
-                self.ui.note(&format!("`{name}` is looked at every second: {error}{help}"));
+                self.ui.note(&format!("`{}` is looked at every second: {error}{help}", key.0));
             }
             let digest = cas::look(directory, ignore).ok();
-            self.looked.insert(name.to_owned(), Looked { digest, next: self.clock.elapsed() + INTERVAL });
+            self.looked.insert(key.clone(), Looked { digest, next: self.clock.elapsed() + INTERVAL });
         }
     }
 
@@ -185,15 +185,16 @@ impl<'a> Inputs<'a> {
         self.beat = self.watches.beat();
         let now = self.clock.elapsed();
         let mut changed = Vec::new();
-        for name in self.places.directories.keys().cloned().collect::<Vec<_>>() {
-            let (directory, ignore) = &self.places.directories[&name];
-            if let Some(looked) = self.looked.get_mut(&name) {
+        for key in self.places.directories.keys().cloned().collect::<Vec<_>>() {
+            let (directory, ignore) = &self.places.directories[&key];
+            let name = &key.0;
+            if let Some(looked) = self.looked.get_mut(&key) {
                 if now >= looked.next {
                     let digest = cas::look(directory, ignore).ok();
                     let took = self.clock.elapsed().saturating_sub(now);
                     looked.next = now + INTERVAL.max(took * SHARE);
                     if std::mem::replace(&mut looked.digest, digest) != digest {
-                        changed.push(name);
+                        changed.push(name.clone());
                     }
                 }
             } else if self.watches.has(directory, ignore) {
@@ -205,8 +206,8 @@ impl<'a> Inputs<'a> {
                 }
             } else {
                 // It has gone, or another directory has its place, or it could not be watched any more.
-                self.watch_directory(&name);
-                changed.push(name);
+                self.watch_directory(&key);
+                changed.push(name.clone());
             }
         }
         self.next_files = now + INTERVAL;

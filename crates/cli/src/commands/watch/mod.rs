@@ -19,6 +19,7 @@ use self::machine::Runner;
 use super::{build, healing, test};
 use crate::args::Global;
 use crate::failure::Failure;
+use crate::lock;
 use crate::project_state::ProjectState;
 use crate::session::Session;
 use crate::ui::{Ui, some};
@@ -177,12 +178,13 @@ impl Watch<'_> {
         if let Some(machine::Made::Push(push)) = &made
             && !self.is_over()
         {
-            if runner.push(&session, push) {
-                return changed.or_else(|| self.inputs.changed_while_building());
+            // What cannot be pushed is there when it starts anew, unless that is about to be built in another way.
+            if runner.push(&session, push) || changed.is_some() {
+                return changed.or_else(|| self.changed_while_building(&session));
             }
-            // What cannot be pushed is there when it starts anew.
             (made, changed) = self.attempt(&session, wanted, cancel, runner);
         }
+        changed = changed.or_else(|| self.changed_while_building(&session));
         if let Some(machine::Made::Ready(ready)) = made
             && !self.is_over()
             && let Err(failure) = runner.update(session, *ready)
@@ -190,6 +192,13 @@ impl Watch<'_> {
             self.ui.failure(&failure);
         }
         changed.or_else(|| self.inputs.changed_while_building())
+    }
+
+    /// Returns what changed that the build has not read.
+    fn changed_while_building(&mut self, session: &Session<'_>) -> Option<Vec<String>> {
+        let is_locked_otherwise =
+            || lock::is_edited(session).then(|| vec![recipe::Lock::FILE_NAME.to_owned()]);
+        self.inputs.changed_while_building().or_else(is_locked_otherwise)
     }
 
     /// Builds, and gives up when something changes, which is returned.

@@ -1,5 +1,6 @@
 //! What of this machine reaches what its own tools build.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -47,9 +48,9 @@ const OF_CARGO: [&str; 6] = [
     "CARGO_BIN_",
 ];
 
-/// Returns what stands for this machine's tools and their configuration: another text when what they build may be another
-/// one.
-pub(super) fn identity(root: &Path) -> String {
+/// Returns what stands for this machine's tools, further `toolchains` of rustup's among them, and their configuration: another
+/// text when what they build may be another one.
+pub(super) fn identity(root: &Path, toolchains: &BTreeSet<&str>) -> String {
     let mut text = String::new();
     let variables = environment::variables();
     let search = variables.get("PATH").map(String::as_str).unwrap_or_default();
@@ -70,10 +71,14 @@ pub(super) fn identity(root: &Path) -> String {
         }
     }
     // Which compiler there is behind the name depends on the tree, where rustup is in use.
-    let compiler = Command::new("rustc").arg("-vV").current_dir(root).output();
-    text.push_str(
-        &compiler.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default(),
-    );
+    for toolchain in
+        [None].into_iter().chain(toolchains.iter().map(|toolchain| Some(format!("+{toolchain}"))))
+    {
+        let compiler = Command::new("rustc").args(toolchain).arg("-vV").current_dir(root).output();
+        text.push_str(
+            &compiler.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default(),
+        );
+    }
     for (name, value) in &variables {
         let is_heeded = VARIABLES.iter().any(|start| name.starts_with(start))
             && !OF_CARGO.iter().any(|start| name.starts_with(start));

@@ -31,7 +31,7 @@ use crate::workspace::{Caches, tell};
 use crate::{signals, sources, tools};
 
 /// What of a tree is no source.
-const IGNORED: [&str; 4] = [".git/", "/target/", "/bin/", "/out/"];
+const IGNORED: [&str; 4] = [".git", "/target/", "/bin/", "/out/"];
 /// Where the logs of what failed are, in the tree.
 const LOGS: &str = "target/bootwright";
 /// The directory of the module that says of which commit a kernel is.
@@ -285,7 +285,8 @@ fn on_host(
     caches.store.open_bundle(bundle).map_err(Failure::machine)?;
     // Recipes take for granted that cargo leaves things there.
     let target = ("CARGO_TARGET_DIR".to_owned(), "target".to_owned());
-    let mut environment = BTreeMap::from([("BOOTWRIGHT_HOST".to_owned(), host::identity(root)), target]);
+    let mut environment =
+        BTreeMap::from([("BOOTWRIGHT_HOST".to_owned(), host::identity(root, &plan.toolchains())), target]);
     environment.extend(version.map(|version| ("BOOTWRIGHT_VERSION".to_owned(), version)));
     let mut graph = Graph::default();
     let run_in = RunIn { environment: None, crates: None, version: None, variables: environment };

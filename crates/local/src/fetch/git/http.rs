@@ -30,13 +30,18 @@ impl<'a> Client<'a> {
 
     fn find(&mut self, url: &str, tail: &str, headers: &[(String, String)]) -> Result<Body<'a>, GitError> {
         let mut here = url.to_owned();
+        let mut headers = headers.to_vec();
         for _ in 0..=MAX_REDIRECTS {
             let request =
-                Request { url: &here, headers: headers.to_vec(), may_trickle: true, ..Request::default() };
+                Request { url: &here, headers: headers.clone(), may_trickle: true, ..Request::default() };
             let mut answer = self.fetcher.wire.send(&request, &self.fetcher.cancel);
             let head = answer.head().map_err(|trouble| failed(trouble, &here, 0))?;
             if matches!(head.status, 301 | 302 | 303 | 307 | 308) {
-                here = redirected(&here, head.location.as_deref())?;
+                let next = redirected(&here, head.location.as_deref())?;
+                if !url::is_same_origin(&here, &next) {
+                    headers.retain(|(name, _)| !is_secret(name));
+                }
+                here = next;
                 continue;
             }
             check(&head, &here, &self.watch, ADVERTISEMENT)?;
@@ -50,6 +55,11 @@ impl<'a> Client<'a> {
         }
         Err(FetchError::redirect(url, &here, "which is one redirect too many").into())
     }
+}
+
+/// Returns whether what a header says is for the server alone that the address names.
+fn is_secret(name: &str) -> bool {
+    ["authorization", "cookie"].iter().any(|secret| name.eq_ignore_ascii_case(secret))
 }
 
 /// Checks that the answer is what a git server sends.
