@@ -340,3 +340,30 @@ fn a_damaged_record_is_none() {
     store.remove_record("actions", &key).unwrap();
     assert_eq!(store.record("actions", &key).unwrap(), None);
 }
+
+#[test]
+fn what_a_collector_looks_at_is_waited_for() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(root.path());
+    let digest = store.write(b"looked at").unwrap();
+    let hex = digest.hex();
+    let blob = root.path().join("blobs").join(&hex[..2]).join(&hex[2..]);
+    let trash = root.path().join("trash").join(format!("blobs!{}!{}", &hex[..2], &hex[2..]));
+    let lock = fs::File::create(root.path().join("gc.lock")).unwrap();
+    lock.lock().unwrap();
+    fs::rename(&blob, &trash).unwrap();
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| store.read(&digest).unwrap());
+        let linking = scope.spawn(|| store.checkout_file(&digest, false, &root.path().join("file")).unwrap());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(!reading.is_finished() && !linking.is_finished());
+        fs::rename(&trash, &blob).unwrap();
+        assert_eq!(reading.join().unwrap(), b"looked at");
+        linking.join().unwrap();
+    });
+    // One that was killed puts nothing back.
+    fs::rename(&blob, &trash).unwrap();
+    lock.unlock().unwrap();
+    assert_eq!(store.read(&digest).unwrap(), b"looked at");
+    assert!(blob.exists() && !trash.exists());
+}
