@@ -4,6 +4,7 @@
 use std::io::Write as _;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
@@ -20,7 +21,7 @@ fuzz_target!(|bytes: &[u8]| {
         // Longer ones than fit would wait for us.
         guest.write_all(&answers[..answers.len().min(64 << 10)]).expect("there is room");
         guest.shutdown(Shutdown::Write).expect("it is open");
-        ask(&mut Agent::new(ours));
+        ask(&mut Agent::new(ours, Arc::default()));
     };
     talk(&|agent| drop(agent.sync(Duration::from_secs(1))));
     talk(&|agent| drop(agent.shell("true", &[])));

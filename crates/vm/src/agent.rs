@@ -4,6 +4,8 @@
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -20,6 +22,8 @@ const LONGEST_WRITE: usize = 4 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a question and its answer may take, however much of them comes and goes.
 const EXCHANGE: Duration = Duration::from_secs(300);
+/// How often is looked whether it is still wanted.
+const TICK: Duration = Duration::from_millis(100);
 /// How long a command in the guest may take.
 const COMMAND: Duration = Duration::from_secs(60);
 /// How long it is not asked for at most whether it ended.
@@ -33,6 +37,9 @@ pub enum AgentError {
     /// It does not run yet or any more, or there is none in the guest.
     #[error("the guest's agent does not answer")]
     Silent,
+    /// Nobody wants it any more.
+    #[error("interrupted")]
+    Cancelled,
     /// It refused.
     #[error("the guest's agent could not {doing}: {reason}")]
     Refused {
@@ -61,6 +68,8 @@ pub enum AgentError {
 #[derive(Debug)]
 pub struct Agent {
     stream: UnixStream,
+    /// Becomes true when nobody wants anything of it any more.
+    cancel: Arc<AtomicBool>,
     /// What came and is no whole line.
     heard: Vec<u8>,
     n_asked: u64,
@@ -74,14 +83,24 @@ pub struct Agent {
 struct Wait {
     /// How long nothing may come or go.
     silence: Duration,
+    /// When that was last.
+    last: Instant,
     /// When it must be over.
     deadline: Instant,
 }
 
 impl Wait {
-    /// Returns how long the next bytes are waited for.
-    fn left(&self) -> Result<Duration, AgentError> {
-        left(self.deadline).map(|left| left.min(self.silence)).ok_or(AgentError::Silent)
+    fn new(silence: Duration, most: Duration) -> Wait {
+        Wait { silence, last: now(), deadline: deadline(most) }
+    }
+
+    /// Returns how long the next bytes are waited for before this is asked again.
+    fn left(&self, cancel: &AtomicBool) -> Result<Duration, AgentError> {
+        if cancel.load(Ordering::Relaxed) {
+            return Err(AgentError::Cancelled);
+        }
+        let end = self.deadline.min(self.last + self.silence);
+        left(end).map(|left| left.min(TICK)).ok_or(AgentError::Silent)
     }
 }
 
@@ -108,10 +127,11 @@ struct Refusal {
 }
 
 impl Agent {
-    /// Returns the agent at the other end of `stream`, whether it runs yet or not.
-    pub fn new(stream: UnixStream) -> Agent {
+    /// Returns the agent at the other end of `stream`, whether it runs yet or not. Whatever it is asked for ends soon after
+    /// `cancel` is set, with [`AgentError::Cancelled`].
+    pub fn new(stream: UnixStream, cancel: Arc<AtomicBool>) -> Agent {
         let (patience, piece) = (PATIENCE, SHORTEST_PIECE);
-        Agent { stream, heard: Vec::new(), n_asked: 0, patience, piece }
+        Agent { stream, cancel, heard: Vec::new(), n_asked: 0, patience, piece }
     }
 
     /// Waits until the agent answers, at most so long. Whatever was said before is forgotten.
@@ -122,10 +142,10 @@ impl Agent {
         let question = json!({ "execute": "guest-sync-delimited", "arguments": { "id": id } });
         // The byte, which is in no text, ends what somebody may have begun to say.
         let bytes = [&[0xff][..], format!("{question}\n").as_bytes()].concat();
-        let wait = Wait { silence: patience, deadline: deadline(patience) };
-        self.write(DOING, &bytes, &wait)?;
+        let mut wait = Wait::new(patience, patience);
+        self.write(DOING, &bytes, &mut wait)?;
         loop {
-            let line = self.line(DOING, &wait)?;
+            let line = self.line(DOING, &mut wait)?;
             let start = line.iter().rposition(|byte| *byte == 0xff).map_or(0, |at| at + 1);
             let answer = serde_json::from_slice::<Message>(&line[start..]).ok().and_then(|said| said.answer);
             if answer == Some(json!(id)) {
@@ -206,9 +226,9 @@ impl Agent {
 
     fn ask(&mut self, doing: &str, command: &str, arguments: Value) -> Result<Value, AgentError> {
         let question = json!({ "execute": command, "arguments": arguments });
-        let wait = Wait { silence: self.patience, deadline: deadline(EXCHANGE) };
-        self.write(doing, format!("{question}\n").as_bytes(), &wait)?;
-        let line = self.line(doing, &wait)?;
+        let mut wait = Wait::new(self.patience, EXCHANGE);
+        self.write(doing, format!("{question}\n").as_bytes(), &mut wait)?;
+        let line = self.line(doing, &mut wait)?;
         match serde_json::from_slice(&line) {
             Ok(Message { answer: Some(answer), .. }) => Ok(answer),
             Ok(Message { error: Some(refusal), .. }) => {
@@ -218,18 +238,21 @@ impl Agent {
         }
     }
 
-    fn write(&mut self, doing: &str, bytes: &[u8], wait: &Wait) -> Result<(), AgentError> {
+    fn write(&mut self, doing: &str, bytes: &[u8], wait: &mut Wait) -> Result<(), AgentError> {
         let mut rest = bytes;
         while !rest.is_empty() {
             // A guest that does not run the agent takes nothing; then QEMU's side is full at some time.
-            let left = wait.left()?;
+            let left = wait.left(&self.cancel)?;
             // The system waits so long for each buffer that it fills, and a long write fills several.
             let piece = &rest[..rest.len().min(LONGEST_WRITE)];
             let written = self.stream.set_write_timeout(Some(left)).and_then(|()| self.stream.write(piece));
             match written {
                 Ok(0) => return Err(failed(doing, io::Error::from(io::ErrorKind::WriteZero))),
-                Ok(n_bytes) => rest = &rest[n_bytes..],
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(n_bytes) => {
+                    rest = &rest[n_bytes..];
+                    wait.last = now();
+                }
+                Err(error) if is_to_wait(&error) => {}
                 Err(error) => return Err(failed(doing, error)),
             }
         }
@@ -237,7 +260,7 @@ impl Agent {
     }
 
     /// Returns the next line that is not empty.
-    fn line(&mut self, doing: &str, wait: &Wait) -> Result<Vec<u8>, AgentError> {
+    fn line(&mut self, doing: &str, wait: &mut Wait) -> Result<Vec<u8>, AgentError> {
         let mut searched = 0;
         loop {
             if let Some(end) = self.heard[searched..].iter().position(|byte| *byte == b'\n') {
@@ -249,13 +272,16 @@ impl Agent {
                 continue;
             }
             searched = self.heard.len();
-            let left = wait.left()?;
+            let left = wait.left(&self.cancel)?;
             let mut buffer = [0; 4096];
             let read = self.stream.set_read_timeout(Some(left)).and_then(|()| self.stream.read(&mut buffer));
             match read {
                 Ok(0) => return Err(failed(doing, io::Error::from(io::ErrorKind::UnexpectedEof))),
-                Ok(n_bytes) => self.heard.extend_from_slice(&buffer[..n_bytes]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(n_bytes) => {
+                    self.heard.extend_from_slice(&buffer[..n_bytes]);
+                    wait.last = now();
+                }
+                Err(error) if is_to_wait(&error) => {}
                 Err(error) => return Err(failed(doing, error)),
             }
             if self.heard.len() > LONGEST {
@@ -266,10 +292,12 @@ impl Agent {
 }
 
 fn failed(doing: &str, source: io::Error) -> AgentError {
-    match source.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AgentError::Silent,
-        _ => AgentError::Gone { doing: doing.to_owned(), source },
-    }
+    AgentError::Gone { doing: doing.to_owned(), source }
+}
+
+/// Returns whether nothing came or went for a while, which says nothing of what will.
+fn is_to_wait(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }
 
 fn succeeded(doing: &str, ended: Ended) -> Result<(), AgentError> {
@@ -320,7 +348,7 @@ mod tests {
             }
             asked
         });
-        (Agent::new(ours), guest)
+        (Agent::new(ours, Arc::default()), guest)
     }
 
     #[test]
@@ -377,7 +405,28 @@ mod tests {
     #[test]
     fn nobody_waits_for_ever() {
         let (ours, _theirs) = UnixStream::pair().unwrap();
-        assert!(matches!(Agent::new(ours).sync(Duration::from_millis(1)), Err(AgentError::Silent)));
+        assert!(matches!(
+            Agent::new(ours, Arc::default()).sync(Duration::from_millis(1)),
+            Err(AgentError::Silent)
+        ));
+    }
+
+    #[test]
+    fn who_gives_up_does_not_wait() {
+        let status = "{\"return\":{\"exited\":false}}\n";
+        for answers in [&[][..], &["{\"return\":{\"pid\":1}}\n", status, status, status, status, status]] {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let cancel = Arc::new(AtomicBool::new(false));
+            let mut agent = Agent::new(ours, Arc::clone(&cancel));
+            let asking = thread::spawn(move || agent.shell("sleep 1000", &[]));
+            let mut questions = BufReader::new(&theirs).split(b'\n');
+            for answer in answers {
+                questions.next().unwrap().unwrap();
+                (&theirs).write_all(answer.as_bytes()).unwrap();
+            }
+            cancel.store(true, Ordering::Relaxed);
+            assert!(matches!(asking.join().unwrap(), Err(AgentError::Cancelled)));
+        }
     }
 
     #[test]
@@ -388,9 +437,9 @@ mod tests {
                 thread::sleep(Duration::from_millis(1));
             }
         });
-        let mut agent = Agent::new(ours);
-        let wait = Wait { silence: PATIENCE, deadline: deadline(Duration::from_millis(200)) };
-        let written = agent.write("listen", &vec![0; 64 << 20], &wait);
+        let mut agent = Agent::new(ours, Arc::default());
+        let mut wait = Wait::new(PATIENCE, Duration::from_millis(200));
+        let written = agent.write("listen", &vec![0; 64 << 20], &mut wait);
         assert!(matches!(written, Err(AgentError::Silent)), "{written:?}");
         drop(agent);
         guest.join().unwrap();
@@ -408,7 +457,7 @@ mod tests {
                 }
             }
         });
-        (Agent::new(ours), guest)
+        (Agent::new(ours, Arc::default()), guest)
     }
 
     #[test]
@@ -420,8 +469,8 @@ mod tests {
         guest.join().unwrap();
 
         let (mut agent, guest) = dripping(said, Duration::from_millis(50));
-        let wait = Wait { silence: PATIENCE, deadline: deadline(Duration::from_millis(200)) };
-        let line = agent.line("talk", &wait);
+        let mut wait = Wait::new(PATIENCE, Duration::from_millis(200));
+        let line = agent.line("talk", &mut wait);
         assert!(matches!(line, Err(AgentError::Silent)), "{line:?}");
         drop(agent);
         guest.join().unwrap();
@@ -452,7 +501,7 @@ mod tests {
             written
         });
         let file: Vec<u8> = (0..LONGEST_PIECE).map(|at| (at / 7) as u8).collect();
-        let mut agent = Agent::new(ours);
+        let mut agent = Agent::new(ours, Arc::default());
         agent.patience = Duration::from_millis(800);
         agent.push("/usr/bin/tool", &file, 0o755, (0, 0)).unwrap();
         drop(agent);

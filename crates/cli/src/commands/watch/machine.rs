@@ -125,6 +125,8 @@ fn files(session: &Session<'_>, prepared: &mut Prepared, name: &Name) -> Result<
 pub(super) struct Runner<'s, 'e> {
     scope: &'s Scope<'s, 'e>,
     ui: &'s Ui,
+    /// Becomes true when the user wants to stop.
+    stop: Arc<AtomicBool>,
     running: Option<Running<'s>>,
 }
 
@@ -145,8 +147,8 @@ impl Running<'_> {
 }
 
 impl<'s, 'e> Runner<'s, 'e> {
-    pub(super) fn new(scope: &'s Scope<'s, 'e>, ui: &'s Ui) -> Runner<'s, 'e> {
-        Runner { scope, ui, running: None }
+    pub(super) fn new(scope: &'s Scope<'s, 'e>, ui: &'s Ui, stop: Arc<AtomicBool>) -> Runner<'s, 'e> {
+        Runner { scope, ui, stop, running: None }
     }
 
     /// Builds what has to be pushed into the machine that runs; if that is nothing, or there is none, all that the machine
@@ -174,7 +176,9 @@ impl<'s, 'e> Runner<'s, 'e> {
             Ok(()) => {}
             Err(failure) => {
                 running.agent = None;
-                self.ui.failure(&failure);
+                if !self.stop.load(Ordering::Relaxed) {
+                    self.ui.failure(&failure);
+                }
                 return false;
             }
         }
@@ -188,6 +192,7 @@ impl<'s, 'e> Runner<'s, 'e> {
                     "error: `{then}` failed in machine `{name}` with exit code {}\n{}",
                     ended.code, ended.printed
                 )),
+                Err(AgentError::Cancelled) => {}
                 Err(error) => self.ui.failure(&Failure::machine(error)),
             }
         }
@@ -229,7 +234,8 @@ impl<'s, 'e> Runner<'s, 'e> {
                 Err(failure) => ui.failure(&failure),
             }
         });
-        self.running = Some(Running { action, cancel, thread, agent: ours.map(Agent::new), files });
+        let agent = ours.map(|socket| Agent::new(socket, Arc::clone(&self.stop)));
+        self.running = Some(Running { action, cancel, thread, agent, files });
         Ok(())
     }
 

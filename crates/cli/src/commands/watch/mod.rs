@@ -59,7 +59,7 @@ pub(crate) fn run(global: &Global, ui: &Ui, names: &[String], machine: Option<&s
         has_begun: false,
     };
     thread::scope(|scope| {
-        let mut runner = Runner::new(scope, ui);
+        let mut runner = Runner::new(scope, ui, Arc::clone(&stop));
         while let Next::Again(changed) = watch.once(&root, &mut runner) {
             ui.note(&format!("{} changed", some(&changed, SHOWN)));
         }
