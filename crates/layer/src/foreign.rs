@@ -3,10 +3,11 @@
 //! Understood: old tar, ustar, GNU (long names, base-256 numbers) and pax. Refused with a reason: sparse files,
 //! multi-volume archives, and everything that would put a file where its path does not say: absolute paths,
 //! `..`, a path below something that is not a directory, hard links to what the archive did not bring,
-//! the same path twice. Memory is bounded by [`Limits`], whatever the archive claims.
+//! the same path twice, unless it is a directory both times. Memory is bounded by [`Limits`], whatever the archive claims.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use crate::entry::{Entry, EntryError, Kind, Metadata};
 use crate::header::{self, BLOCK, HeaderError, MAX_PAX, RawHeader, Records, XATTR_KEY};
@@ -18,7 +19,7 @@ const MAX_GLOBAL: usize = 4095;
 /// How much an archive may make its reader remember.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Paths, with the directories that they imply.
+    /// Paths, with the directories that they imply; a path that comes twice counts twice.
     pub paths: usize,
     /// Bytes of paths, link targets, extended attributes and extended headers.
     pub metadata_bytes: u64,
@@ -62,7 +63,7 @@ pub enum ForeignError {
     /// Linux could not have such an entry.
     #[error("the archive has an entry that no file system can hold")]
     Entry(#[from] EntryError),
-    /// The same path comes twice.
+    /// The same path comes twice, and not as a directory both times.
     #[error("`{path}` is in the archive twice")]
     Duplicate {
         /// The path.
@@ -76,7 +77,7 @@ pub enum ForeignError {
         /// What is above it.
         parent: EntryPath,
     },
-    /// The target is not a file that came earlier.
+    /// The target is neither a file nor a symbolic link that came earlier.
     #[error(
         "the hard link `{path}` points to `{target}`, which is no file that comes before it in the archive"
     )]
@@ -126,7 +127,7 @@ pub enum ForeignError {
 }
 
 /// What a path is, as far as later entries need to know.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum Seen {
     ImpliedDirectory,
     Directory,
@@ -134,6 +135,8 @@ enum Seen {
     File {
         attributes: u64,
     },
+    /// As it was, for further names of it.
+    Symlink(Arc<(Metadata, Vec<u8>)>),
     Other,
 }
 
@@ -147,6 +150,8 @@ pub struct ForeignReader<R: Read> {
     finished: bool,
     global: Records,
     seen: BTreeMap<EntryPath, Seen>,
+    /// How many directories came once more.
+    n_repeated: usize,
     metadata_bytes: u64,
     limits: Limits,
 }
@@ -193,6 +198,7 @@ impl<R: Read> ForeignReader<R> {
             finished: false,
             global: Records::new(),
             seen: BTreeMap::new(),
+            n_repeated: 0,
             metadata_bytes: 0,
             limits,
         }
@@ -201,8 +207,9 @@ impl<R: Read> ForeignReader<R> {
     /// Returns the next entry and its contents, or `None` at the end of the archive.
     ///
     /// The root's own entry is left out. A hard link carries the metadata of its own header, which may differ
-    /// from its target's. An archive may end without the blocks of zeros that should end it. Do not go on after
-    /// an error.
+    /// from its target's; one to a symbolic link is a symbolic link like that one. A directory may come several times,
+    /// each time with other metadata: for tar the last ones hold. An archive may end without the blocks of zeros that
+    /// should end it. Do not go on after an error.
     pub fn next_entry(&mut self) -> Result<Option<(Entry, ForeignContent<'_, R>)>, ForeignError> {
         if self.finished {
             return Ok(None);
@@ -214,6 +221,7 @@ impl<R: Read> ForeignReader<R> {
                 return Ok(None);
             };
             let Some((entry, size)) = self.understand(header, records)? else { continue };
+            let entry = self.as_symlink(entry);
             self.remember(&entry)?;
             self.unread = size;
             self.padding = size.next_multiple_of(BLOCK as u64) - size;
@@ -412,18 +420,23 @@ impl<R: Read> ForeignReader<R> {
         Ok(Some((entry, size)))
     }
 
+    /// Returns `entry`, or what it means if it is a hard link to a symbolic link: another one, whose inode it is.
+    fn as_symlink(&self, entry: Entry) -> Entry {
+        let Kind::HardLink { target } = &entry.kind else { return entry };
+        let Some(Seen::Symlink(link)) = self.seen.get(target) else { return entry };
+        let (metadata, target) = (**link).clone();
+        Entry { path: entry.path, metadata, kind: Kind::Symlink { target } }
+    }
+
     /// Checks `entry` against what came before it, and remembers it.
     fn remember(&mut self, entry: &Entry) -> Result<(), ForeignError> {
         let path = &entry.path;
         let seen = match &entry.kind {
             Kind::Directory => Seen::Directory,
-            Kind::File { .. } => {
-                let sizes = entry.metadata.xattrs.iter().map(|(name, value)| name.len() + value.len());
-                Seen::File { attributes: sizes.sum::<usize>() as u64 }
-            }
+            Kind::File { .. } => Seen::File { attributes: attributes_of(&entry.metadata) },
             Kind::HardLink { target } => {
                 self.count(target.as_bytes().len() as u64)?;
-                let Some(Seen::File { attributes }) = self.seen.get(target).copied() else {
+                let Some(&Seen::File { attributes }) = self.seen.get(target) else {
                     return Err(ForeignError::LinkTarget { path: path.clone(), target: target.clone() });
                 };
                 // A layer has the attributes of the file once more for each link.
@@ -431,14 +444,19 @@ impl<R: Read> ForeignReader<R> {
                 Seen::File { attributes }
             }
             Kind::Symlink { target } => {
-                self.count(target.len() as u64)?;
-                Seen::Other
+                // The attributes, too, are kept, and a hard link has them once more.
+                self.count(target.len() as u64 + attributes_of(&entry.metadata))?;
+                Seen::Symlink(Arc::new((entry.metadata.clone(), target.clone())))
             }
             _ => Seen::Other,
         };
         match self.seen.get(path) {
             None => {}
             Some(Seen::ImpliedDirectory) if seen == Seen::Directory => {}
+            Some(Seen::Directory) if seen == Seen::Directory => {
+                // Who reads this may keep what all of them say.
+                self.n_repeated += 1;
+            }
             Some(_) => return Err(ForeignError::Duplicate { path: path.clone() }),
         }
         // From the nearest ancestor upwards: as soon as one is known, so are those above it.
@@ -458,11 +476,15 @@ impl<R: Read> ForeignReader<R> {
     fn insert(&mut self, path: EntryPath, seen: Seen) -> Result<(), ForeignError> {
         self.count(path.as_bytes().len() as u64)?;
         self.seen.insert(path, seen);
-        if self.seen.len() > self.limits.paths {
+        if self.seen.len() + self.n_repeated > self.limits.paths {
             return Err(ForeignError::Limit { limit: self.limits.paths as u64, what: "paths" });
         }
         Ok(())
     }
+}
+
+fn attributes_of(metadata: &Metadata) -> u64 {
+    metadata.xattrs.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum()
 }
 
 /// Says whether a pax keyword is one of those that GNU tar describes a sparse file by.

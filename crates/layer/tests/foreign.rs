@@ -192,6 +192,7 @@ fn host_tar_archives_are_understood_in_every_format() {
     std::fs::write(root.join("d/f"), "hello").unwrap();
     std::fs::hard_link(root.join("d/f"), root.join("d/g")).unwrap();
     std::os::unix::fs::symlink("f", root.join("d/s")).unwrap();
+    std::fs::hard_link(root.join("d/s"), root.join("d/t")).unwrap();
     let long = "l".repeat(140);
     std::fs::write(root.join(&long), "long").unwrap();
     for format in ["gnu", "oldgnu", "pax", "posix"] {
@@ -209,7 +210,7 @@ fn host_tar_archives_are_understood_in_every_format() {
             read(&output.stdout).unwrap(),
             format!(
                 "dir     0755 0:0 5 d\nfile    0755 0:0 5 d/f size=5\nlink    0755 0:0 5 d/g = d/f\n\
-                 symlink 0777 0:0 5 d/s -> f\nfile    0755 0:0 5 {long} size=4\n"
+                 symlink 0777 0:0 5 d/s -> f\nsymlink 0777 0:0 5 d/t -> f\nfile    0755 0:0 5 {long} size=4\n"
             ),
             "{format}"
         );
@@ -250,14 +251,57 @@ fn writing_through_a_link_is_refused() {
     );
     refused(&[entry("d/x", b'0', "", b""), entry("d", b'2', "/etc", b"")], "`d` is in the archive twice");
     refused(
-        &[entry("s", b'2', "/etc/passwd", b""), entry("l", b'1', "s", b"")],
-        "the hard link `l` points to `s`, which is no file that comes before it in the archive",
+        &[entry("s", b'2', "/etc", b""), entry("l", b'1', "s", b""), entry("l/passwd", b'0', "", b"root")],
+        "`l/passwd` lies below `l`, which is not a directory",
+    );
+    refused(
+        &[entry("p", b'6', "", b""), entry("l", b'1', "p", b"")],
+        "the hard link `l` points to `p`, which is no file that comes before it in the archive",
     );
     refused(
         &[entry("l", b'1', "f", b""), entry("f", b'0', "", b"")],
         "the hard link `l` points to `f`, which is no file that comes before it in the archive",
     );
     refused(&[entry("f", b'0', "", b"1"), entry("./f", b'0', "", b"2")], "`f` is in the archive twice");
+}
+
+#[test]
+fn further_names_of_a_symbolic_link_are_symbolic_links() {
+    check(
+        &[
+            pax(&[("SCHILY.xattr.trusted.a", "b"), ("mtime", "7")]),
+            entry("s", b'2', "x", b""),
+            entry("t", b'1', "s", b""),
+            entry("u", b'1', "t", b""),
+        ],
+        "symlink 0777 0:0 7 s -> x\n        trusted.a=\"b\"\nsymlink 0777 0:0 7 t -> x\n        trusted.a=\"b\"\n\
+         symlink 0777 0:0 7 u -> x\n        trusted.a=\"b\"",
+    );
+    let limits = Limits { paths: 100, metadata_bytes: 10_000 };
+    let links = (0..50).map(|idx| entry(&format!("l{idx}"), b'1', "s", b""));
+    let long = pax(&[("linkpath", &"x".repeat(300))]);
+    let many: Vec<_> = [long, entry("s", b'2', "", b"")].into_iter().chain(links).collect();
+    let error = read_within(&archive(&many), limits).unwrap_err();
+    assert_eq!(error.to_string(), "the archive has more than 10000 bytes of names and attributes");
+}
+
+#[test]
+fn directories_may_come_again() {
+    let again = |mode: &[u8; 7]| {
+        let mut block = entry("./d/", b'5', "", b"");
+        block[100..107].copy_from_slice(mode);
+        seal(&mut block);
+        block
+    };
+    check(
+        &[again(b"0000755"), entry("d/f", b'0', "", b""), again(b"0000700")],
+        "dir     0755 0:0 0 d\nfile    0644 0:0 0 d/f size=0\ndir     0700 0:0 0 d",
+    );
+    refused(&[again(b"0000755"), entry("d", b'0', "", b"")], "`d` is in the archive twice");
+    refused(&[entry("d", b'2', "x", b""), again(b"0000755")], "`d` is in the archive twice");
+    let limits = Limits { paths: 100, ..Limits::default() };
+    let error = read_within(&archive(&vec![again(b"0000755"); 101]), limits).unwrap_err();
+    assert_eq!(error.to_string(), "the archive has more than 100 paths");
 }
 
 #[test]

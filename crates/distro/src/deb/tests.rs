@@ -185,6 +185,29 @@ fn files_go_where_they_lie_with_a_merged_usr() {
 }
 
 #[test]
+fn a_directory_may_come_twice_and_is_as_it_came_first() {
+    let data = [
+        entry("./d/", b'5', 0o750),
+        symlink("./d/s", "x"),
+        directory("./d"),
+        hard_link("./d/t", "./d/s"),
+        directory("./lib/"),
+        directory("./lib/"),
+    ];
+    check(
+        &deb(&[control("a", ""), file("./md5sums", "")], &data),
+        &[
+            "750 d/",
+            "777 d/s -> x",
+            "777 d/t -> x",
+            "755 usr/lib/",
+            "644 var/lib/dpkg/info/a.list=/.|/d|/d/s|/d/t|/lib|",
+            "644 var/lib/dpkg/info/a.md5sums=",
+        ],
+    );
+}
+
+#[test]
 fn files_that_would_be_written_elsewhere_are_refused() {
     let tar = "could not read the files of the member `data.tar`: ";
     let path = "the archive has a path that leaves the tree: ";
@@ -215,10 +238,8 @@ fn files_that_would_be_written_elsewhere_are_refused() {
         ),
     );
     check_refused(
-        &[symlink("./a", "/etc/shadow"), hard_link("./b", "./a")],
-        &format!(
-            "{tar}the hard link `b` points to `a`, which is no file that comes before it in the archive"
-        ),
+        &[symlink("./a", "/etc"), hard_link("./b", "./a"), file("./b/passwd", "x")],
+        &format!("{tar}`b/passwd` lies below `b`, which is not a directory"),
     );
 }
 

@@ -1,5 +1,6 @@
 //! From the bytes of a package to its layer.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -284,6 +285,8 @@ struct Package {
     files: Vec<(EntryPath, Metadata, u64, u64)>,
     /// The paths as the package has them, as dpkg lists them.
     list: Vec<u8>,
+    /// Those of them that are directories.
+    directories: BTreeSet<EntryPath>,
     /// What the control file `md5sums` would say, if the package has none.
     md5sums: Option<Vec<u8>>,
     limit: u64,
@@ -299,6 +302,7 @@ impl Package {
             spool: Spool::new(scratch),
             files: Vec::new(),
             list: b"/.\n".to_vec(),
+            directories: BTreeSet::new(),
             md5sums: (!control.has("md5sums")).then(Vec::new),
             // Installed-Size is in KiB, and an estimate; it may say anything.
             limit: installed_size.unwrap_or(0_u64).saturating_mul(8 << 10).max(1 << 30).min(max_limit),
@@ -310,6 +314,10 @@ impl Package {
         let mut reader = ForeignReader::new(&mut decoded, Limits::default());
         let mut buffer = vec![0; 256 << 10];
         while let Some((entry, mut content)) = reader.next_entry().map_err(tar_error)? {
+            if entry.kind == Kind::Directory && !self.directories.insert(entry.path.clone()) {
+                // dpkg leaves a directory that is there as it is.
+                continue;
+            }
             self.list.push(b'/');
             self.list.extend_from_slice(entry.path.as_bytes());
             self.list.push(b'\n');

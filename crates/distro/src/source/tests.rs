@@ -126,10 +126,12 @@ fn native_packages() {
                     TarEntry { mode: 0o4711, ..program("aa-2/run", "x") },
                     symlink("aa-2/link", "/etc/passwd"),
                     hard_link("aa-2/again", "aa-2/f"),
+                    directory("aa-2/"),
+                    hard_link("aa-2/second", "aa-2/link"),
                     file("aa-2/.pc/kept", "in a native package"),
                 ],
             )
-            .check("again \"1\"\ndebian/rules* \"r\"\nf \"1\"\nlink@ /etc/passwd\nrun* \"x\"");
+            .check("again \"1\"\ndebian/rules* \"r\"\nf \"1\"\nlink@ /etc/passwd\nrun* \"x\"\nsecond@ /etc/passwd");
     }
 }
 

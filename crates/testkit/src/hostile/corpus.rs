@@ -158,7 +158,7 @@ fn links() -> Vec<HostileTar> {
         refused(
             "a hard link to a link, then a write to it",
             &[symlink("s", "/etc/passwd"), hard_link("l", "s"), file("l", "root::0:0::/:")],
-            NO_FILE_BEFORE,
+            TWICE,
         ),
         refused(
             "a hard link through a link",
