@@ -1,6 +1,7 @@
 //! All packages of several suites, components and architectures as one sorted set.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::ops::Range;
 
 use super::index::{Index, Package, Priority, Span};
@@ -266,14 +267,19 @@ impl Universe {
                     .then_with(|| left.filename().cmp(right.filename()))
             })
         });
-        entries.dedup_by(|(later_name, later), (earlier_name, earlier)| {
-            let ((_, later), (_, earlier)) = (package(later), package(earlier));
-            later_name == earlier_name
-                && later.version() == earlier.version()
-                && later.architecture() == earlier.architecture()
-                && later.sha256() == earlier.sha256()
-        });
-        self.entries = entries.into_iter().map(|(_, entry)| entry).collect();
+        // What is in suites of several priorities is there once for each, with other versions between them.
+        let mut once = Vec::with_capacity(entries.len());
+        let mut known = HashSet::new();
+        for entries in entries.chunk_by(|(left, _), (right, _)| left == right) {
+            known.clear();
+            let is_first = |entry: &Entry| {
+                let (_, package) = package(entry);
+                known.insert((package.version(), package.architecture(), package.sha256()))
+            };
+            let all = entries.iter().map(|(_, entry)| *entry);
+            if entries.len() == 1 { once.extend(all) } else { once.extend(all.filter(is_first)) }
+        }
+        self.entries = once;
     }
 
     fn fill_slots(&mut self) {

@@ -26,6 +26,9 @@ pub struct Release {
     pub by_hash: bool,
     /// Whether packages for all architectures are in a file of their own and only there.
     pub separate_all: bool,
+    /// How much its packages are preferred to those of other suites where nothing else is said, as apt_preferences(5)
+    /// has it: 500, or 100 or 1 for what is only taken when it is named, such as backports and experimental.
+    pub priority: i32,
     files: BTreeMap<String, (Sha256, u64)>,
 }
 
@@ -151,6 +154,7 @@ impl Release {
         };
         let words = |value: &str| value.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let architectures = words(field("Architectures")?);
+        let says_yes = |field| paragraph.get(field) == Some("yes");
         let all_is_elsewhere = |value: &str| value.split_ascii_whitespace().any(|word| word == "Packages");
         Ok(Release {
             suite: paragraph.get("Suite").unwrap_or_default().to_owned(),
@@ -158,7 +162,12 @@ impl Release {
             date: date("Date", field("Date")?)?,
             valid_until: paragraph.get("Valid-Until").map(|value| date("Valid-Until", value)).transpose()?,
             components: words(field("Components")?),
-            by_hash: paragraph.get("Acquire-By-Hash") == Some("yes"),
+            by_hash: says_yes("Acquire-By-Hash"),
+            priority: match (says_yes("NotAutomatic"), says_yes("ButAutomaticUpgrades")) {
+                (false, _) => 500,
+                (true, true) => 100,
+                (true, false) => 1,
+            },
             separate_all: architectures.iter().any(|architecture| architecture == "all")
                 && !paragraph.get("No-Support-for-Architecture-all").is_some_and(all_is_elsewhere),
             architectures,
@@ -358,6 +367,15 @@ mod tests {
         );
         assert_eq!(release.packages("main", "arm64"), None);
         assert_eq!(release.sources("main"), None);
+    }
+
+    #[test]
+    fn what_is_not_automatic_is_preferred_less() {
+        let priority = |more: &str| Release::parse(&format!("{more}{TEXT}")).unwrap().priority;
+        assert_eq!(priority(""), 500);
+        assert_eq!(priority("NotAutomatic: yes\n"), 1);
+        assert_eq!(priority("NotAutomatic: yes\nButAutomaticUpgrades: yes\n"), 100);
+        assert_eq!(priority("NotAutomatic: no\nButAutomaticUpgrades: yes\n"), 500);
     }
 
     /// As Debian's security archive served it on 2026-11-20.

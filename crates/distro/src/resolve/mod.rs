@@ -241,6 +241,8 @@ pub struct Resolver {
     needs: Vec<Need>,
     n_announced: usize,
     releases: Vec<Option<ReleasePin>>,
+    /// Of each suite, as far as its release was read.
+    priorities: Vec<i32>,
 }
 
 #[derive(Debug)]
@@ -286,8 +288,8 @@ impl Resolver {
         let needs = (0..suites.len())
             .map(|suite_idx| Need { suite_idx, kind: NeedKind::Release { is_fed: false } })
             .collect();
-        let releases = vec![None; suites.len()];
-        Resolver { query, suites, mirrors, keyring, now, needs, n_announced: 0, releases }
+        let (releases, priorities) = (vec![None; suites.len()], vec![0; suites.len()]);
+        Resolver { query, suites, mirrors, keyring, now, needs, n_announced: 0, releases, priorities }
     }
 
     /// What is needed and was not yet returned here; they do not depend on one another.
@@ -304,8 +306,8 @@ impl Resolver {
         let suite_idx = self.needs[id.0].suite_idx;
         match &self.needs[id.0].kind {
             NeedKind::Release { .. } => {
-                let (release, wanted) = self.read_release(suite_idx, bytes)?;
-                self.releases[suite_idx] = Some(release);
+                let (release, priority, wanted) = self.read_release(suite_idx, bytes)?;
+                (self.releases[suite_idx], self.priorities[suite_idx]) = (Some(release), priority);
                 self.needs.extend(wanted);
                 self.needs[id.0].kind = NeedKind::Release { is_fed: true };
             }
@@ -347,8 +349,8 @@ impl Resolver {
             .into_iter()
             .filter_map(|need| match need.kind {
                 NeedKind::Index { read: Some(Read::Packages(index)), .. } => {
-                    // apt's priority of everything that is neither pinned nor experimental.
-                    Some(Part { index, suite: self.suites[need.suite_idx].name.clone(), priority: 500 })
+                    let suite = self.suites[need.suite_idx].name.clone();
+                    Some(Part { index, suite, priority: self.priorities[need.suite_idx] })
                 }
                 _ => None,
             })
@@ -364,7 +366,7 @@ impl Resolver {
         let releases = self.releases;
         let parts = self.needs.into_iter().filter_map(|need| match need.kind {
             NeedKind::Index { read: Some(Read::Sources(index)), .. } => {
-                Some((index, releases[need.suite_idx].clone()?))
+                Some((index, releases[need.suite_idx].clone()?, self.priorities[need.suite_idx]))
             }
             _ => None,
         });
@@ -435,8 +437,12 @@ impl Resolver {
         }
     }
 
-    /// The verified release, and which indexes of it are needed.
-    fn read_release(&self, suite_idx: usize, bytes: &[u8]) -> Result<(ReleasePin, Vec<Need>), FeedError> {
+    /// The verified release, the priority of its packages, and which indexes of it are needed.
+    fn read_release(
+        &self,
+        suite_idx: usize,
+        bytes: &[u8],
+    ) -> Result<(ReleasePin, i32, Vec<Need>), FeedError> {
         let Suite { name: suite, archive } = self.suites[suite_idx].clone();
         let (text, _) = release::verify(bytes, &self.keyring, self.now)
             .map_err(|source| FeedError::Signature { suite: suite.clone(), source })?;
@@ -469,7 +475,8 @@ impl Resolver {
                 needs.push(Need { suite_idx, kind: NeedKind::Index { file, read: None } });
             }
         }
-        Ok((ReleasePin { suite, archive, date: release.date, sha256: Sha256::of(bytes) }, needs))
+        let pin = ReleasePin { suite, archive, date: release.date, sha256: Sha256::of(bytes) };
+        Ok((pin, release.priority, needs))
     }
 
     fn read_index(&self, id: FetchId, file: &IndexFile, bytes: &[u8]) -> Result<Read, FeedError> {

@@ -12,7 +12,8 @@ use crate::version;
 #[derive(Debug)]
 pub struct SourceCatalog {
     distribution: String,
-    parts: Vec<(SourceIndex, ReleasePin)>,
+    /// The indexes with their releases and the priorities of these.
+    parts: Vec<(SourceIndex, ReleasePin, i32)>,
 }
 
 /// Names the files of a source package by content, and says where they may be had.
@@ -92,29 +93,35 @@ impl SourceError {
 }
 
 impl SourceCatalog {
-    pub(super) fn new(distribution: &Distribution, parts: Vec<(SourceIndex, ReleasePin)>) -> SourceCatalog {
+    pub(super) fn new(
+        distribution: &Distribution,
+        parts: Vec<(SourceIndex, ReleasePin, i32)>,
+    ) -> SourceCatalog {
         SourceCatalog { distribution: distribution.to_string(), parts }
     }
 
-    /// Pins the newest version of the source package `name`, or the one that is given. Of the same version in
-    /// several suites, the suite that comes first has it.
+    /// Pins the newest version of the source package `name`, or the one that is given. Without a version, only the
+    /// suites of the highest priority that have the package count. Of the same version in several suites, the suite
+    /// that comes first has it.
     pub fn resolve(&self, name: &str, version: Option<&str>) -> Result<SourcePin, SourceError> {
-        let mut found: Vec<(Source<'_>, &ReleasePin)> =
-            self.all().filter(|(source, _)| source.name() == name).collect();
-        found.sort_by(|(left, _), (right, _)| version::compare(right.version(), left.version()));
-        let Some((newest, release)) = found.first() else {
+        let mut found: Vec<(Source<'_>, &ReleasePin, i32)> =
+            self.all().filter(|(source, ..)| source.name() == name).collect();
+        found.sort_by(|(left, ..), (right, ..)| version::compare(right.version(), left.version()));
+        // Of several that are greatest, `max_by_key` takes the last.
+        let Some((preferred, release, _)) = found.iter().rev().max_by_key(|(.., priority)| *priority) else {
             return Err(self.unknown(name));
         };
         let Some(version) = version else {
-            return Ok(pin(newest, release)?);
+            return Ok(pin(preferred, release)?);
         };
-        let wanted =
-            |(source, _): &&(Source<'_>, _)| version::compare(source.version(), version) == Ordering::Equal;
+        let wanted = |(source, ..): &&(Source<'_>, _, _)| {
+            version::compare(source.version(), version) == Ordering::Equal
+        };
         match found.iter().find(wanted) {
-            Some((source, release)) => Ok(pin(source, release)?),
+            Some((source, release, _)) => Ok(pin(source, release)?),
             None => {
                 let mut known: Vec<String> =
-                    found.iter().map(|(source, _)| source.version().to_owned()).collect();
+                    found.iter().map(|(source, ..)| source.version().to_owned()).collect();
                 known.dedup();
                 let (distribution, name) = (self.distribution.clone(), name.to_owned());
                 Err(SourceError::Version { distribution, name, version: version.to_owned(), known })
@@ -122,20 +129,22 @@ impl SourceCatalog {
         }
     }
 
-    fn all(&self) -> impl Iterator<Item = (Source<'_>, &ReleasePin)> {
-        self.parts.iter().flat_map(|(index, release)| index.sources().map(move |source| (source, release)))
+    fn all(&self) -> impl Iterator<Item = (Source<'_>, &ReleasePin, i32)> {
+        self.parts.iter().flat_map(|(index, release, priority)| {
+            index.sources().map(move |source| (source, release, *priority))
+        })
     }
 
     fn unknown(&self, name: &str) -> SourceError {
         let builds = |source: &Source<'_>| source.binaries().any(|binary| binary == name);
         let mut builders: Vec<String> = self
             .all()
-            .filter(|(source, _)| builds(source))
-            .map(|(source, _)| source.name().to_owned())
+            .filter(|(source, ..)| builds(source))
+            .map(|(source, ..)| source.name().to_owned())
             .collect();
         builders.sort_unstable();
         builders.dedup();
-        let similar = packages::nearest(name, self.all().map(|(source, _)| source.name()));
+        let similar = packages::nearest(name, self.all().map(|(source, ..)| source.name()));
         SourceError::Unknown {
             distribution: self.distribution.clone(),
             name: name.to_owned(),

@@ -34,6 +34,11 @@ fn archive() -> Archive {
 
 impl Archive {
     fn catalog(&self) -> Result<SourceCatalog, FeedError> {
+        self.catalog_of("")
+    }
+
+    /// Reads the archive when the release of the last suite says `more`.
+    fn catalog_of(&self, more: &str) -> Result<SourceCatalog, FeedError> {
         let key = TestKey::new(9);
         let keyring = Keyring::parse(key.public().as_bytes()).unwrap();
         let query = Query::sources("debian:test".parse().unwrap());
@@ -44,8 +49,9 @@ impl Archive {
             let fetches = resolver.next_fetches();
             assert_eq!(fetches.len(), 3);
             for (fetch, (suite, text)) in fetches.iter().zip(&self.0) {
+                let more = if *suite == self.0[2].0 { more } else { "" };
                 let release = format!(
-                    "Codename: {suite}\nDate: Thu, 01 Jan 2026 12:00:00 UTC\nArchitectures: amd64\nComponents: main\n\
+                    "{more}Codename: {suite}\nDate: Thu, 01 Jan 2026 12:00:00 UTC\nArchitectures: amd64\nComponents: main\n\
                      Acquire-By-Hash: yes\nSHA256:\n {} {} main/source/Sources\n",
                     Sha256::of(text.as_bytes()),
                     text.len()
@@ -157,4 +163,11 @@ fn an_altered_index_is_refused() {
     assert_eq!(fetch.what, "main/source/Sources.xz of test");
     let error = render(&resolver.feed(fetch.id, b"x").unwrap_err());
     assert!(error.contains("the signed release says"), "{error}");
+}
+
+#[test]
+fn what_is_not_automatic_is_taken_by_its_version_only() {
+    let catalog = archive().catalog_of("NotAutomatic: yes\n").unwrap();
+    assert_eq!(catalog.resolve("glibc", None).unwrap().version, "2.36-9");
+    assert_eq!(catalog.resolve("glibc", Some("2.36-9+deb1")).unwrap().release.suite, "test-security");
 }

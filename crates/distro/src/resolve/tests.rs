@@ -38,11 +38,16 @@ impl Site {
     }
 
     fn add(&mut self, archive: &str, suite: &str, packages: &str) {
+        self.add_saying("", archive, suite, packages);
+    }
+
+    /// Adds a suite whose release says `more`.
+    fn add_saying(&mut self, more: &str, archive: &str, suite: &str, packages: &str) {
         let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 6);
         xz.write_all(packages.as_bytes()).unwrap();
         let xz = xz.finish().unwrap();
         let release = format!(
-            "Suite: {suite}\nCodename: {suite}\nDate: Thu, 01 Jan 2026 12:00:00 UTC\n\
+            "{more}Suite: {suite}\nCodename: {suite}\nDate: Thu, 01 Jan 2026 12:00:00 UTC\n\
              Valid-Until: Thu, 08 Jan 2026 12:00:00 UTC\nAcquire-By-Hash: yes\nArchitectures: amd64\n\
              Components: main\nSHA256:\n {} {} main/binary-amd64/Packages\n {} {} main/binary-amd64/Packages.xz\n",
             Sha256::of(packages.as_bytes()),
@@ -135,6 +140,43 @@ fn an_archive_becomes_pins() {
         ]
     );
     assert!(resolution.pins[1].essential());
+}
+
+#[test]
+fn suites_that_are_not_automatic_give_what_is_asked_for_by_version() {
+    let mut site = Site::new();
+    let backports = [
+        package("tool", "2~bpo", "Depends: libc (>= 3)\n"),
+        package("libc", "3~bpo", ""),
+        package("libc", "3", ""),
+        package("libc", "2", ""),
+        package("base", "2", "Essential: yes\n"),
+        package("extra", "1", ""),
+    ];
+    let both = "NotAutomatic: yes\nButAutomaticUpgrades: yes\n";
+    site.add_saying(both, "debian", "test-backports", &backports.concat());
+    site.add_saying("NotAutomatic: yes\n", "debian", "wild", &package("extra", "2", ""));
+    let query = Query {
+        suites: ["wild", "test-backports", "test", "test-security"].map(str::to_owned).into(),
+        ..site.resolver().query
+    };
+    let mirrors = site.resolver().mirrors;
+    let keyring = Keyring::parse(site.key.public().as_bytes()).unwrap();
+    let mut resolver = Resolver::new(query, mirrors, keyring, NOW);
+    site.drive(&mut resolver).unwrap();
+    let catalog = resolver.finish().unwrap();
+    let resolve = |wanted: &str| -> Vec<String> {
+        let pins = catalog.resolve(&request(wanted)).unwrap().pins;
+        pins.iter().map(|pin| format!("{}={} {}", pin.name(), pin.version(), pin.suite())).collect()
+    };
+    assert_eq!(resolve("tool"), ["libc=2+sec test-security", "base=1 test", "tool=1 test"]);
+    assert_eq!(resolve("tool=2~bpo"), ["libc=3 test-backports", "base=1 test", "tool=2~bpo test-backports"]);
+    assert_eq!(resolve("extra")[2], "extra=1 test-backports");
+    assert_eq!(resolve("extra=2")[2], "extra=2 wild");
+    // It is in two suites and yet is one package, which the preferred one has.
+    let versions: Vec<&str> =
+        catalog.universe().named("libc").map(|id| catalog.universe().package(id).version()).collect();
+    assert_eq!(versions, ["2+sec", "2", "3", "3~bpo"]);
 }
 
 #[test]
