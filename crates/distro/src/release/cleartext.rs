@@ -54,9 +54,10 @@ impl SignatureError {
                 Some("the mirror may answer with a login or error page; try another one")
             }
             SignatureError::Armor(_) | SignatureError::Altered(_) => Some("try another mirror"),
-            SignatureError::NoneGood(_) => {
-                Some("check the clock of this machine, or name a keyring that has the archive's key")
-            }
+            SignatureError::NoneGood(_) => Some(
+                "check the clock of this machine, and that what `--mirror` names has Debian's own archive: only its \
+                 keys are known, and new ones to a newer version of this program",
+            ),
         }
     }
 }

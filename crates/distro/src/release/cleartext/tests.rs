@@ -124,6 +124,9 @@ fn bytes_that_are_no_text_are_refused() {
 fn unknown_keys_do_not_count() {
     let other = TestKey::new(2).in_release(TEXT, CREATED + 100);
     check(&other, "no good signature: key … is not known");
+    // Nobody can name another keyring.
+    let help = SignatureError::NoneGood(Vec::new()).help().unwrap();
+    assert!(help.contains("`--mirror`") && !help.contains("keyring"), "{help}");
     let both = [1, 2].map(|seed| TestKey::new(seed).signature(TEXT, CREATED + 100, HashAlgorithm::Sha256));
     check(&format!("{}{}", TestKey::head(TEXT), armored(&both)), "the text by 1");
     check_at(
