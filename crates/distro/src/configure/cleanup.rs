@@ -70,6 +70,21 @@ const PATTERNS: &[(&str, &str, &str)] = &[
     ("var/log", "", ".log"),
 ];
 
+/// Made at random when a package is configured, and meant for one machine; those that a package has are kept.
+const SECRETS: &[&str] = &[
+    "etc/bind/rndc.key",
+    "etc/iscsi/initiatorname.iscsi",
+    "etc/munge/munge.key",
+    "etc/nvme/hostid",
+    "etc/nvme/hostnqn",
+    "etc/ssl/certs/ssl-cert-snakeoil.pem",
+    "etc/ssl/private/ssl-cert-snakeoil.key",
+    "etc/unbound/unbound_control.key",
+    "etc/unbound/unbound_control.pem",
+    "etc/unbound/unbound_server.key",
+    "etc/unbound/unbound_server.pem",
+];
+
 /// Files that belong to a group other than root's on every Debian system. systemd-sysusers writes them anew, and
 /// gives the copy the group only if it sees that it has another; but what is emulated, it does not see.
 const GROUPS: &[(&str, u32)] = &[("etc/gshadow", SHADOW), ("etc/shadow", SHADOW)];
@@ -105,10 +120,10 @@ pub(super) fn verdict(path: &[u8], is_packaged: bool) -> Verdict {
     if let Some((_, verdict)) = PATHS.iter().find(|(exact, _)| exact.as_bytes() == path) {
         return *verdict;
     }
-    let (directory, name) = match path.iter().rposition(|byte| *byte == b'/') {
-        Some(slash) => (&path[..slash], &path[slash + 1..]),
-        None => (&b""[..], path),
-    };
+    if SECRETS.iter().any(|secret| secret.as_bytes() == path) && !is_packaged {
+        return Verdict::Drop;
+    }
+    let (directory, name) = split(path);
     let matches = |(inside, begin, end): &&(&str, &str, &str)| {
         directory == inside.as_bytes() && name.starts_with(begin.as_bytes()) && name.ends_with(end.as_bytes())
     };
@@ -121,6 +136,35 @@ pub(super) fn verdict(path: &[u8], is_packaged: bool) -> Verdict {
         Some((_, verdict)) if !is_packaged => *verdict,
         _ => Verdict::Keep,
     }
+}
+
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (b"", path),
+    }
+}
+
+/// Says whether a new symbolic link at `path` is but another name of a file beside it that is dropped: certificates
+/// have such, called by their hash. Links from elsewhere, as configurations have them, are kept: the machine's own file
+/// will be there.
+pub(super) fn is_name_of_secret(path: &[u8], target: &[u8]) -> bool {
+    let directory = split(path).0;
+    let (above, name) = split(target.strip_prefix(b"./").unwrap_or(target));
+    let is_beside = match target.first() {
+        Some(b'/') => above.strip_prefix(b"/") == Some(directory),
+        _ => above.is_empty(),
+    };
+    is_beside && SECRETS.iter().any(|secret| split(secret.as_bytes()) == (directory, name))
+}
+
+/// Says whether a text has a private key in PEM's form (RFC 7468, section 10, and what OpenSSL and PGP call theirs).
+pub(super) fn has_private_key(text: &[u8]) -> bool {
+    let is_begin = |line: &[u8]| {
+        line.starts_with(b"-----BEGIN ")
+            && line.windows(12).any(|part| part == b"PRIVATE KEY-" || part == b"PRIVATE KEY ")
+    };
+    text.split(|byte| *byte == b'\n').any(is_begin)
 }
 
 /// Returns `/etc/shadow` with every day of a password change set to `day`. Day 0, which asks for a new
@@ -161,12 +205,45 @@ mod tests {
             ("var/log/dpkg.log", Verdict::Drop),
             ("var/log/wtmp", Verdict::KeepIfEmpty),
             ("var/log/apt/x", Verdict::KeepIfEmpty),
+            ("etc/ssl/private/ssl-cert-snakeoil.key", Verdict::Drop),
+            ("etc/ssl/certs/ssl-cert-snakeoil.pem", Verdict::Drop),
+            ("etc/ssl/certs/ca-certificates.crt", Verdict::Keep),
+            ("etc/nvme/hostid", Verdict::Drop),
+            ("etc/unbound/unbound_server.pem", Verdict::Drop),
+            ("etc/unbound/unbound.conf", Verdict::Keep),
         ];
         for (path, expected) in cases {
             assert_eq!(verdict(path.as_bytes(), false), expected, "{path}");
         }
         // What a package has there is not something that a run left behind.
         assert_eq!(verdict(b"var/cache/man/x", true), Verdict::Keep);
+        assert_eq!(verdict(b"etc/munge/munge.key", true), Verdict::Keep);
+    }
+
+    #[test]
+    fn names_of_secrets() {
+        let cases = [
+            ("etc/ssl/certs/0123abcd.0", "ssl-cert-snakeoil.pem", true),
+            ("etc/ssl/certs/0123abcd", "/etc/ssl/certs/ssl-cert-snakeoil.pem", true),
+            ("etc/ssl/certs/0123abcd", "./ssl-cert-snakeoil.pem", true),
+            ("etc/ssl/certs/0123abcd", "ca.pem", false),
+            ("etc/ssl/certs/0123abcd", "/ssl-cert-snakeoil.pem", false),
+            ("etc/dovecot/private/dovecot.pem", "/etc/ssl/certs/ssl-cert-snakeoil.pem", false),
+            ("etc/ssl/ssl-cert-snakeoil.pem", "certs/ssl-cert-snakeoil.pem", false),
+        ];
+        for (path, target, expected) in cases {
+            assert_eq!(is_name_of_secret(path.as_bytes(), target.as_bytes()), expected, "{path} -> {target}");
+        }
+    }
+
+    #[test]
+    fn private_keys() {
+        let has = |text: &str| has_private_key(text.as_bytes());
+        assert!(has("-----BEGIN PRIVATE KEY-----\nMC4\n"));
+        assert!(has("# made today\n-----BEGIN RSA PRIVATE KEY-----\r\n"));
+        assert!(has("-----BEGIN PGP PRIVATE KEY BLOCK-----"));
+        assert!(!has("-----BEGIN CERTIFICATE-----\n"));
+        assert!(!has("grep -- '-----BEGIN PRIVATE KEY-----'\n"));
     }
 
     #[test]

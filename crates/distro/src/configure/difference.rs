@@ -34,6 +34,9 @@ pub(super) struct Difference<'a> {
     pub(super) epoch: i64,
 }
 
+/// What a file with a private key may have; larger ones are not looked into.
+const MAX_KEY: u64 = 1 << 20;
+
 /// How overlayfs marks a directory that hides what is below it.
 const OPAQUE: &str = "user.overlay.opaque";
 
@@ -41,30 +44,41 @@ const OPAQUE: &str = "user.overlay.opaque";
 struct Changes<'a> {
     difference: &'a Difference<'a>,
     builder: Builder,
-    /// The first declared path of files with several names.
-    names: BTreeMap<(u64, u64), EntryPath>,
+    /// Of files with several names, which one gives the contents and metadata.
+    names: BTreeMap<(u64, u64), Name>,
     /// The packages' files by size, for those who look for the origin of a copy.
     by_size: OnceCell<BTreeMap<u64, Vec<(Extent, u32)>>>,
     /// The modes of those that have a size which was looked for, by size and then by content.
     modes: BTreeMap<u64, BTreeMap<Sha256, u32>>,
+    /// New files with private keys.
+    keys: Vec<EntryPath>,
+}
+
+/// A name of a file that has several. The least one says what the file is like: one that a package has, and the
+/// smallest of those, in whatever order they are found.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Name {
+    is_new: bool,
+    path: EntryPath,
 }
 
 impl Difference<'_> {
-    /// Declares everything that changed.
-    pub(super) fn layer(&self) -> Result<Builder, ConfigureError> {
+    /// Declares everything that changed. Returns the new files, too, that have a private key in them.
+    pub(super) fn layer(&self) -> Result<(Builder, Vec<EntryPath>), ConfigureError> {
         let mut changes = Changes {
             difference: self,
             builder: Builder::default(),
             names: BTreeMap::new(),
             by_size: OnceCell::new(),
             modes: BTreeMap::new(),
+            keys: Vec::new(),
         };
         changes.walk(None)?;
         changes.settle_directories()?;
         // dpkg has the stanzas in its own file now.
         let stanzas = EntryPath::new(STATUS_DIRECTORY).expect("the constant is a path");
         changes.builder.declare(stanzas, Metadata::default(), Declaration::Whiteout)?;
-        Ok(changes.builder)
+        Ok((changes.builder, changes.keys))
     }
 }
 
@@ -73,8 +87,12 @@ impl Changes<'_> {
     fn walk(&mut self, above: Option<&EntryPath>) -> Result<(), ConfigureError> {
         let directory = join(self.difference.upper, above);
         let read_error = |source| ConfigureError::place("read", &directory, source);
-        for entry in fs::read_dir(&directory).map_err(read_error)? {
-            let name = entry.map_err(read_error)?.file_name().into_vec();
+        let entries = fs::read_dir(&directory).map_err(read_error)?;
+        let names = entries.map(|entry| Ok(entry?.file_name().into_vec()));
+        let mut names: Vec<Vec<u8>> = names.collect::<io::Result<_>>().map_err(read_error)?;
+        // Every file system has an order of its own.
+        names.sort_unstable();
+        for name in names {
             let path = match above {
                 Some(above) => above.join(&name),
                 None => EntryPath::new(name),
@@ -150,6 +168,9 @@ impl Changes<'_> {
     ) -> Result<(), ConfigureError> {
         let target = target.into_os_string().into_vec();
         let packaged = self.difference.packages.get(path.as_bytes());
+        if packaged.is_none() && cleanup::is_name_of_secret(path.as_bytes(), &target) {
+            return Ok(());
+        }
         let packaged = packaged.filter(|item| item.node.kind == NodeKind::Symlink { target: target.clone() });
         let metadata = self.metadata(&path, found, packaged.map(|item| &item.node.metadata))?;
         let metadata = Metadata { mode: 0o777, ..metadata };
@@ -210,14 +231,28 @@ impl Changes<'_> {
         if is_same_content && packaged.is_some_and(|item| item.node.metadata == metadata) {
             return Ok(());
         }
-        let declaration = match self.names.get(&(found.dev(), found.ino())) {
-            Some(first) if found.nlink() > 1 => Declaration::HardLink(first.clone()),
-            _ => {
-                self.names.insert((found.dev(), found.ino()), path.clone());
+        if base.is_none()
+            && content.size() <= MAX_KEY
+            && cleanup::has_private_key(&fs::read(&file).map_err(error)?)
+        {
+            self.keys.push(path.clone());
+        }
+        let name = Name { is_new: base.is_none(), path };
+        let declaration = match self.names.entry((found.dev(), found.ino())) {
+            Entry::Occupied(known) if *known.get() < name => Declaration::HardLink(known.get().path.clone()),
+            Entry::Occupied(mut known) => {
+                let other = known.insert(name.clone()).path;
+                self.builder.withdraw(&other);
+                let link = Declaration::HardLink(name.path.clone());
+                self.builder.declare(other, Metadata::default(), link)?;
+                Declaration::File(content)
+            }
+            Entry::Vacant(unknown) => {
+                unknown.insert(name.clone());
                 Declaration::File(content)
             }
         };
-        Ok(self.builder.declare(path, metadata, declaration)?)
+        Ok(self.builder.declare(name.path, metadata, declaration)?)
     }
 
     /// Returns the owner, mode and time of what is at `path` now; `base` is what a package says about it if it is
@@ -328,5 +363,102 @@ fn join(directory: &Path, path: Option<&EntryPath>) -> PathBuf {
     match path {
         Some(path) => directory.join(std::ffi::OsStr::from_bytes(path.as_bytes())),
         None => directory.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deb::fixtures::{TarEntry, control, deb, file};
+
+    /// Renders the layer, and returns the keys, when `change` was what happened in `etc` and `usr/share`; a package has
+    /// `usr/share/m` and `etc/munge/munge.key`, and `etc/packaged.key`.
+    fn changes(change: impl FnOnce(&Path)) -> (Vec<String>, Vec<EntryPath>) {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let packaged = TarEntry { uid: 33, mode: 0o640, ..file("./usr/share/m", "1") };
+        let key = |name| file(name, "-----BEGIN PRIVATE KEY-----\n");
+        let all = [packaged, key("./etc/munge/munge.key"), key("./etc/packaged.key")];
+        fs::write(at("deb"), deb(&[control("one", "")], &all)).unwrap();
+        crate::deb::unpack(&at("deb"), &at("package.tar")).unwrap();
+        let packages = Packages::read(&[], &[at("package.tar")]).unwrap();
+        for tree in ["lower/usr/share", "upper/usr/share"] {
+            fs::create_dir_all(at(tree)).unwrap();
+        }
+        change(&at("upper"));
+        if let Ok(changed) = fs::metadata(at("upper/usr/share/m")) {
+            fs::write(at("lower/usr/share/m"), "1").unwrap();
+            fs::set_permissions(at("lower/usr/share/m"), changed.permissions()).unwrap();
+        }
+        let difference = Difference {
+            packages: &packages,
+            root: &Root::open(&at("upper")).unwrap(),
+            records: &Records::default(),
+            lower: &at("lower"),
+            upper: &at("upper"),
+            mount: &at("upper"),
+            epoch: 7,
+        };
+        let (changes, keys) = difference.layer().unwrap();
+        fs::write(at("layer.tar"), changes.write(Vec::new()).unwrap()).unwrap();
+        let layer = layer::Layer::open(&at("layer.tar")).unwrap();
+        let entries = layer.entries().unwrap().map(|located| located.unwrap().entry.to_string());
+        (entries.filter(|line| !line.contains("status.d")).collect(), keys)
+    }
+
+    #[test]
+    fn names_of_one_file_have_the_packaged_name_say_what_it_is_like() {
+        let expected = [
+            "file    0640 33:0 7 usr/share/a size=7",
+            "link    0640 33:0 7 usr/share/m = usr/share/a",
+            "link    0640 33:0 7 usr/share/z = usr/share/a",
+        ];
+        for names in [["a", "m", "z"], ["z", "m", "a"]] {
+            let (layer, _) = changes(|root| {
+                let share = root.join("usr/share");
+                fs::write(share.join(names[0]), "changed").unwrap();
+                names[1..]
+                    .iter()
+                    .for_each(|name| fs::hard_link(share.join(names[0]), share.join(name)).unwrap());
+            });
+            assert_eq!(layer, expected);
+        }
+    }
+
+    #[test]
+    fn secrets_of_one_machine_are_left_out_and_other_keys_are_told() {
+        const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQ==\n";
+        let (layer, keys) = changes(|root| {
+            for directory in ["etc/ssl/certs", "etc/ssl/private", "etc/munge", "etc/nvme", "etc/dovecot"] {
+                fs::create_dir_all(root.join(directory)).unwrap();
+            }
+            let made = [
+                "ssl/private/ssl-cert-snakeoil.key",
+                "ssl/certs/ssl-cert-snakeoil.pem",
+                "nvme/hostid",
+                "munge/munge.key",
+                "packaged.key",
+                "dovecot/own.key",
+            ];
+            made.iter().for_each(|name| fs::write(root.join("etc").join(name), KEY).unwrap());
+            let links = ["ssl/certs/0123abcd.0", "dovecot/dovecot.pem"];
+            for (link, target) in
+                links.iter().zip(["ssl-cert-snakeoil.pem", "/etc/ssl/certs/ssl-cert-snakeoil.pem"])
+            {
+                std::os::unix::fs::symlink(target, root.join("etc").join(link)).unwrap();
+            }
+        });
+        let files: Vec<String> = layer.into_iter().filter(|line| !line.starts_with("dir")).collect();
+        assert_eq!(
+            files,
+            [
+                "symlink 0777 0:0 7 etc/dovecot/dovecot.pem -> /etc/ssl/certs/ssl-cert-snakeoil.pem",
+                "file    0644 0:0 7 etc/dovecot/own.key size=37",
+                // These the package has, and a script changed them.
+                "file    0644 0:0 7 etc/munge/munge.key size=37",
+                "file    0644 0:0 7 etc/packaged.key size=37",
+            ]
+        );
+        assert_eq!(keys, [EntryPath::new("etc/dovecot/own.key").unwrap()]);
     }
 }

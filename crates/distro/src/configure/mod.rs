@@ -10,6 +10,7 @@
 mod cleanup;
 mod database;
 mod difference;
+mod directories;
 mod diversions;
 mod order;
 mod packages;
@@ -26,6 +27,7 @@ use layer::{BuildError, EntryPath, Layer, PlainError, write_plain};
 use sandbox::emulate::Records;
 use sandbox::{Overlay, Writable, mount_overlay};
 
+pub use directories::DirectoryError;
 pub use diversions::ConflictError;
 pub use packages::PackagesError;
 pub use scripts::Failure;
@@ -58,6 +60,9 @@ pub enum ConfigureError {
     /// Two packages have a file of the same name.
     #[error("the packages cannot be installed together")]
     Conflict(#[from] ConflictError),
+    /// One has a directory where the other has something else.
+    #[error("the packages cannot be installed together")]
+    Directory(#[from] DirectoryError),
     /// Nobody there who could configure.
     #[error("dpkg is not among the packages")]
     NoDpkg,
@@ -131,6 +136,7 @@ pub fn configure(spec: &Spec, places: &Places, log: &mut (dyn Write + Send)) -> 
     if packages.get(b"usr/bin/dpkg").is_none() {
         return Err(ConfigureError::NoDpkg);
     }
+    directories::check(&packages)?;
     let mount = Mounted::new(spec, &places.scratch)?;
     let open_error = |source| ConfigureError::place("open", &mount.root, source);
     let mut root = Root::open(&mount.root).map_err(open_error)?;
@@ -142,7 +148,7 @@ pub fn configure(spec: &Spec, places: &Places, log: &mut (dyn Write + Send)) -> 
         init: &places.init,
         environment: scripts::environment(epoch),
         records: &mut records,
-        log,
+        log: &mut *log,
     };
     run_scripts(spec, &packages, &mut root, &mut scripts)?;
 
@@ -158,7 +164,15 @@ pub fn configure(spec: &Spec, places: &Places, log: &mut (dyn Write + Send)) -> 
     let path = places.out.join("layer.tar");
     let write_error = |source| ConfigureError::place("write", &path, source);
     let file = fs::File::create_new(&path).map_err(write_error)?;
-    let sink = difference.layer()?.write(io::BufWriter::with_capacity(256 << 10, file))?;
+    let (changes, keys) = difference.layer()?;
+    for key in keys {
+        // Whoever no longer reads the log still wants the result.
+        let _nobody_reads_it = writeln!(
+            log,
+            "note: `/{key}` is a private key that a script made: all that is made of this has the same one"
+        );
+    }
+    let sink = changes.write(io::BufWriter::with_capacity(256 << 10, file))?;
     sink.into_inner().map_err(|error| write_error(error.into_error()))?;
     let layer = Layer::open(&path).map_err(|source| ConfigureError::place("read", &path, source))?;
     Ok(write_plain(&layer, &places.out.join("tree"))?)

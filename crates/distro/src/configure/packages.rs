@@ -12,6 +12,8 @@ use super::order::{self, Candidate};
 use super::spec::Stage;
 use crate::deb::{ControlError, INFO_DIRECTORY, Identity, STATUS_DIRECTORY};
 use crate::deb822;
+use crate::depends;
+use crate::version::Operator;
 
 /// One unpacked package.
 pub(super) struct Package {
@@ -23,8 +25,10 @@ pub(super) struct Package {
     /// The control file `triggers`, or nothing.
     pub(super) triggers: String,
     has_preinst: bool,
-    /// The names of the packages whose files this may take over.
-    replaces: BTreeSet<String>,
+    /// The layer's index.
+    layer: usize,
+    /// Whose files this may take over: names, and which versions if not all.
+    replaces: Vec<(String, Option<(Operator, String)>)>,
 }
 
 /// All packages, and the tree that their layers make.
@@ -40,6 +44,8 @@ pub(super) struct Packages {
     /// What the first package says of a directory that several have, or what configuring made of it; a later package
     /// does not change it.
     pub(super) directories: BTreeMap<EntryPath, Metadata>,
+    /// Where configuring put something else than what packages had there.
+    changed: BTreeSet<EntryPath>,
 }
 
 /// What one package has at a path that is not a directory.
@@ -110,6 +116,7 @@ impl Packages {
             tree: Tree::open(&layers)?,
             files: BTreeMap::new(),
             directories: BTreeMap::new(),
+            changed: BTreeSet::new(),
         };
         for (layer_idx, is_package) in is_package.into_iter().enumerate() {
             if is_package {
@@ -133,6 +140,9 @@ impl Packages {
         let layer_error = |source| PackagesError::Layer { layer: layer.name().to_owned(), source };
         for located in layer.entries().map_err(layer_error)? {
             let entry = located.map_err(layer_error)?.entry;
+            if entry.kind != Kind::Directory || self.files.contains_key(&entry.path) {
+                self.changed.insert(entry.path.clone());
+            }
             if entry.kind == Kind::Directory {
                 self.directories.insert(entry.path, entry.metadata);
             }
@@ -182,8 +192,9 @@ impl Packages {
             let content = self.conffile_content(package, &conffile)?;
             contents.push((conffile, content));
         }
-        let replaces = order::names(&field(&control, "Replaces")).into_iter().flatten().collect();
-        self.all.push(Package { identity, control, conffiles: contents, triggers, has_preinst, replaces });
+        let (conffiles, replaces) = (contents, replaces(&field(&control, "Replaces")));
+        let layer = layer_idx;
+        self.all.push(Package { identity, control, conffiles, triggers, has_preinst, layer, replaces });
         Ok(())
     }
 
@@ -237,9 +248,36 @@ impl Packages {
 
     /// Returns whether a package that is not configured yet has something at `path` or below, directories apart.
     pub(super) fn has_new_below(&self, path: &EntryPath) -> bool {
+        self.has_new(self.files_at(path)) || self.files_below(path).any(|files| self.has_new(files))
+    }
+
+    /// Returns what packages have at each path below `path`, directories apart.
+    pub(super) fn files_below(&self, path: &EntryPath) -> impl Iterator<Item = &[PackagedFile]> {
         let [from, to] = [b"/", b"0"].map(|end| [path.as_bytes(), end].concat());
         let below = self.files.range::<[u8], _>((Bound::Included(&from[..]), Bound::Excluded(&to[..])));
-        self.has_new(self.files_at(path)) || below.into_iter().any(|(_, files)| self.has_new(files))
+        below.map(|(_, files)| &files[..])
+    }
+
+    /// Returns the paths at which a package has something, directories apart, in order.
+    pub(super) fn paths_of_files(&self) -> impl Iterator<Item = &EntryPath> {
+        self.files.keys()
+    }
+
+    /// Returns the last package but `other` that has a directory at `path`, with an entry of its own or files in it.
+    pub(super) fn directory_of(&self, path: &EntryPath, other: usize) -> Option<usize> {
+        let has_entry = |package: &Package| {
+            let entries = self.tree.layers()[package.layer].entries();
+            let mut entries = entries.into_iter().flatten().flatten().map(|located| located.entry);
+            entries.any(|entry| entry.path == *path && entry.kind == Kind::Directory)
+        };
+        let below = self.files_below(path).flatten().map(|file| file.package).filter(|it| *it != other).max();
+        let with_entry = (0..self.all.len()).rev().find(|it| *it != other && has_entry(&self.all[*it]));
+        below.max(with_entry)
+    }
+
+    /// Returns whether configuring put something else at `path` than packages had there.
+    pub(super) fn is_changed(&self, path: &EntryPath) -> bool {
+        self.changed.contains(path)
     }
 
     /// Returns whether a package has something at `path`.
@@ -285,8 +323,23 @@ impl Package {
 
     /// Says whether this package may take over files of `other`.
     pub(super) fn replaces(&self, other: &Package) -> bool {
-        self.replaces.contains(&other.identity.name)
+        let (name, version) = (&other.identity.name, &other.identity.version);
+        self.replaces.iter().any(|(replaced, versions)| {
+            let accepts = |(operator, bound): &(Operator, String)| operator.accepts(version, bound);
+            replaced == name && versions.as_ref().is_none_or(accepts)
+        })
     }
+}
+
+/// Reads the field `Replaces`. What cannot be read of it replaces nothing.
+fn replaces(field: &str) -> Vec<(String, Option<(Operator, String)>)> {
+    let relations = field.split(',').filter_map(|relation| depends::parse_relation(relation).ok());
+    relations
+        .map(|relation| {
+            let version = relation.version.map(|(operator, bound)| (operator, bound.to_owned()));
+            (relation.name.to_owned(), version)
+        })
+        .collect()
 }
 
 fn field(control: &str, name: &str) -> String {

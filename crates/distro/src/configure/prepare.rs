@@ -234,4 +234,38 @@ mod tests {
         assert_eq!(root.read("usr/share/7").unwrap().unwrap(), b"new");
         assert_eq!(root.placed.len(), N_FILES);
     }
+
+    /// Checks who has a file that `old` 1.0 has, and after it `new` with this field `Replaces`.
+    #[track_caller]
+    fn check_replaces(replaces: &str, expected: &str) {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let layers =
+            [("old", String::new()), ("new", format!("Replaces: {replaces}\n"))].map(|(name, fields)| {
+                std::fs::write(at("deb"), deb(&[control(name, &fields)], &[file("./f", name)])).unwrap();
+                crate::deb::unpack(&at("deb"), &at(name)).unwrap();
+                at(name)
+            });
+        let packages = Packages::read(&[], &layers).unwrap();
+        std::fs::create_dir(at("root")).unwrap();
+        let mut root = Root::open(&at("root")).unwrap();
+        settle_disputes(&mut root, &packages).unwrap();
+        let found = match root.conflicts.first() {
+            Some(conflict) => conflict.to_string(),
+            None => String::from_utf8(root.read("f").unwrap().unwrap()).unwrap(),
+        };
+        assert_eq!(found, expected, "{replaces}");
+    }
+
+    #[test]
+    fn files_are_replaced_of_the_versions_that_are_named() {
+        for replaces in ["old", "old (<< 2)", "x, old (= 1.0)", "old (<< 1), old (>= 1)", "old:any (<< 2~)"] {
+            check_replaces(replaces, "new");
+        }
+        let conflict =
+            "`f` is in the package `old` and also in `new`, and neither replaces the other's files";
+        for replaces in ["old (<< 1)", "old (<< 1.0), x", "x", "older", "old (<<"] {
+            check_replaces(replaces, conflict);
+        }
+    }
 }

@@ -244,11 +244,42 @@ fn packages_that_cannot_go_together_are_refused() {
          also in `two`, and neither replaces the other's files\n",
     );
     check_failure(
+        &[
+            package("one", "", &[], &[directory("./usr/share/x/"), file("./usr/share/x/f", "1")]),
+            package("two", "", &[], &[symlink("./usr/share/x", "y")]),
+        ],
+        1,
+        "error: the packages cannot be installed together\n  caused by: `usr/share/x` is a directory in the package \
+         `one` and a symbolic link in `two`, and files would be lost whichever is there\n",
+    );
+    check_failure(
         &[package("one", "Depends: missing\n", &[], &[])],
         1,
         "error: `dpkg` of the package `one` failed with exit code 1\n  | dpkg: dependency problems prevent \
          configuration of one:\n  |  one depends on missing; however:\n  |   Package missing is not installed.\n  \
          | \n  | dependency problems - leaving unconfigured\n",
+    );
+}
+
+#[test]
+fn private_keys_that_scripts_made_are_noted() {
+    let postinst = script(
+        "postinst",
+        "mkdir -p /etc/ssl/private
+         for key in ssl/private/ssl-cert-snakeoil.key own.key; do
+             echo '-----BEGIN PRIVATE KEY-----' > /etc/$key
+         done",
+    );
+    let Some(world) = World::new(&[package("alpha", "", &[postinst], &[])]) else { return };
+    assert!(matches!(world.configure(), Outcome::Done));
+    assert!(world.changes().contains(&"file    0644 0:0 1700000000 etc/own.key size=28".to_owned()));
+    let log = world.log();
+    let notes: Vec<&str> = log.lines().filter(|line| line.starts_with("note: ")).collect();
+    assert_eq!(
+        notes,
+        [
+            "note: `/etc/own.key` is a private key that a script made: all that is made of this has the same one"
+        ]
     );
 }
 

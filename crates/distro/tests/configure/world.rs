@@ -222,6 +222,11 @@ impl World {
         fs::read(self.path().join("out/layer.tar")).unwrap()
     }
 
+    /// Returns what `pkgroot` and the scripts printed last.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.path().join("log")).unwrap()
+    }
+
     fn entries(&self) -> Vec<String> {
         let layer = layer::Layer::open(&self.path().join("out/layer.tar")).unwrap();
         let entries: Result<Vec<_>, _> = layer.entries().unwrap().collect();
