@@ -408,18 +408,20 @@ mod tests {
 
     #[test]
     fn names_of_one_file_have_the_packaged_name_say_what_it_is_like() {
-        let expected = [
-            "file    0640 33:0 7 usr/share/a size=7",
-            "link    0640 33:0 7 usr/share/m = usr/share/a",
-            "link    0640 33:0 7 usr/share/z = usr/share/a",
-        ];
-        for names in [["a", "m", "z"], ["z", "m", "a"]] {
+        // Enough of them that hardly any file system has the packaged one first.
+        let mut names: Vec<String> =
+            (0..16).map(|n| format!("{}{n:02}", if n < 8 { "a" } else { "z" })).collect();
+        names.insert(8, "m".to_owned());
+        let mut expected = vec!["file    0640 33:0 7 usr/share/a00 size=7".to_owned()];
+        let link = |name: &String| format!("link    0640 33:0 7 usr/share/{name} = usr/share/a00");
+        expected.extend(names[1..].iter().map(link));
+        for names in [names.clone(), names.into_iter().rev().collect()] {
             let (layer, _) = changes(|root| {
                 let share = root.join("usr/share");
-                fs::write(share.join(names[0]), "changed").unwrap();
+                fs::write(share.join(&names[0]), "changed").unwrap();
                 names[1..]
                     .iter()
-                    .for_each(|name| fs::hard_link(share.join(names[0]), share.join(name)).unwrap());
+                    .for_each(|name| fs::hard_link(share.join(&names[0]), share.join(name)).unwrap());
             });
             assert_eq!(layer, expected);
         }
