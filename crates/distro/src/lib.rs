@@ -7,13 +7,12 @@
 pub mod configure;
 pub mod deb;
 pub mod deb822;
+pub mod depends;
 pub mod digest;
 pub mod source;
 pub mod timestamp;
 pub mod version;
 
-#[cfg(feature = "archive")]
-pub mod depends;
 #[cfg(feature = "archive")]
 pub mod mirror;
 #[cfg(feature = "archive")]
