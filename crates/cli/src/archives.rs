@@ -1,5 +1,6 @@
 //! Archives of packages: where they are, the best places first, and their indexes.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use distro::mirror::{Archive, Mirrors};
@@ -35,17 +36,31 @@ pub(crate) fn mirrors(global: &Global, of_recipe: Option<&str>) -> Mirrors {
     mirrors
 }
 
-/// Returns where a file of a release may be had, the best first.
-pub(crate) fn urls(mirrors: &Mirrors, release: &LockedRelease, filename: &str) -> Vec<String> {
-    let archive = match release.archive.as_str() {
+fn archive(release: &LockedRelease) -> Archive {
+    match release.archive.as_str() {
         "debian-security" => Archive::DebianSecurity,
         _ => Archive::Debian,
-    };
+    }
+}
+
+/// Returns where a file of a release may be had, the best first.
+pub(crate) fn urls(mirrors: &Mirrors, release: &LockedRelease, filename: &str) -> Vec<String> {
+    let archive = archive(release);
     let mut urls = mirrors.urls(archive, filename);
     if let Ok(date) = Timestamp::parse_compact(&release.date) {
         urls.extend(mirrors.snapshot_urls(archive, date, filename));
     }
     urls
+}
+
+/// The dates of the releases that a lock was made from, by archive and suite.
+pub(crate) type Known = BTreeMap<(Archive, String), Timestamp>;
+
+/// Takes note of a release that something is locked to.
+pub(crate) fn know(known: &mut Known, release: &LockedRelease) {
+    let Ok(date) = Timestamp::parse_compact(&release.date) else { return };
+    let latest = known.entry((archive(release), release.suite.clone())).or_insert(date);
+    *latest = date.max(*latest);
 }
 
 /// Reads the indexes that `query` asks for, as far as possible from the cache. Everything was fed then.

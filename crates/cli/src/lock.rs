@@ -11,7 +11,7 @@ use distro::resolve::{Catalog, Query};
 use distro::solve::{Base, Recommends, Relations, Request, Wanted, With};
 use recipe::{Lock, LockedRelease, LockedSet, LockedSource, Needs, PackageRequest, Pin, Source};
 
-use crate::archives;
+use crate::archives::{self, Known};
 use crate::download::Downloader;
 use crate::failure::{Failure, io};
 use crate::session::Session;
@@ -38,9 +38,10 @@ pub(crate) fn ensure(session: &Session<'_>, needs: &Needs) -> Result<Lock, Failu
     }
     // Another process may have added something since then.
     let _locked = session.state.lock_lock(&session.cancel)?;
-    let mut lock = read(session)?;
+    let before = read(session)?;
+    let mut lock = before.clone();
     if !lock.check(needs).is_empty() {
-        add(session, needs, &mut lock)?;
+        add(session, needs, &before, &mut lock)?;
         write(session, &lock)?;
     }
     Ok(lock)
@@ -54,7 +55,7 @@ pub(crate) fn update(session: &Session<'_>, needs: &Needs, keep: bool) -> Result
     let mut lock = if keep { before.clone() } else { Lock::default() };
     lock.prune(needs);
     if !lock.check(needs).is_empty() {
-        add(session, needs, &mut lock)?;
+        add(session, needs, &before, &mut lock)?;
     }
     let changed = lock != before;
     if changed {
@@ -103,8 +104,28 @@ fn remember(session: &Session<'_>, text: &str) {
     *session.lock_text.lock().unwrap_or_else(PoisonError::into_inner) = Some(Digest::of(text.as_bytes()));
 }
 
-/// Adds what is missing or was locked for something else.
-fn add(session: &Session<'_>, needs: &Needs, lock: &mut Lock) -> Result<(), Failure> {
+/// Returns how old the releases are that `before` was made from, where packages come from `mirror` as they do now.
+fn known(before: &Lock, needs: &Needs, mirror: Option<&str>) -> Known {
+    let mut known = Known::new();
+    for (name, set) in &before.packages {
+        let Some(now) = needs.packages.get(name).map(|set| &set.request) else { continue };
+        // Who names another mirror may want an older state: that of a snapshot.
+        let is_same = now.mirror.as_deref() == mirror && (mirror.is_none() || set.request == now.digest());
+        if is_same {
+            set.releases.iter().for_each(|release| archives::know(&mut known, release));
+        }
+    }
+    if mirror.is_none() {
+        for source in before.sources.values() {
+            let LockedSource::Debian { release, .. } = source else { continue };
+            archives::know(&mut known, release);
+        }
+    }
+    known
+}
+
+/// Adds what is missing or was locked for something else, from releases that are not much older than those of `before`.
+fn add(session: &Session<'_>, needs: &Needs, before: &Lock, lock: &mut Lock) -> Result<(), Failure> {
     let mut groups: BTreeMap<String, Vec<(&String, &PackageRequest)>> = BTreeMap::new();
     for (name, set) in &needs.packages {
         let is_current = lock.packages.get(name).is_some_and(|locked| locked.request == set.request.digest());
@@ -118,7 +139,8 @@ fn add(session: &Session<'_>, needs: &Needs, lock: &mut Lock) -> Result<(), Fail
     for sets in groups.into_values() {
         let requests: Vec<Request> =
             sets.iter().map(|(name, request)| to_request(name, request)).collect::<Result<_, _>>()?;
-        let catalog = catalog(session, &downloader, sets[0].1, &requests)?;
+        let known = known(before, needs, sets[0].1.mirror.as_deref());
+        let catalog = catalog(session, &downloader, sets[0].1, &requests, known)?;
         for ((name, request), wanted) in sets.iter().zip(&requests) {
             let resolution = catalog.resolve(wanted).map_err(Failure::project)?;
             let chosen = resolution.pins.iter().zip(&resolution.solution.packages);
@@ -146,7 +168,7 @@ fn add(session: &Session<'_>, needs: &Needs, lock: &mut Lock) -> Result<(), Fail
             lock.packages.insert((*name).clone(), set);
         }
     }
-    let mut catalogs = Catalogs::new(session, &downloader);
+    let mut catalogs = Catalogs::new(session, &downloader, known(before, needs, None));
     for (name, source) in &needs.sources {
         let locked = lock_source(&downloader, &mut catalogs, name.as_str(), &source.value, lock)?;
         let Some(locked) = locked else { continue };
@@ -189,11 +211,12 @@ fn catalog(
     downloader: &Downloader<'_>,
     request: &PackageRequest,
     requests: &[Request],
+    known: Known,
 ) -> Result<Catalog, Failure> {
     let distribution = format!("{}:{}", request.distro, request.release)
         .parse()
         .map_err(|error: distro::mirror::DistributionError| Failure::project(error))?;
-    let mut query = Query::new(distribution, &request.arch);
+    let mut query = Query { known, ..Query::new(distribution, &request.arch) };
     if !request.components.is_empty() {
         query.components = request.components.clone();
     }

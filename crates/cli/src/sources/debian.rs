@@ -7,7 +7,7 @@ use distro::mirror::{DistributionError, Mirrors};
 use distro::resolve::{Query, SourceCatalog, SourcePin};
 use recipe::{DebianSource, Lock, LockedFile, LockedRelease, LockedSource};
 
-use crate::archives::{self, urls};
+use crate::archives::{self, Known, urls};
 use crate::download::{Download, Downloader};
 use crate::failure::Failure;
 use crate::session::Session;
@@ -16,13 +16,18 @@ use crate::session::Session;
 pub(crate) struct Catalogs<'a> {
     session: &'a Session<'a>,
     downloader: &'a Downloader<'a>,
+    known: Known,
     by_distro: BTreeMap<String, SourceCatalog>,
 }
 
 impl<'a> Catalogs<'a> {
-    /// Returns no catalogs yet.
-    pub(crate) fn new(session: &'a Session<'a>, downloader: &'a Downloader<'a>) -> Catalogs<'a> {
-        Catalogs { session, downloader, by_distro: BTreeMap::new() }
+    /// Returns no catalogs yet. They are not to be much older than those of releases that are `known`.
+    pub(crate) fn new(
+        session: &'a Session<'a>,
+        downloader: &'a Downloader<'a>,
+        known: Known,
+    ) -> Catalogs<'a> {
+        Catalogs { session, downloader, known, by_distro: BTreeMap::new() }
     }
 
     /// Returns what a source package is to be locked to: the newest version, or the one that is named.
@@ -45,7 +50,7 @@ impl<'a> Catalogs<'a> {
     fn catalog(&mut self, distro: &str) -> Result<&SourceCatalog, Failure> {
         if !self.by_distro.contains_key(distro) {
             let distribution = distro.parse().map_err(|error: DistributionError| Failure::project(error))?;
-            let query = Query::sources(distribution);
+            let query = Query { known: self.known.clone(), ..Query::sources(distribution) };
             let resolver = archives::read(self.session, self.downloader, query, None)?;
             let catalog = resolver.finish_sources().map_err(Failure::project)?;
             self.by_distro.insert(distro.to_owned(), catalog);

@@ -7,6 +7,9 @@ use crate::deb822::{self, Deb822Error};
 use crate::digest::Sha256;
 use crate::timestamp::Timestamp;
 
+/// How much older a release may be than one that was used before, in seconds: as long as those of Debian's that say so are valid.
+const MOST_BEHIND: u64 = 7 * 86_400;
+
 /// The table of contents of a suite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Release {
@@ -56,12 +59,15 @@ pub struct Asked {
     pub components: Vec<String>,
     /// The architectures wanted.
     pub architectures: Vec<String>,
+    /// The date of a release of the suite that was used before; one that is much older is refused.
+    pub known: Option<Timestamp>,
 }
 
 /// How old a release may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Freshness {
-    /// Within its `Valid-Until` and not from the future.
+    /// Within its `Valid-Until`, not from the future, and not more than a week older than one that is known: so far mirrors
+    /// may be behind each other, and releases of stable have no `Valid-Until`.
     #[default]
     Required,
     /// However old, and whatever this machine's clock says. **What it risks:** somebody between this machine
@@ -117,6 +123,16 @@ pub enum ReleaseError {
         /// What the caller says.
         now: Timestamp,
     },
+    /// A newer one was used before.
+    #[error("`{suite}` is dated {date}, and one of {known} was used before")]
+    Older {
+        /// The suite asked for.
+        suite: String,
+        /// What the release says.
+        date: Timestamp,
+        /// What the caller says.
+        known: Timestamp,
+    },
     /// Its time has not come.
     #[error("`{suite}` is dated {date}, it is {now}")]
     FromTheFuture {
@@ -133,7 +149,7 @@ impl ReleaseError {
     /// What the reader can do about it.
     pub fn help(&self) -> Option<&'static str> {
         match self {
-            ReleaseError::Expired { .. } => Some(
+            ReleaseError::Expired { .. } | ReleaseError::Older { .. } => Some(
                 "the mirror is stale or replays an old state; try another one. With `--ignore-dates` it is used nevertheless, \
                  and security fixes may be missing",
             ),
@@ -202,6 +218,9 @@ impl Release {
         if self.date > now.plus(CLOCK_TOLERANCE) {
             return Err(ReleaseError::FromTheFuture { suite: suite(), date: self.date, now });
         }
+        if let Some(known) = asked.known.filter(|known| self.date.plus(MOST_BEHIND) < *known) {
+            return Err(ReleaseError::Older { suite: suite(), date: self.date, known });
+        }
         match self.valid_until {
             Some(valid_until) if now > valid_until => {
                 Err(ReleaseError::Expired { suite: suite(), valid_until, now })
@@ -268,6 +287,7 @@ mod tests {
             suite: suite.into(),
             components: vec![component.into()],
             architectures: vec![architecture.into()],
+            known: None,
         }
     }
 
@@ -330,6 +350,19 @@ mod tests {
             Freshness::Required,
             "`bookworm-security` is dated 2026-11-18T22:17:41Z, it is 2026-11-18T20:00:00Z",
         );
+        let dated = Timestamp::parse_release("Wed, 18 Nov 2026 22:17:41 UTC").unwrap();
+        for (known, expected) in [
+            (dated, "ok"),
+            (dated.plus(MOST_BEHIND), "ok"),
+            (
+                dated.plus(MOST_BEHIND + 1),
+                "`bookworm-security` is dated 2026-11-18T22:17:41Z, and one of 2026-11-25T22:17:42Z was used before",
+            ),
+        ] {
+            let asked = Asked { known: Some(known), ..asked.clone() };
+            check(TEXT, &asked, NOW, Freshness::Required, expected);
+            check(TEXT, &asked, NOW, Freshness::IgnoreDates, "ok");
+        }
         check(TEXT, &asked, LATE, Freshness::IgnoreDates, "ok");
         check(TEXT, &asked, EARLY, Freshness::IgnoreDates, "ok");
     }

@@ -9,7 +9,7 @@ mod pin;
 mod source;
 mod unpack;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::depends::DependsError;
 use crate::digest::Sha256;
@@ -44,6 +44,8 @@ pub struct Query {
     pub components: Vec<String>,
     /// Whether stale indexes are refused.
     pub freshness: Freshness,
+    /// The dates of releases that were used before, by archive and suite; much older ones are refused as stale.
+    pub known: BTreeMap<(Archive, String), Timestamp>,
     /// What the indexes are of.
     pub indexes: Indexes,
 }
@@ -76,6 +78,7 @@ impl Query {
             suites: Vec::new(),
             components: vec!["main".to_owned()],
             freshness: Freshness::Required,
+            known: BTreeMap::new(),
             indexes: Indexes::Packages,
         }
     }
@@ -451,7 +454,9 @@ impl Resolver {
             architectures.push(self.query.native.clone());
             architectures.extend(self.query.foreign.iter().cloned());
         }
-        let asked = Asked { suite: suite.clone(), components: self.query.components.clone(), architectures };
+        let known = self.query.known.get(&(archive, suite.clone())).copied();
+        let components = self.query.components.clone();
+        let asked = Asked { suite: suite.clone(), components, architectures, known };
         let release = Release::parse(&text)
             .and_then(|release| release.check(&asked, self.now, self.query.freshness).map(|()| release))
             .map_err(|source| FeedError::Release { suite: suite.clone(), source })?;

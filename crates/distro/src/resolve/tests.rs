@@ -251,6 +251,15 @@ fn an_old_release_is_refused_unless_dates_are_ignored() {
     let error = site.drive(&mut resolver).unwrap_err();
     assert!(render(&error).contains("was valid until 2026-01-08T12:00:00Z"), "{}", render(&error));
     assert!(error.help().unwrap().contains("security fixes may be missing"));
+    let known = [((Archive::Debian, "test".to_owned()), late)].into();
+    let query = Query { known, ..site.resolver().query };
+    let error = site.drive(&mut Resolver { query, ..site.resolver() }).unwrap_err();
+    assert!(
+        render(&error).contains("`test` is dated 2026-01-01T12:00:00Z, and one of"),
+        "{}",
+        render(&error)
+    );
+    assert!(error.help().unwrap().contains("--ignore-dates"));
     let query = Query { freshness: Freshness::IgnoreDates, ..site.resolver().query };
     let mut resolver = Resolver { now: late, query, ..site.resolver() };
     site.drive(&mut resolver).unwrap();
