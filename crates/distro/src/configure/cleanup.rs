@@ -8,8 +8,8 @@
 pub(super) enum Verdict {
     /// It is kept as it is.
     Keep,
-    /// It is kept without its contents.
-    Empty,
+    /// It is kept with these contents instead of its own.
+    With(&'static str),
     /// It is kept if it is a directory or has no contents.
     KeepIfEmpty,
     /// It is kept with the days of its password changes set to the day of the epoch.
@@ -21,7 +21,7 @@ pub(super) enum Verdict {
 /// Exactly these.
 const PATHS: &[(&str, Verdict)] = &[
     // machine-id(5): empty, it is made at the first boot, each machine its own.
-    ("etc/machine-id", Verdict::Empty),
+    ("etc/machine-id", Verdict::With("")),
     ("etc/shadow", Verdict::Shadow),
     ("etc/.updated", Verdict::Drop),
     ("etc/group-", Verdict::Drop),
@@ -71,18 +71,19 @@ const PATTERNS: &[(&str, &str, &str)] = &[
 ];
 
 /// Made at random when a package is configured, and meant for one machine; those that a package has are kept.
-const SECRETS: &[&str] = &[
-    "etc/bind/rndc.key",
-    "etc/iscsi/initiatorname.iscsi",
-    "etc/munge/munge.key",
-    "etc/nvme/hostid",
-    "etc/nvme/hostnqn",
-    "etc/ssl/certs/ssl-cert-snakeoil.pem",
-    "etc/ssl/private/ssl-cert-snakeoil.key",
-    "etc/unbound/unbound_control.key",
-    "etc/unbound/unbound_control.pem",
-    "etc/unbound/unbound_server.key",
-    "etc/unbound/unbound_server.pem",
+const SECRETS: &[(&str, Verdict)] = &[
+    ("etc/bind/rndc.key", Verdict::Drop),
+    // So the service makes it when it first starts; without the file it does not start.
+    ("etc/iscsi/initiatorname.iscsi", Verdict::With("GenerateName=yes\n")),
+    ("etc/munge/munge.key", Verdict::Drop),
+    ("etc/nvme/hostid", Verdict::Drop),
+    ("etc/nvme/hostnqn", Verdict::Drop),
+    ("etc/ssl/certs/ssl-cert-snakeoil.pem", Verdict::Drop),
+    ("etc/ssl/private/ssl-cert-snakeoil.key", Verdict::Drop),
+    ("etc/unbound/unbound_control.key", Verdict::Drop),
+    ("etc/unbound/unbound_control.pem", Verdict::Drop),
+    ("etc/unbound/unbound_server.key", Verdict::Drop),
+    ("etc/unbound/unbound_server.pem", Verdict::Drop),
 ];
 
 /// Files that belong to a group other than root's on every Debian system. systemd-sysusers writes them anew, and
@@ -120,8 +121,10 @@ pub(super) fn verdict(path: &[u8], is_packaged: bool) -> Verdict {
     if let Some((_, verdict)) = PATHS.iter().find(|(exact, _)| exact.as_bytes() == path) {
         return *verdict;
     }
-    if SECRETS.iter().any(|secret| secret.as_bytes() == path) && !is_packaged {
-        return Verdict::Drop;
+    if let Some((_, verdict)) = SECRETS.iter().find(|(secret, _)| secret.as_bytes() == path)
+        && !is_packaged
+    {
+        return *verdict;
     }
     let (directory, name) = split(path);
     let matches = |(inside, begin, end): &&(&str, &str, &str)| {
@@ -155,7 +158,7 @@ pub(super) fn is_name_of_secret(path: &[u8], target: &[u8]) -> bool {
         Some(b'/') => above.strip_prefix(b"/") == Some(directory),
         _ => above.is_empty(),
     };
-    is_beside && SECRETS.iter().any(|secret| split(secret.as_bytes()) == (directory, name))
+    is_beside && SECRETS.iter().any(|(secret, _)| split(secret.as_bytes()) == (directory, name))
 }
 
 /// Says whether a text has a private key in PEM's form (RFC 7468, section 10, and what OpenSSL and PGP call theirs).
@@ -191,8 +194,9 @@ mod tests {
         let cases = [
             ("etc/passwd", Verdict::Keep),
             ("etc/passwd-", Verdict::Drop),
-            ("etc/machine-id", Verdict::Empty),
+            ("etc/machine-id", Verdict::With("")),
             ("etc/ssh/ssh_host_rsa_key", Verdict::Drop),
+            ("etc/iscsi/initiatorname.iscsi", Verdict::With("GenerateName=yes\n")),
             ("etc/ssh/sshd_config", Verdict::Keep),
             ("etc/ld.so.cache", Verdict::Keep),
             ("run/lock", Verdict::Keep),

@@ -198,7 +198,7 @@ impl Changes<'_> {
         }
         let content = match verdict {
             Verdict::KeepIfEmpty if found.len() > 0 => return Ok(()),
-            Verdict::Empty => Content::Bytes(Vec::new()),
+            Verdict::With(text) => Content::Bytes(text.as_bytes().to_vec()),
             Verdict::Shadow => {
                 let shadow = fs::read(&file).map_err(error)?;
                 Content::Bytes(cleanup::shadow_with_day(&shadow, self.difference.epoch / 86400))
