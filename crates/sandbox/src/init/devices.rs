@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, openat, symlinkat};
+use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, openat, symlinkat};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 
@@ -63,24 +63,54 @@ pub(super) fn mount_proc(target: &OwnedFd) -> Result<(), Failure> {
     // Refused where something of `/proc` is hidden from us ourselves, as container engines do.
     let proc = new_file_system("proc", &[], NO_PROGRAMS).doing(what).map_err(Failure::privileged)?;
     attach(&proc, target).doing(what)?;
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    for (names, hidden) in [(&READ_ONLY[..], false), (&HIDDEN[..], true)] {
-        for &name in names {
-            let place = match openat(&proc, name, flags, Mode::empty()) {
-                Err(Errno::NOENT) => continue,
-                result => result.doing(what)?,
-            };
-            let cover = if hidden {
-                clone_tree(CWD, Path::new("/dev/null")).doing(what)?
-            } else {
-                clone_tree(proc.as_fd(), Path::new(name)).doing(what)?
-            };
-            // A kernel that cannot do this is too old.
-            sys::set_mount_attributes(cover.as_fd(), UNCHANGED).doing(what).map_err(Failure::privileged)?;
-            attach(&cover, place).doing(what)?;
+    for name in HIDDEN {
+        cover(&proc, name, |_| clone_tree(CWD, Path::new("/dev/null")))?;
+    }
+    let read_only = |name: &str| cover(&proc, name, |name| clone_tree(proc.as_fd(), Path::new(name)));
+    READ_ONLY.into_iter().try_for_each(read_only)?;
+    // If it belongs to us, so do all others, and their modes are those of the whole machine.
+    if rustix::fs::fstat(&proc).doing(what)?.st_uid == rustix::process::geteuid().as_raw() {
+        let covered: Vec<&str> = READ_ONLY.into_iter().chain(HIDDEN).collect();
+        for name in machine_entries(&proc).doing(what)? {
+            if !covered.contains(&name.as_str()) {
+                read_only(&name)?;
+            }
         }
     }
     Ok(())
+}
+
+/// Puts a mount that cannot be changed over the entry `name` of `/proc`, if it has that.
+fn cover(
+    proc: &OwnedFd,
+    name: &str,
+    make: impl FnOnce(&str) -> rustix::io::Result<OwnedFd>,
+) -> Result<(), Failure> {
+    let what = || format!("cover `/proc/{name}`");
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let place = match openat(proc, name, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(()),
+        result => result.doing(what)?,
+    };
+    let cover = make(name).doing(what)?;
+    // A kernel that cannot do this is too old.
+    sys::set_mount_attributes(cover.as_fd(), UNCHANGED).doing(what).map_err(Failure::privileged)?;
+    attach(&cover, place).doing(what)
+}
+
+/// Returns the names of what in `/proc` is of no process, but for links.
+fn machine_entries(proc: &OwnedFd) -> rustix::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    let listing = openat(proc, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    for entry in Dir::new(listing)? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().to_str() else { continue };
+        let is_of_process = name.starts_with(|first: char| first.is_ascii_digit() || first == '.');
+        if !is_of_process && entry.file_type() != FileType::Symlink {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
 }
 
 /// Mounts a minimal `/dev` on `target`, with `devices` of the host besides.

@@ -210,6 +210,7 @@ fn by_devices() {
             no test -e /dev/$d
          done
          no mknod /tmp/d c 1 1; no mknod /d b 254 0; no mknod /dev/d c 10 232
+         no chmod 666 /proc/cpuinfo; no chmod 0 /proc/meminfo; no chmod 777 /proc/tty
          no chmod 666 /dev/null; no chmod 666 /dev/tty; no chmod 666 /proc/self/fd/0; echo x > /dev/null
          no test -e /dev/kvm; test -c /dev/null",
     );
