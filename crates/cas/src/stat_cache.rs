@@ -20,8 +20,8 @@ use crate::{Digest, StoreError, proto};
 /// not remembered, since a later change might leave the same times. It is read again until it is older.
 /// Two seconds are the coarsest clock of a file system in use (FAT).
 ///
-/// What was saved before the machine last started is worth nothing: when it died, a file may have got its size and times but
-/// not what was in it.
+/// What was saved before the machine last started is worth nothing. A copy that ends in a hole gets its size by itself: when
+/// the machine died, it may have that and its times, but not what was in it.
 #[derive(Debug)]
 pub struct StatCache {
     path: PathBuf,

@@ -85,11 +85,24 @@ fn read(session: &Session<'_>) -> Result<Lock, Failure> {
     }
 }
 
-/// Returns whether the lock is another one than this session has read or written: somebody else has edited it.
-pub(crate) fn is_edited(session: &Session<'_>) -> bool {
-    let known = *session.lock_text.lock().unwrap_or_else(PoisonError::into_inner);
-    let text = fs::read(path(session)).unwrap_or_default();
-    known.is_some_and(|known| Digest::of(&text) != known)
+/// A project's lock as a session has read or written it last.
+pub(crate) struct Seen {
+    path: PathBuf,
+    digest: Option<Digest>,
+}
+
+/// Returns the lock as the session has read or written it last.
+pub(crate) fn seen(session: &Session<'_>) -> Seen {
+    let digest = *session.lock_text.lock().unwrap_or_else(PoisonError::into_inner);
+    Seen { path: path(session), digest }
+}
+
+impl Seen {
+    /// Returns whether it is another one now: somebody else has edited it.
+    pub(crate) fn is_edited(&self) -> bool {
+        let text = fs::read(&self.path).unwrap_or_default();
+        self.digest.is_some_and(|known| Digest::of(&text) != known)
+    }
 }
 
 fn write(session: &Session<'_>, lock: &Lock) -> Result<(), Failure> {

@@ -209,8 +209,8 @@ fn put(
     Ok(digest)
 }
 
-/// A tree that is being put together. Its reader has seen to it that no path comes twice, and that nothing but
-/// directories has something below it.
+/// A tree that is being put together. Its reader has seen to it that no path comes twice but for directories, and that nothing
+/// but these has something below it.
 #[derive(Debug, Default)]
 struct Tree {
     directories: BTreeMap<String, Tree>,

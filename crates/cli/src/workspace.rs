@@ -96,7 +96,11 @@ impl Caches {
     pub(crate) fn open_until(global: &Global, cancel: Arc<AtomicBool>) -> Result<Caches, Failure> {
         let root = environment::cache_directory(global.cache.as_deref())?;
         let store = LocalStore::open_until(&root.join("store"), cancel).map_err(|error| {
-            Failure::store(error).help("name another directory with --cache, or mend this one's permissions")
+            match error.is_cancelled() {
+                true => Failure::interrupted(),
+                false => Failure::store(error)
+                    .help("name another directory with --cache, or mend this one's permissions"),
+            }
         })?;
         let is_ours = |file: &File| sandbox::lease::lease(file).unwrap_or(false);
         Ok(Caches { root, store: store.renewing_exports(is_ours) })

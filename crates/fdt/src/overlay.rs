@@ -141,19 +141,22 @@ impl Tree {
         let mut labels = Vec::new();
         for symbol in symbols.into_iter().flat_map(|symbols| symbols.properties) {
             let path = symbol.value.strip_suffix(&[0]).and_then(|path| std::str::from_utf8(path).ok());
-            let path = path.and_then(|path| {
-                let (fragment, rest) = path.strip_prefix('/')?.split_once('/')?;
-                let rest = rest.strip_prefix(CONTENT)?;
-                let target = targets.get(fragment)?.trim_end_matches('/');
-                Some(if rest.is_empty() && target.is_empty() {
-                    "/".to_owned()
-                } else {
-                    format!("{target}{rest}")
-                })
-            });
-            let Some(path) = path else {
+            let Some(path) = path.and_then(|path| path.strip_prefix('/')) else {
                 return Err(OverlayError::Damaged { place: format!("/{SYMBOLS}/{}", symbol.name) });
             };
+            let within = path.split_once('/').and_then(|(fragment, rest)| {
+                let rest =
+                    rest.strip_prefix(CONTENT).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
+                Some((fragment, rest))
+            });
+            // A fragment itself and what lies dormant in one can have labels, too, and is nowhere in the tree.
+            let Some((fragment, rest)) = within else { continue };
+            let Some(target) = targets.get(fragment) else {
+                return Err(OverlayError::Damaged { place: format!("/{SYMBOLS}/{}", symbol.name) });
+            };
+            let target = target.trim_end_matches('/');
+            let path =
+                if rest.is_empty() && target.is_empty() { "/".to_owned() } else { format!("{target}{rest}") };
             labels.push(Property {
                 name: symbol.name,
                 value: path.into_bytes().into_iter().chain([0]).collect(),

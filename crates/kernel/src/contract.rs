@@ -35,7 +35,7 @@ pub fn check(spec: &ContractSpec, out: &Path) -> Result<(), Error> {
         }
     }
     broken.extend(random_key(&values));
-    broken.extend(random_layout(&values));
+    broken.extend(random_layout(&values, &spec.linux.source));
     if !broken.is_empty() {
         return Err(Error::Contract(broken));
     }
@@ -64,13 +64,21 @@ fn random_key(values: &Values) -> Option<String> {
 }
 
 /// Says what is wrong when the build would shuffle the members of structures by a seed that it draws itself.
-fn random_layout(values: &Values) -> Option<String> {
-    let symbols = ["RANDSTRUCT", "GCC_PLUGIN_RANDSTRUCT"];
-    let by = symbols.into_iter().find(|symbol| values.get(symbol) == Some("y"))?;
-    let none = if by == "RANDSTRUCT" { "RANDSTRUCT_NONE=y" } else { "GCC_PLUGIN_RANDSTRUCT=n" };
+fn random_layout(values: &Values, source: &Path) -> Option<String> {
+    let all = [
+        ("RANDSTRUCT", "RANDSTRUCT_NONE=y", "scripts/gen-randstruct-seed.sh"),
+        ("GCC_PLUGIN_RANDSTRUCT", "GCC_PLUGIN_RANDSTRUCT=n", "scripts/gcc-plugins/gen-random-seed.sh"),
+    ];
+    let (by, none, script) = all.into_iter().find(|(symbol, ..)| values.get(symbol) == Some("y"))?;
+    // Patched, it may have a seed of its own.
+    let draws =
+        fs::read_to_string(source.join(script)).map_or(true, |script| script.contains("/dev/urandom"));
+    if !draws {
+        return None;
+    }
     Some(format!(
         "{by}=y: structures would be laid out by a seed that is drawn anew in every build, so no two builds would be the \
-         same; set {none}"
+         same; set {none}, or have a patch give `{script}` a seed of yours"
     ))
 }
 
@@ -188,12 +196,19 @@ config VIRTIO_BLK
 
     #[test]
     fn structures_are_not_laid_out_by_chance() {
-        for (symbol, none) in
-            [("RANDSTRUCT", "RANDSTRUCT_NONE=y"), ("GCC_PLUGIN_RANDSTRUCT", "GCC_PLUGIN_RANDSTRUCT=n")]
-        {
+        for (symbol, remedy) in [
+            (
+                "RANDSTRUCT",
+                "RANDSTRUCT_NONE=y, or have a patch give `scripts/gen-randstruct-seed.sh` a seed of yours",
+            ),
+            (
+                "GCC_PLUGIN_RANDSTRUCT",
+                "GCC_PLUGIN_RANDSTRUCT=n, or have a patch give `scripts/gcc-plugins/gen-random-seed.sh` a seed of yours",
+            ),
+        ] {
             let reason = format!(
                 "{symbol}=y: structures would be laid out by a seed that is drawn anew in every build, so no two builds \
-                 would be the same; set {none}"
+                 would be the same; set {remedy}"
             );
             check(&format!("CONFIG_{symbol}=y\n"), &[], &[], &[&reason]);
         }

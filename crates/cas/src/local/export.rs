@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
@@ -40,7 +40,7 @@ impl LocalStore {
         match node {
             Node::File { digest, executable } => {
                 let mut file = NamedTempFile::with_prefix_in(UNFINISHED, parent).doing(doing)?;
-                self.copy_out(digest, *executable, file.as_file_mut(), destination)?;
+                self.copy_out(digest, *executable, file.as_file_mut(), destination, &self.cancel)?;
                 clear_directory(destination)?;
                 file.persist(destination).map_err(|error| error.error).doing(doing)?;
                 Ok(Vec::new())
@@ -153,21 +153,23 @@ impl LocalStore {
         let (large, others): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|(_, digest, _)| digest.size() >= LARGE && self.is_fresh(digest));
         let n_large = others.iter().filter(|(_, digest, _)| digest.size() >= LARGE).count();
-        let write = |(path, digest, executable): &(PathBuf, Digest, bool)| {
+        let write = |(path, digest, executable): &(PathBuf, Digest, bool), cancel: &AtomicBool| {
             let mut file = fs::File::create_new(path).doing(|| format!("write `{}`", path.display()))?;
-            self.copy_out(digest, *executable, &mut file, path)
+            self.copy_out(digest, *executable, &mut file, path, cancel)
         };
-        side_by_side(&others, n_large, write)?;
+        side_by_side(&others, n_large, |of| write(of, &self.cancel))?;
+        self.go_on()?;
         let earlier = Earlier::open(earlier);
+        // What was used up is not there any more for who gives up, so nobody does from here on.
+        let never = AtomicBool::new(false);
+        let cancel = if earlier.is_some() { &never } else { &*self.cancel };
         let renewed = Mutex::new(Vec::new());
         side_by_side(&large, large.len(), |of| {
             let (path, digest, executable) = of;
-            // What has begun is finished: half of it would be worth nothing.
-            self.go_on()?;
             let name = path.strip_prefix(root).unwrap_or(path);
             let mut blob = self.open_blob(digest)?;
             let file = earlier.as_ref().and_then(|earlier| self.renew(earlier, name, path, &mut blob));
-            let Some(file) = file else { return write(of) };
+            let Some(file) = file else { return write(of, cancel) };
             finish(&file, *executable, self.now()?).doing(|| format!("write `{}`", path.display()))?;
             renewed.lock().unwrap_or_else(PoisonError::into_inner).push(file);
             Ok(())
@@ -205,15 +207,16 @@ impl LocalStore {
         executable: bool,
         file: &mut fs::File,
         destination: &Path,
+        cancel: &AtomicBool,
     ) -> Result<(), StoreError> {
         let doing = || format!("copy blob {digest} to `{}`", destination.display());
-        go_on_unless(&self.cancel).doing(doing)?;
+        go_on_unless(cancel).doing(doing)?;
         let mut blob = self.open_blob(digest)?;
         // What leaves the store is what its name says, or does not leave.
         if self.is_fresh(digest) {
-            copy_content(&mut blob, file, &self.cancel).doing(doing)?;
+            copy_content(&mut blob, file, cancel).doing(doing)?;
         } else {
-            let found = copy_hashing(&mut blob, file, &self.cancel).doing(doing)?;
+            let found = copy_hashing(&mut blob, file, cancel).doing(doing)?;
             if found != *digest {
                 return Err(StoreError::Damaged { digest: *digest, found });
             }

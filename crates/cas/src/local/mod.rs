@@ -5,6 +5,7 @@
 //! blobs/ab/cd….x    the same, mode 0555            roots/…              what gc must keep
 //! trees/abcd…       a checked-out tree             leases/…             who runs, since when
 //! synced            up to when all is durable      scratch/LEASE/…      what is being made
+//! lost              since when something was lost
 //! ```
 
 mod blobs;
@@ -72,6 +73,8 @@ pub struct LocalStore {
     bundles: Bundles,
     /// Blobs whose files this process has hashed and placed: they need not be compared with their names again.
     fresh: Mutex<BTreeSet<Digest>>,
+    /// Whether a synchronisation by this process failed.
+    has_lost: AtomicBool,
     /// Becomes true when nobody wants any more what this process does.
     cancel: Arc<AtomicBool>,
     /// Says whether nobody else has a file open; see [`LocalStore::renewing_exports`].
@@ -110,6 +113,7 @@ impl LocalStore {
             n_syncs: AtomicU64::new(0),
             bundles: Bundles::default(),
             fresh: Mutex::default(),
+            has_lost: AtomicBool::new(false),
             cancel,
             is_ours: |_| false,
         };
@@ -138,9 +142,9 @@ impl LocalStore {
 
     /// Makes everything durable that was written before the call.
     ///
-    /// Costs one `syncfs`; calls that come while one runs share the next. After one that failed all others do: the system
-    /// tells of a lost write only once, and forgets what it was. Whoever opens the store next reads from the disk what was
-    /// written since the last one that did not fail.
+    /// Costs one `syncfs`; calls that come while one runs share the next. After one that failed all others do, until the store
+    /// is opened again: the system tells of a lost write only once, and forgets what it was. Whoever opens the store next reads
+    /// the blobs from the disk that were written since the last one that did not fail.
     pub fn sync(&self) -> Result<(), StoreError> {
         // Counted, not timed: somebody may set the clock back.
         let n_begun = self.n_syncs.load(Ordering::SeqCst);
@@ -153,6 +157,7 @@ impl LocalStore {
         let done = self.check_nothing_lost().and_then(|()| {
             let done = rustix::fs::syncfs(&self.clock);
             if done.is_err() {
+                self.has_lost.store(true, Ordering::SeqCst);
                 self.note_lost()?;
             }
             done.doing(|| format!("synchronise `{}`", self.root.display()))

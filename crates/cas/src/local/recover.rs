@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{Advice, AtFlags, FlockOperation};
 use rustix::io::Errno;
@@ -46,6 +46,7 @@ impl LocalStore {
         let boot = boot_id()?;
         if let Some((synced_boot, stamp)) = self.noted_synced()
             && synced_boot == boot
+            && !self.lost().exists()
         {
             let now = self.now()?;
             if stamp <= now {
@@ -60,15 +61,19 @@ impl LocalStore {
         let path = self.root().join("recover.lock");
         let _lock = lock_file(&path, FlockOperation::LockExclusive)?;
         let start = self.now()?;
-        let since = match self.noted_synced() {
-            Some((synced_boot, stamp)) if synced_boot == boot => return Ok(stamp),
-            // With one that is still to come, the clock is behind or was ahead, and says nothing of what was written when.
-            noted => noted.map(|(_, stamp)| stamp).filter(|stamp| *stamp <= start),
+        // One that cannot be read is of whatever was written.
+        let lost = self.lost();
+        let lost = lost.exists().then(|| LocalStore::note_in(&lost).unwrap_or_default());
+        let since = match (self.noted_synced(), &lost) {
+            (Some((synced_boot, stamp)), None) if synced_boot == boot => return Ok(stamp),
+            (noted, None) => noted.map(|(_, stamp)| stamp),
+            // What was synchronised after that says nothing of what was lost before.
+            (noted, Some((_, lost))) => noted.map(|(_, stamp)| stamp.min(*lost)),
         };
-        let threshold = match self.noted_synced() {
-            Some((synced_boot, _)) if synced_boot == lost_in(&boot) => {
-                self.lease.others_began()?.unwrap_or(AFTER_ALL)
-            }
+        // With one that is still to come, the clock is behind or was ahead, and says nothing of what was written when.
+        let since = since.filter(|stamp| *stamp <= start);
+        let threshold = match lost {
+            Some((lost_boot, _)) if lost_boot == boot => self.lease.others_began()?.unwrap_or(AFTER_ALL),
             // Others of this run of the machine wait for the lock, so nobody uses anything.
             _ => AFTER_ALL,
         };
@@ -76,45 +81,56 @@ impl LocalStore {
         // What was verified came from the disk. The stamp stays, since deletions may not be durable yet.
         let stamp = since.unwrap_or((0, 0));
         self.note_synced(stamp)?;
+        remove_if_there(&self.lost())?;
         Ok(stamp)
     }
 
     /// Notes that everything written before `start` is durable. When this note is lost with the machine,
     /// an older one, or none, makes the next process verify more than it need.
     pub(super) fn note_synced(&self, start: Stamp) -> Result<(), StoreError> {
-        self.write_note(&boot_id()?, start)
+        self.write_note(&self.synced_note(), start)
     }
 
     /// Notes that something was lost of what was written since the last synchronisation, and nobody knows what.
     pub(super) fn note_lost(&self) -> Result<(), StoreError> {
-        let path = self.root().join("synced");
         let (_, synced) = self.noted_synced().unwrap_or_default();
-        // That needs room, which there may be none of. Without a note, all is verified.
-        self.write_note(&lost_in(&boot_id()?), synced)
-            .or_else(|_| fs::remove_file(&path).doing(|| format!("remove `{}`", path.display())))
+        // That needs room, which there may be none of. Without a note of what is synchronised, all is verified.
+        self.write_note(&self.lost(), synced).or_else(|_| remove_if_there(&self.synced_note()))
     }
 
     /// Fails when something was lost since the store was opened, by anybody: nothing can be vouched for.
     pub(super) fn check_nothing_lost(&self) -> Result<(), StoreError> {
-        let lost = lost_in(&boot_id()?);
-        if self.noted_synced().is_some_and(|(boot, _)| boot != lost) {
+        let has_lost = self.has_lost.load(Ordering::SeqCst) || self.lost().exists();
+        if !has_lost && self.synced_note().exists() {
             return Ok(());
         }
         let lost = io::Error::other("the disk has lost what was written earlier");
         Err(lost).doing(|| format!("synchronise `{}`", self.root().display()))
     }
 
-    fn write_note(&self, boot: &str, start: Stamp) -> Result<(), StoreError> {
-        let path = self.root().join("synced");
+    fn lost(&self) -> PathBuf {
+        self.root().join("lost")
+    }
+
+    fn synced_note(&self) -> PathBuf {
+        self.root().join("synced")
+    }
+
+    fn write_note(&self, path: &Path, stamp: Stamp) -> Result<(), StoreError> {
         let mut file = self.new_file()?;
-        writeln!(file, "{boot} {} {}", start.0, start.1)
-            .and_then(|()| file.persist(&path).map_err(|error| error.error))
+        writeln!(file, "{} {} {}", boot_id()?, stamp.0, stamp.1)
+            .and_then(|()| file.persist(path).map_err(|error| error.error))
             .map(drop)
             .doing(|| format!("write `{}`", path.display()))
     }
 
     fn noted_synced(&self) -> Option<(String, Stamp)> {
-        let text = fs::read_to_string(self.root().join("synced")).ok()?;
+        LocalStore::note_in(&self.synced_note())
+    }
+
+    /// Returns the run of the machine and the time that a note has.
+    fn note_in(path: &Path) -> Option<(String, Stamp)> {
+        let text = fs::read_to_string(path).ok()?;
         let mut words = text.split_whitespace();
         let boot = words.next()?.to_owned();
         Some((boot, (words.next()?.parse().ok()?, words.next()?.parse().ok()?)))
@@ -236,7 +252,11 @@ fn size_if_damaged(hex: &str, path: &Path, cancel: &AtomicBool) -> io::Result<Op
     }
 }
 
-/// Returns what stands in a note in the place of the run of the machine in which something was lost.
-fn lost_in(boot: &str) -> String {
-    format!("lost-in-{boot}")
+fn remove_if_there(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).doing(|| format!("remove `{}`", path.display()))
+        }
+        _ => Ok(()),
+    }
 }

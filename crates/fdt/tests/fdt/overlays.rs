@@ -79,6 +79,18 @@ fn nodes_of_the_base_keep_their_numbers() {
 }
 
 #[test]
+fn labels_of_what_is_nowhere_in_the_tree_are_forgotten() {
+    for nowhere in ["/fragment@1", "/fragment@1/__dormant__/clock", "/fragment@1/__overlay__x/clock"] {
+        check(
+            &[set("/__symbols__", "clk", &[string(nowhere)])],
+            "/ { soc { x; uart@1 { reg = <0x01>; status = \"okay\"; phandle = <0x07>; clocks = <0x09 0x08>; }; \
+             clock { phandle = <0x08>; users = <0xffff 0x07>; }; }; \
+             __symbols__ { uart = \"/soc/uart@1\"; soc = \"/soc\"; }; };",
+        );
+    }
+}
+
+#[test]
 fn what_has_no_number_gets_one() {
     let overlay = build(&[
         set("/fragment@0", "target", &[cells(&[u32::MAX])]),
@@ -130,7 +142,9 @@ fn overlays_that_do_not_fit_say_why() {
         check(&[set("/__fixups__", "uart", &[string(damaged)])], "its `/__fixups__/uart` is damaged ()");
     }
     check(&[set("/__fixups__", "uart", &[Part::Bytes(vec![0xff])])], "its `/__fixups__/uart` is damaged ()");
-    check(&[set("/__symbols__", "clk", &[string("/clock")])], "its `/__symbols__/clk` is damaged ()");
+    for damaged in ["clock", "/fragment@2/__overlay__/clock"] {
+        check(&[set("/__symbols__", "clk", &[string(damaged)])], "its `/__symbols__/clk` is damaged ()");
+    }
     check(
         &[set("/__local_fixups__/fragment@0/__overlay__", "clocks", &[cells(&[5])])],
         "its `/__local_fixups__/fragment@0/__overlay__/clocks` is damaged ()",

@@ -33,6 +33,12 @@ pub(super) fn is_same_origin(one: &str, other: &str) -> bool {
     scheme(one) == scheme(other) && host(one) == host(other)
 }
 
+/// Returns whether a password is part of the URL that would be sent in clear text.
+pub(super) fn has_open_password(url: &str) -> bool {
+    let user = authority(url).rsplit_once('@').map_or("", |(user, _)| user);
+    scheme(url).as_deref() == Some("http") && user.contains(':')
+}
+
 /// Returns where `location`, in an answer from `base`, leads (RFC 3986, section 5.2). `None` if that is not
 /// `http` or `https`.
 pub(super) fn join(base: &str, location: &str) -> Option<String> {
@@ -133,6 +139,16 @@ mod tests {
             ["http://a.example/x", "https://a.example:8443/x", "https://b.example/x", "https://a.example.b/x"]
         {
             assert!(!check("https://a.example/x", other), "{other}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_not_sent_openly() {
+        assert!(has_open_password("HTTP://user:secret@a.example/x"));
+        for closed in
+            ["https://user:secret@a.example/x", "http://user@a.example:80/x:y@z", "http://a.example:80/"]
+        {
+            assert!(!has_open_password(closed), "{closed}");
         }
     }
 

@@ -120,6 +120,18 @@ fn redirects_are_followed_once_for_all() {
 }
 
 #[test]
+fn a_password_is_not_sent_for_everybody_to_read() {
+    let world = World::new();
+    let (repository, commit) = repository();
+    let service = Service::new(&repository);
+    let server = Server::start(move |seen| service.answer(seen, "/x.git"));
+    let address = server.url("/x.git").replacen("http://", "http://user:secret@", 1);
+    let error = world.checkout(&world.address(&address), commit, "main").unwrap_err();
+    assert!(matches!(error, GitError::Unsupported { .. }), "{}", text(&error));
+    assert!(!text(&error).contains("secret") && server.seen().is_empty(), "{}", text(&error));
+}
+
+#[test]
 fn connections_that_break_are_made_again() {
     // The answer to the first request for the pack ends in the middle, in each way.
     for end in [|| Step::Reset, || Step::Close] {

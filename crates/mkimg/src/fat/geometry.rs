@@ -72,6 +72,14 @@ impl Geometry {
     pub(super) fn cluster_offset(&self, cluster: u64) -> u64 {
         (self.data_start() + (cluster - 2) * self.form.per_cluster) * self.sector_size
     }
+
+    /// Leaves so many clusters of those that there are sectors for. What is behind them is no part of the file system any more:
+    /// readers count as many clusters as there are sectors for, and tell the kind by that.
+    fn with_clusters(self, clusters: u64) -> Geometry {
+        let end = self.data_start() + (clusters + 1) * self.form.per_cluster;
+        let sectors = if self.sectors < end { self.sectors } else { end - self.form.per_cluster };
+        Geometry { clusters, sectors, ..self }
+    }
 }
 
 impl Request<'_> {
@@ -111,7 +119,7 @@ impl Request<'_> {
             let middle = low + (high - low) / 2;
             if fits(&middle) { low = middle } else { high = middle }
         }
-        (low > 0).then(|| self.front(form, sectors, low))
+        (low > 0).then(|| self.front(form, sectors, low).with_clusters(low))
     }
 
     /// Returns the division of so many sectors into a form, if the form can be.
@@ -156,12 +164,12 @@ impl Request<'_> {
                 Err(Misfit::TooLarge) => {}
                 Err(Misfit::TooSmall) => {
                     let form = Form { kind: Kind::Fat12, per_cluster };
-                    let mut geometry = self.fill(form, sectors).ok_or(Misfit::TooSmall)?;
+                    let geometry = self.fill(form, sectors).ok_or(Misfit::TooSmall)?;
                     // Between the kinds there are sizes with a cluster too many for one, but too few for the other,
-                    // whose table is larger. There the end stays unused.
+                    // whose table is larger.
                     let (_, most) = Kind::Fat12.clusters();
-                    geometry.clusters = geometry.clusters.min(most);
-                    return Ok(geometry);
+                    let clusters = geometry.clusters.min(most);
+                    return Ok(geometry.with_clusters(clusters));
                 }
             }
         }
@@ -317,6 +325,25 @@ mod tests {
     }
 
     /// The size that [`Request::smallest`] finds has room for so many bytes, and none below has.
+    #[test]
+    fn readers_tell_the_kind_that_was_meant() {
+        for (cluster_size, around) in [(None, 16_404), (Some(512), 4_146), (Some(1024), 8_232)] {
+            let options = Options { cluster_size, ..options() };
+            let request = Request { options: &options, root_entries: 40 };
+            for sectors in around - 60..around + 60 {
+                let geometry = request.choose(sectors).unwrap();
+                let clusters = (geometry.sectors - geometry.data_start()) / geometry.form.per_cluster;
+                // Those that there are sectors for, by "FAT Type Determination".
+                let kind = if clusters < 4085 { Kind::Fat12 } else { Kind::Fat16 };
+                assert_eq!((geometry.form.kind, geometry.clusters), (kind, clusters), "{sectors}");
+                assert!(
+                    geometry.sectors <= sectors && sectors - geometry.sectors < 16,
+                    "{sectors} {geometry:?}"
+                );
+            }
+        }
+    }
+
     #[test]
     fn the_smallest_is_smallest() {
         let given = |kind, cluster_size| Options { kind, cluster_size, ..options() };

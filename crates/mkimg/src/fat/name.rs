@@ -99,11 +99,20 @@ fn read_as(short: &Short) -> Vec<u16> {
     shown(short).bytes().map(u16::from).collect()
 }
 
+/// What bytes from 0x80 stand for in the code page of the first PCs, 437, which Linux takes short names to be in.
+const CODE_PAGE: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀\
+                         αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u{a0}";
+
 /// Returns a short name as it is written.
 pub(super) fn shown(short: &Short) -> String {
-    let part = |bytes: &[u8]| {
+    let char = |byte: &u8| match byte {
+        b' '..=b'~' => char::from(*byte),
+        0x80.. => CODE_PAGE.chars().nth(usize::from(*byte - 0x80)).unwrap_or(char::REPLACEMENT_CHARACTER),
+        _ => char::REPLACEMENT_CHARACTER,
+    };
+    let part = |bytes: &[u8]| -> String {
         let end = bytes.iter().rposition(|byte| *byte != b' ').map_or(0, |at| at + 1);
-        bytes[..end].escape_ascii().to_string()
+        bytes[..end].iter().map(char).collect()
     };
     let (base, extension) = (part(&short[..8]), part(&short[8..]));
     if extension.is_empty() { base } else { format!("{base}.{extension}") }
@@ -170,6 +179,19 @@ mod tests {
     #[test]
     fn short_names_that_say_all() {
         check(&["EFI", "BOOTX64.EFI", "A-1~{.X_", "README"], "EFI BOOTX64.EFI A-1~{.X_ README");
+    }
+
+    #[test]
+    fn short_names_of_others_are_shown_as_linux_does() {
+        assert_eq!(CODE_PAGE.chars().count(), 128);
+        check(&["DON'T.TXT"], "DON'T.TXT");
+        for (short, expected) in [
+            (b"DON'T   TXT", "DON'T.TXT"),
+            (b"\x9aBER    \xe1  ", "ÜBER.ß"),
+            (b"A\x01      \xff  ", "A\u{fffd}.\u{a0}"),
+        ] {
+            assert_eq!(shown(short), expected);
+        }
     }
 
     #[test]

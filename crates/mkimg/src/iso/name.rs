@@ -70,18 +70,44 @@ fn joliet_basis(name: &[u8]) -> Basis<u16> {
         .shortened(MOST_UNITS)
 }
 
-impl<T> Basis<T> {
+/// What identifiers are made of.
+trait Unit: Copy + Ord {
+    /// Says whether it is the first half of something.
+    fn is_half(self) -> bool;
+}
+
+impl Unit for u8 {
+    fn is_half(self) -> bool {
+        false
+    }
+}
+
+impl Unit for u16 {
+    fn is_half(self) -> bool {
+        (0xd800..0xdc00).contains(&self)
+    }
+}
+
+/// Returns the first `most` units, or one less where a character would be cut in two.
+fn cut<T: Unit>(units: &[T], most: usize) -> &[T] {
+    match &units[..units.len().min(most)] {
+        [whole @ .., last] if last.is_half() => whole,
+        whole => whole,
+    }
+}
+
+impl<T: Unit> Basis<T> {
     fn shortened(mut self, most: usize) -> Basis<T> {
         if self.base.len() + self.extension.len() > most {
-            self.extension.truncate(MOST_EXTENSION);
-            self.base.truncate(most - self.extension.len());
+            self.extension.truncate(cut(&self.extension, MOST_EXTENSION).len());
+            self.base.truncate(cut(&self.base, most - self.extension.len()).len());
         }
         self
     }
 }
 
 /// Joins the parts of every name. One that is taken gets a number at the end of its base, the first that is free.
-fn unique<T: Copy + Ord>(bases: Vec<Basis<T>>, most: usize, digit: impl Fn(u8) -> T) -> Vec<Vec<T>> {
+fn unique<T: Unit>(bases: Vec<Basis<T>>, most: usize, digit: impl Fn(u8) -> T) -> Vec<Vec<T>> {
     let mut taken: BTreeSet<Vec<T>> = BTreeSet::new();
     let mut next: BTreeMap<Vec<T>, u32> = BTreeMap::new();
     let mut given = Vec::with_capacity(bases.len());
@@ -92,13 +118,13 @@ fn unique<T: Copy + Ord>(bases: Vec<Basis<T>>, most: usize, digit: impl Fn(u8) -
             continue;
         }
         // So that there is room for any number.
-        extension.truncate(MOST_EXTENSION);
+        extension.truncate(cut(&extension, MOST_EXTENSION).len());
         let number = next.entry(plain).or_insert(1);
         given.push(loop {
             let digits: Vec<T> = number.to_string().bytes().map(&digit).collect();
             *number += 1;
             let room = most - extension.len() - digits.len();
-            let candidate = [&base[..base.len().min(room)], &digits, &extension].concat();
+            let candidate = [cut(&base, room), &digits, &extension].concat();
             if taken.insert(candidate.clone()) {
                 break candidate;
             }
@@ -107,11 +133,13 @@ fn unique<T: Copy + Ord>(bases: Vec<Basis<T>>, most: usize, digit: impl Fn(u8) -
     given
 }
 
-/// Returns what orders identifiers of the primary tree: the part before the dot, then that behind it (ECMA-119 9.3).
+/// Returns what orders identifiers of the primary tree: the part before the dot, then that behind it without the version, which
+/// all have in common (ECMA-119 9.3).
 pub(super) fn order(identifier: &[u8]) -> (&[u8], &[u8]) {
-    match identifier.iter().position(|byte| *byte == b'.') {
-        Some(dot) => (&identifier[..dot], &identifier[dot + 1..]),
-        None => (identifier, &[]),
+    let name = identifier.strip_suffix(b";1").unwrap_or(identifier);
+    match name.iter().position(|byte| *byte == b'.') {
+        Some(dot) => (&name[..dot], &name[dot + 1..]),
+        None => (name, &[]),
     }
 }
 
@@ -156,6 +184,25 @@ mod tests {
             &format!("{base}.SQUASHFS;1 {}1.SQUASHFS;1 A_.;1 A_1.;1 A_2", &base[..20]),
             &format!("{}.squashfs {}1.squashfs a_ a_1 A_", &long[..55], &long[..54]),
         );
+    }
+
+    #[test]
+    fn characters_are_not_cut_in_two() {
+        let (long, longer) = ("x".repeat(63) + "\u{1f600}", "x".repeat(62) + "\u{1f600}y");
+        let plain = "X".repeat(30);
+        check(
+            &[(&long, false), (&longer, false), (&long.replace('\u{1f600}', "\u{1f601}"), false)],
+            &format!("{plain}.;1 {}1.;1 {}2.;1", &plain[..29], &plain[..29]),
+            &format!("{} {} {}1", &long[..63], &longer[..66], &long[..63]),
+        );
+    }
+
+    #[test]
+    fn the_version_does_not_count_for_the_order() {
+        let mut names: Vec<&[u8]> = [&b"LIB.12;1"[..], b"LIB.1;1", b"A.1;1", b"A.;1", b"AB", b"A"].into();
+        names.sort_by_key(|name| order(name));
+        let expected: [&[u8]; 6] = [b"A.;1", b"A", b"A.1;1", b"AB", b"LIB.1;1", b"LIB.12;1"];
+        assert_eq!(names, expected);
     }
 
     #[test]

@@ -23,7 +23,8 @@ impl Builder {
     pub fn new(options: Options) -> Result<Builder, Error> {
         options.check()?;
         let epoch = options.epoch;
-        let limits = Limits { name: 255, target: 4095, file: MOST_BYTES, links: u32::MAX, reserved: None };
+        // Linux cuts longer names, to what another one may be.
+        let limits = Limits { name: 253, target: 4095, file: MOST_BYTES, links: u32::MAX, reserved: None };
         Ok(tree::Builder::start(Iso { options, boot: Vec::new() }, limits, epoch))
     }
 

@@ -11,7 +11,7 @@ fn image() -> Vec<u8> {
     let directory = tree.directory(ROOT, "directory");
     tree.file(directory, "file", noise(5000, 1));
     tree.builder.symlink(directory, b"link", mode(0o777), &b"../".repeat(300)).unwrap();
-    tree.file(ROOT, &"x".repeat(255), noise(10, 2));
+    tree.file(ROOT, &"x".repeat(253), noise(10, 2));
     tree.bytes()
 }
 

@@ -9,7 +9,7 @@ use crate::support::{Tree, options};
 fn rules() -> Rules<Iso> {
     Rules {
         target: 4095,
-        name: 255,
+        name: 253,
         seconds: Timestamp::MIN_SECONDS..5_869_584_000,
         has_nanoseconds: false,
         reserved: b"",

@@ -279,6 +279,7 @@ impl Checker<'_> {
         let mut grown: Option<&Place> = None;
         for partition in &disk.partitions {
             self.partition(disk.table, partition);
+            self.sectors(disk, partition);
             if let Some(number) = &partition.number {
                 self.within(number, 1..=limit);
                 if let Some(first) = numbers.insert(number.value, &number.place) {
@@ -299,6 +300,39 @@ impl Checker<'_> {
                 let problem = Problem::at(&partition.size.place, "two partitions cannot both take the rest");
                 self.report(problem.related(first, "the other"));
             }
+        }
+    }
+
+    /// Reports a file system that no system mounts from the disk, whose sectors are larger than the parts that it counts in.
+    fn sectors(&mut self, disk: &DiskImage, partition: &Spanned<Partition>) {
+        let Some(reference) = &partition.target else { return };
+        let Some(Target::Filesystem(filesystem)) =
+            self.recipe.target.get(&reference.target).map(|target| &target.value)
+        else {
+            return;
+        };
+        let (what, counted, remedy) = match filesystem.r#type {
+            FilesystemType::Fat => {
+                let size = filesystem.fat.as_ref().map_or(512, |fat| fat.sector_size.number());
+                ("sectors", size, "fat = { sector-size = \"4096\" }")
+            }
+            FilesystemType::Ext4 => {
+                let ext4 = filesystem.ext4.as_ref();
+                let size = ext4.and_then(|ext4| ext4.block_size.as_ref()).map_or(4096, |size| size.bytes());
+                ("blocks", size, "ext4 = { block-size = \"4K\" }")
+            }
+            FilesystemType::Squashfs | FilesystemType::Erofs | FilesystemType::Iso => return,
+        };
+        let sector = disk.sector_size.number();
+        if sector == 4096 && counted < sector {
+            let name = &reference.target;
+            let message =
+                format!("`{name}` has {what} of {counted} bytes, and the disk has sectors of {sector}");
+            self.report(
+                Problem::at(&reference.place, message).related(&disk.sector_size.place, "given here").help(
+                    format!("give `{name}` `{remedy}`: systems cannot mount what is smaller than a sector"),
+                ),
+            );
         }
     }
 

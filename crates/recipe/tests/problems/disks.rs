@@ -466,3 +466,67 @@ error: a name of 0 bytes
 "#,
     );
 }
+
+#[test]
+fn file_systems_of_smaller_sectors() {
+    check(
+        r#"[stack]
+name = "demo"
+
+[target.esp]
+kind  = "filesystem"
+type  = "fat"
+files = { "/a" = "" }
+
+[target.fits]
+kind  = "filesystem"
+type  = "fat"
+fat   = { sector-size = "4K" }
+files = { "/a" = "" }
+
+[target.root]
+kind  = "filesystem"
+ext4  = { block-size = "2K" }
+files = { "/a" = "" }
+
+[target.disk]
+kind        = "disk"
+sector-size = "4K"
+
+[[target.disk.partitions]]
+type   = "esp"
+target = "esp"
+
+[[target.disk.partitions]]
+type   = "esp"
+target = "fits"
+
+[[target.disk.partitions]]
+type   = "linux"
+target = "root"
+"#,
+        r#"
+error: `esp` has sectors of 512 bytes, and the disk has sectors of 4096
+  --> bootwright.toml:26:10
+   |
+22 | sector-size = "4K"
+   |               ---- given here
+...
+26 | target = "esp"
+   |          ^^^^^
+   |
+   = help: give `esp` `fat = { sector-size = "4096" }`: systems cannot mount what is smaller than a sector
+
+error: `root` has blocks of 2048 bytes, and the disk has sectors of 4096
+  --> bootwright.toml:34:10
+   |
+22 | sector-size = "4K"
+   |               ---- given here
+...
+34 | target = "root"
+   |          ^^^^^^
+   |
+   = help: give `root` `ext4 = { block-size = "4K" }`: systems cannot mount what is smaller than a sector
+"#,
+    );
+}

@@ -92,10 +92,17 @@ fn cover(
         Err(Errno::NOENT) => return Ok(()),
         result => result.doing(what)?,
     };
-    let cover = make(name).doing(what)?;
+    let cover = match make(name) {
+        // What a module had there goes with it.
+        Err(Errno::NOENT) => return Ok(()),
+        result => result.doing(what)?,
+    };
     // A kernel that cannot do this is too old.
     sys::set_mount_attributes(cover.as_fd(), UNCHANGED).doing(what).map_err(Failure::privileged)?;
-    attach(&cover, place).doing(what)
+    match attach(&cover, place) {
+        Err(Errno::NOENT) => Ok(()),
+        result => result.doing(what),
+    }
 }
 
 /// Returns the names of what in `/proc` is of no process, but for links.

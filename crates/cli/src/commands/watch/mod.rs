@@ -180,24 +180,23 @@ impl Watch<'_> {
         {
             // What cannot be pushed is there when it starts anew, unless that is about to be built in another way.
             if runner.push(&session, push) || changed.is_some() {
-                return changed.or_else(|| self.changed_while_building(&session));
+                return changed.or_else(|| self.changed_while_building(&lock::seen(&session)));
             }
             (made, changed) = self.attempt(&session, wanted, cancel, runner);
         }
-        changed = changed.or_else(|| self.changed_while_building(&session));
+        let seen = lock::seen(&session);
         if let Some(machine::Made::Ready(ready)) = made
             && !self.is_over()
             && let Err(failure) = runner.update(session, *ready)
         {
             self.ui.failure(&failure);
         }
-        changed.or_else(|| self.inputs.changed_while_building())
+        changed.or_else(|| self.changed_while_building(&seen))
     }
 
-    /// Returns what changed that the build has not read.
-    fn changed_while_building(&mut self, session: &Session<'_>) -> Option<Vec<String>> {
-        let is_locked_otherwise =
-            || lock::is_edited(session).then(|| vec![recipe::Lock::FILE_NAME.to_owned()]);
+    /// Returns what changed that the build has not read, whose lock is `seen`.
+    fn changed_while_building(&mut self, seen: &lock::Seen) -> Option<Vec<String>> {
+        let is_locked_otherwise = || seen.is_edited().then(|| vec![recipe::Lock::FILE_NAME.to_owned()]);
         self.inputs.changed_while_building().or_else(is_locked_otherwise)
     }
 

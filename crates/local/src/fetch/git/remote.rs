@@ -18,7 +18,7 @@ use gix_transport::client::blocking_io::{Transport, http::connect_http};
 use gix_transport::{Protocol, Service};
 use gix_utils::progress::Discard;
 
-use super::super::{FetchError, Fetcher, OnProgress};
+use super::super::{FetchError, Fetcher, OnProgress, url};
 use super::address::Place;
 use super::error::described;
 use super::pack::{self, PackError};
@@ -103,6 +103,13 @@ impl<'a> Remote<'a> {
     fn open(&self) -> Result<Session<'a>, GitError> {
         let watch = Rc::new(Watch::new(self.address, self.on_progress));
         let mut transport: Box<dyn Transport + 'a> = match &self.address.place {
+            // The library would refuse it, too, and without saying so.
+            Place::Http { url } if url::has_open_password(url) => {
+                return Err(GitError::Unsupported {
+                    address: self.address.to_string(),
+                    reason: "would be sent a password that everybody on the way can read",
+                });
+            }
             Place::Http { url } => {
                 let parsed = gix_url::Url::try_from(url.as_str());
                 let parsed =
