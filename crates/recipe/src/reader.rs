@@ -290,8 +290,11 @@ impl<K: FromText + Ord, T: Read> Read for BTreeMap<K, T> {
             let key = reader.text(&entry.key, &entry.key_place);
             let value = reader.inside(format!("`{}`", entry.key), |reader| T::read(&entry.value, reader));
             // An entry that could not be read was reported; the others are still looked over.
-            if let (Some(key), Some(value)) = (key, value) {
-                map.insert(key, value);
+            if let (Some(key), Some(value)) = (key, value)
+                && map.insert(key, value).is_some()
+            {
+                let message = format!("`{}` is another way to write what is there already", entry.key);
+                reader.problems.push(Problem::at(&entry.key_place, message).help("keep one of them"));
             }
         }
         Some(map)

@@ -288,3 +288,15 @@ fn devices_and_archives_that_cannot_be() {
         &["target `initrd` needs itself; help: one of these references has to go"],
     );
 }
+
+#[test]
+fn a_machine_whose_qemu_comes_of_its_tree_is_a_cycle() {
+    let recipe = "[stack]\nname = \"round\"\n[env.e]\ndistro = \"debian:bookworm\"\npackages = [\"make\"]\n\
+                  [target.board]\nkind = \"dtb\"\nmachine = \"m\"\n\
+                  [target.qemu]\nkind = \"command\"\nenv = \"e\"\nrun = \"true\"\ninputs = { board = \"board\" }\n\
+                  outputs = [\"qemu\"]\n\
+                  [machine.m]\nenv = \"e\"\narch = \"arm64\"\nqemu = \"qemu/qemu\"\n";
+    let (_, problems) = parse(recipe, &Settings::default());
+    let problems: Vec<String> = problems.iter().map(|problem| problem.message.clone()).collect();
+    assert_eq!(problems, ["targets need each other: `board` → `qemu` → `board`"]);
+}

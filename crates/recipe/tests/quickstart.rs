@@ -230,3 +230,16 @@ fn a_test_that_follows_another_has_its_disks() {
     let alone = of(boots);
     assert!(text.starts_with(alone.trim_end()), "{alone}\n{text}");
 }
+
+#[test]
+fn nothing_is_pushed_into_the_guest_of_a_test() {
+    let recipe =
+        format!("{RECIPE}\n[machine.vm.push]\nfiles = {{ \"/etc/motd\" = {{ file = \"motd\" }} }}\n");
+    let (pushed, problems) = parse(&recipe, &Settings::default());
+    assert!(problems.is_empty(), "{problems:?}");
+    let pushed = pushed.unwrap();
+    let goals: Vec<Goal> = pushed.tests.keys().cloned().map(Goal::Test).collect();
+    // No file of the project is here.
+    let lowered = lowered_of(&pushed, &goals);
+    assert_eq!(lowered.graph.steps().filter(|(_, step)| step.label == "test boots").count(), 1);
+}

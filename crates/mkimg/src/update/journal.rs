@@ -88,7 +88,7 @@ impl Journal {
             file.set_len(size).map_err(unfinished)?;
         }
         let mut buffer = vec![0; PART];
-        while let Some(record) = Record::read(&mut input).map_err(|source| self.read_error(source))? {
+        while let Some(record) = Record::read(&mut input).map_err(unfinished)? {
             ask().map_err(unfinished)?;
             if record.kind == ZEROS {
                 // What lies behind the end will not be there.
@@ -99,7 +99,7 @@ impl Journal {
             let (mut offset, end) = (record.offset, record.offset.saturating_add(record.length));
             while offset < end {
                 let part = (end - offset).min(PART as u64) as usize;
-                input.read_exact(&mut buffer[..part]).map_err(|source| self.read_error(source))?;
+                input.read_exact(&mut buffer[..part]).map_err(unfinished)?;
                 file.write_all_at(&buffer[..part], offset).map_err(unfinished)?;
                 offset += part as u64;
             }
@@ -109,12 +109,11 @@ impl Journal {
         ask().map_err(unfinished)?;
         file.sync_all().map_err(unfinished)?;
         ask().map_err(unfinished)?;
-        remove(&self.path)
-            .and_then(|()| sync_directory(&self.path))
-            .map_err(|source| self.write_error(source))
+        remove(&self.path).and_then(|()| sync_directory(&self.path)).map_err(unfinished)
     }
 
-    /// Returns the size that the file will have, if the journal is whole and of this file.
+    /// Returns the size that the file will have, if the journal is whole and of this file, which has that size or the one that it
+    /// had then.
     fn check(&self, journal: &File, metadata: &fs::Metadata) -> Result<u64, Error> {
         let read_error = |source| self.read_error(source);
         let mut input = Summed { inner: self.rewound(journal)?, sums: Sums::default() };
@@ -142,7 +141,15 @@ impl Journal {
         let expected = input.sums.value();
         let mut sum = [0; 8];
         input.read_exact(&mut sum).map_err(read_error)?;
-        if u64::from_le_bytes(sum) == expected { Ok(u64::from_le_bytes(size)) } else { Err(damaged()) }
+        let size = u64::from_le_bytes(size);
+        if u64::from_le_bytes(sum) != expected {
+            return Err(damaged());
+        }
+        // Somebody has put another image into the file, or has run it.
+        if ![number(8), size].contains(&metadata.len()) {
+            return Err(Error::Journal { journal: self.path.clone(), path: self.image.clone() });
+        }
+        Ok(size)
     }
 
     fn open_records<'j>(&self, journal: &'j File) -> Result<BufReader<&'j File>, Error> {
@@ -161,6 +168,10 @@ impl Journal {
         let mut path = self.path.clone().into_os_string();
         path.push(".new");
         path.into()
+    }
+
+    fn forget_unfinished(&self) {
+        let _left_for_the_next = remove(&self.unfinished());
     }
 
     fn read_error(&self, source: io::Error) -> Error {
@@ -212,12 +223,24 @@ impl Writer<'_> {
 
     /// Makes the image `file` what the journal says, now that all is said. From the moment on that the journal has its
     /// name, an update that is interrupted goes on.
-    pub(super) fn finish(mut self, file: &File, ask: Ask<'_>) -> Result<(), Error> {
+    pub(super) fn finish(self, file: &File, ask: Ask<'_>) -> Result<(), Error> {
+        let journal = self.journal;
+        if self.is_empty {
+            return remove(&journal.unfinished()).map_err(|source| journal.write_error(source));
+        }
+        let made = self.complete(ask).inspect_err(|_| journal.forget_unfinished())?;
+        let named = fs::rename(journal.unfinished(), &journal.path);
+        named.map_err(|source| journal.write_error(source)).inspect_err(|_| journal.forget_unfinished())?;
+        // It is found from here on.
+        sync_directory(&journal.path)
+            .map_err(|source| Error::Unfinished { path: journal.image.clone(), source })?;
+        journal.apply(&made, file, ask)
+    }
+
+    /// Returns the file, all of which is on the disk.
+    fn complete(mut self, ask: Ask<'_>) -> Result<File, Error> {
         let journal = self.journal;
         let write_error = |source| journal.write_error(source);
-        if self.is_empty {
-            return remove(&journal.unfinished()).map_err(write_error);
-        }
         self.put(&[END])?;
         let size = self.size.to_le_bytes();
         self.put(&size)?;
@@ -227,14 +250,12 @@ impl Writer<'_> {
         ask().map_err(write_error)?;
         made.sync_data().map_err(write_error)?;
         ask().map_err(write_error)?;
-        let named = fs::rename(journal.unfinished(), &journal.path);
-        named.and_then(|()| sync_directory(&journal.path)).map_err(write_error)?;
-        journal.apply(&made, file, ask)
+        Ok(made)
     }
 
     /// Removes what was written.
     pub(super) fn discard(self) {
-        let _left_for_the_next = remove(&self.journal.unfinished());
+        self.journal.forget_unfinished();
     }
 }
 

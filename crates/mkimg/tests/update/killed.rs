@@ -115,6 +115,12 @@ fn a_journal_is_whole_or_none() {
         refused(&damaged);
     }
     fs::write(journal.path(), &bytes).unwrap();
+    // Somebody has put another image into the file.
+    let image = fs::File::options().write(true).open(world.path("image")).unwrap();
+    let size = image.metadata().unwrap().len();
+    image.set_len(size + 4096).unwrap();
+    refused(&bytes);
+    image.set_len(size).unwrap();
     assert!(world.recover("image", &mut || Ok(())).unwrap());
     assert!(world.read("image") == world.read("new"));
 }

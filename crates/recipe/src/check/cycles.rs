@@ -103,12 +103,15 @@ pub(crate) fn references<'a>(
                 let file = machine.regions.get(initrd.region.as_str())?.content.file()?;
                 Some((&file.target, &initrd.region.place))
             });
+            let machine = dtb.machine.iter().filter_map(|machine| machines.get(machine.as_str()));
+            let qemu = machine.filter_map(|machine| machine.qemu.as_ref());
+            let qemu = qemu.map(|file| (&file.target, &file.place));
             let sources = dtb.dts.iter().chain(&dtb.includes).chain(&dtb.overlays);
             let sources = sources.filter_map(|origin| match &origin.value {
                 Origin::Target(reference) => Some((&reference.target, &reference.place)),
                 Origin::Project(_) | Origin::Source(_) => None,
             });
-            base.chain(initrd).chain(sources).collect()
+            base.chain(initrd).chain(qemu).chain(sources).collect()
         }
         Target::Igvm(igvm) => igvm.files().filter_map(of_target).collect(),
         Target::Uki(uki) => {

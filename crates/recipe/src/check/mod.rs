@@ -355,6 +355,15 @@ impl Checker<'_> {
             self.content(file);
         }
         self.users(rootfs);
+        for user in rootfs.users.values() {
+            let Some(home) = &user.home else { continue };
+            let file = rootfs.files.get(&home.value).map(|file| &file.place);
+            let link = rootfs.symlinks.get(&home.value).map(|link| &link.place);
+            if let Some(place) = file.or(link) {
+                let message = format!("`{}` is a home, and no directory", home.as_str());
+                self.report(Problem::at(&home.place, message).related(place, "what it is"));
+            }
+        }
         if let Some(hostname) = &rootfs.hostname {
             // hostname(7): labels of letters, digits and hyphens; 64 is the kernel's limit.
             let valid = !hostname.is_empty()
@@ -368,10 +377,12 @@ impl Checker<'_> {
                         .help("a host name has letters, digits, `-` and `.`"),
                 );
             }
-            if let Some(file) = rootfs.files.iter().find(|(path, _)| path.as_str() == "/etc/hostname") {
+            let files = rootfs.files.iter().map(|(path, file)| (path, &file.place));
+            let links = rootfs.symlinks.iter().map(|(path, link)| (path, &link.place));
+            if let Some((_, place)) = files.chain(links).find(|(path, _)| path.as_str() == "/etc/hostname") {
                 self.report(
                     Problem::at(&hostname.place, "`hostname` and a file `/etc/hostname` exclude each other")
-                        .related(&file.1.place, "given here"),
+                        .related(place, "given here"),
                 );
             }
         }
@@ -423,6 +434,7 @@ impl Checker<'_> {
             paths(&initramfs.symlinks, "symbolic link"),
             paths(&initramfs.directories, "directory"),
             paths(&initramfs.devices, "device node"),
+            vec![("/init", "program that is started first", &initramfs.init.place)],
         ];
         self.paths(paths.concat());
         for file in initramfs.files.values().chain([&initramfs.init]).chain(initramfs.early.values()) {

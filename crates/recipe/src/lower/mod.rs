@@ -301,7 +301,10 @@ impl<'a> Lowering<'a> {
             }
         }
         for name in &closure.machines {
-            self.machine(name);
+            // The machine of a test is made for it, and nothing is pushed into its guest.
+            if goals.iter().any(|goal| matches!(goal, Goal::Machine(of) if of == *name)) {
+                self.machine(name);
+            }
         }
         for name in &closure.tests {
             self.test(name);

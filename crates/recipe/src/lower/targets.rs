@@ -203,7 +203,8 @@ impl<'a> Lowering<'a> {
         }
         for (name, user) in &rootfs.users {
             let home = user.home.as_ref().map_or("/nonexistent", |home| home.as_str());
-            if let Some(home) = &user.home {
+            // One that is declared is as it is declared.
+            if let Some(home) = user.home.as_ref().filter(|home| !rootfs.directories.contains_key(*home)) {
                 changes.entry(home.in_layer(), NodeSpec::Directory, 0o755, (user.uid, user.uid));
             }
             changes.users.push(UserSpec {

@@ -172,3 +172,74 @@ error: 51 is out of range
 "#,
     );
 }
+
+#[test]
+fn paths_that_something_else_makes_too() {
+    check(
+        r#"[stack]
+name = "demo"
+
+[target.root]
+kind     = "rootfs"
+distro   = "debian:bookworm"
+hostname = "demo"
+files       = { "/etc/a" = "x", "/etc//a" = "y", "/home/c" = "" }
+symlinks    = { "/etc/hostname" = "name", "/home/b" = "/data/b" }
+directories = { "/home/a" = { mode = "0700" } }
+
+[target.root.users]
+a = { uid = 1000, home = "/home/a" }
+b = { uid = 1001, home = "/home/b" }
+c = { uid = 1002, home = "/home/c" }
+
+[target.initrd]
+kind  = "initramfs"
+init  = "hello"
+files = { "/init" = "" }
+"#,
+        r#"
+error: `hostname` and a file `/etc/hostname` exclude each other
+ --> bootwright.toml:7:12
+  |
+7 | hostname = "demo"
+  |            ^^^^^^
+8 | files       = { "/etc/a" = "x", "/etc//a" = "y", "/home/c" = "" }
+9 | symlinks    = { "/etc/hostname" = "name", "/home/b" = "/data/b" }
+  |                                   ------ given here
+
+error: `/etc//a` is another way to write what is there already
+ --> bootwright.toml:8:33
+  |
+8 | files       = { "/etc/a" = "x", "/etc//a" = "y", "/home/c" = "" }
+  |                                 ^^^^^^^^^
+  |
+  = help: keep one of them
+
+error: `/home/b` is a home, and no directory
+  --> bootwright.toml:14:26
+   |
+ 9 | symlinks    = { "/etc/hostname" = "name", "/home/b" = "/data/b" }
+   |                                                       --------- what it is
+...
+14 | b = { uid = 1001, home = "/home/b" }
+   |                          ^^^^^^^^^
+
+error: `/home/c` is a home, and no directory
+  --> bootwright.toml:15:26
+   |
+ 8 | files       = { "/etc/a" = "x", "/etc//a" = "y", "/home/c" = "" }
+   |                                                              -- what it is
+...
+15 | c = { uid = 1002, home = "/home/c" }
+   |                          ^^^^^^^^^
+
+error: `/init` is a file and a program that is started first
+  --> bootwright.toml:19:9
+   |
+19 | init  = "hello"
+   |         ^^^^^^^
+20 | files = { "/init" = "" }
+   |                     -- first written here
+"#,
+    );
+}
