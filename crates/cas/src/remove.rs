@@ -16,6 +16,16 @@ use crate::store::Doing as _;
 /// removed: whoever can make directories can nest them without end.
 const MAX_DEPTH: usize = 64;
 
+/// Removes the file or link at `path`; nothing there is fine.
+pub(crate) fn remove_file(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).doing(|| format!("remove `{}`", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Removes the tree at `path`; nothing there is fine. Follows no symbolic link, not even such as appear
 /// meanwhile.
 ///

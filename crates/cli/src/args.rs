@@ -69,7 +69,7 @@ pub(crate) struct Global {
     /// Take packages that have left the mirrors from this archive of snapshots instead of Debian's
     #[arg(long, value_name = "URL", env = "BOOTWRIGHT_SNAPSHOTS", global = true)]
     pub(crate) snapshots: Option<String>,
-    /// Take package indexes however old they are: somebody on the way could hide security fixes
+    /// Take package indexes however old they are, also such as are older than the lock's: somebody on the way could hide security fixes
     #[arg(long, global = true)]
     pub(crate) ignore_dates: bool,
     /// Keep caches here [default: $XDG_CACHE_HOME/bootwright]

@@ -15,7 +15,7 @@ use tempfile::{NamedTempFile, TempPath};
 use super::LocalStore;
 use super::renew::Earlier;
 use crate::files::{Stamp, copy_content, copy_hashing, go_on_unless, hash};
-use crate::remove::remove_tree;
+use crate::remove::{remove_file, remove_tree};
 use crate::replace::remove_unfinished;
 use crate::store::Doing as _;
 use crate::{Digest, Node, StatCache, StoreError};
@@ -346,10 +346,5 @@ fn remove_any(path: &Path) -> Result<(), StoreError> {
     if path.is_dir() && !path.is_symlink() {
         return remove_tree(path);
     }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).doing(|| format!("remove `{}`", path.display()))
-        }
-        _ => Ok(()),
-    }
+    remove_file(path)
 }

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::LocalStore;
 use super::blobs::{blob_name, seal};
 use crate::files::{copy_hashing, hash, in_parallel};
+use crate::remove::remove_file;
 use crate::store::Doing as _;
 use crate::{Digest, Directory, Hasher, Node, Store as _, StoreError};
 
@@ -63,12 +64,7 @@ impl LocalStore {
             self.fresh.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
         }
         if mode == ImportMode::Move && !is_gone {
-            match fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(error).doing(|| format!("remove `{}`", path.display()));
-                }
-                _ => {}
-            }
+            remove_file(path)?;
         }
         Ok(Node::File { digest, executable })
     }
@@ -82,12 +78,7 @@ impl LocalStore {
         if self.find(digest)?.is_none() {
             self.take_over(path, &mut file, &metadata, digest, ImportMode::Move).doing_to("import", path)?;
         }
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(error).doing(|| format!("remove `{}`", path.display()))
-            }
-            _ => Ok(()),
-        }
+        remove_file(path)
     }
 
     fn copy_in(&self, file: &mut File, size: u64, executable: bool) -> Result<Digest, StoreError> {

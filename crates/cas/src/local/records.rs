@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::LocalStore;
 use crate::files::{TOUCHED, accessed};
+use crate::remove::remove_file;
 use crate::store::Doing as _;
 use crate::{Digest, StoreError};
 
@@ -83,12 +84,7 @@ impl LocalStore {
 
     pub(super) fn delete_record(&self, kind: &str, key: &Digest) -> Result<(), StoreError> {
         let path = self.record_path(kind, key);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(error).doing(|| format!("remove record `{}`", path.display()))
-            }
-            _ => Ok(()),
-        }
+        remove_file(&path)
     }
 
     /// Marks the record as used, if there is one.

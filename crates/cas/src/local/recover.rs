@@ -12,7 +12,7 @@ use super::gc::Marker;
 use super::lease::names_in;
 use super::{LocalStore, lock_file};
 use crate::files::{Stamp, boot_id, changed, hash, in_parallel, modified, open_unused};
-use crate::remove::remove_tree;
+use crate::remove::{remove_file, remove_tree};
 use crate::store::Doing as _;
 use crate::{Digest, StoreError};
 
@@ -81,7 +81,7 @@ impl LocalStore {
         // What was verified came from the disk. The stamp stays, since deletions may not be durable yet.
         let stamp = since.unwrap_or((0, 0));
         self.note_synced(stamp)?;
-        remove_if_there(&self.lost())?;
+        remove_file(&self.lost())?;
         Ok(stamp)
     }
 
@@ -95,7 +95,7 @@ impl LocalStore {
     pub(super) fn note_lost(&self) -> Result<(), StoreError> {
         let (_, synced) = self.noted_synced().unwrap_or_default();
         // That needs room, which there may be none of. Without a note of what is synchronised, all is verified.
-        self.write_note(&self.lost(), synced).or_else(|_| remove_if_there(&self.synced_note()))
+        self.write_note(&self.lost(), synced).or_else(|_| remove_file(&self.synced_note()))
     }
 
     /// Fails when something was lost since the store was opened, by anybody: nothing can be vouched for.
@@ -148,12 +148,8 @@ impl LocalStore {
         let mut damaged = Vec::new();
         for ((hex, path), size) in suspects.iter().zip(found) {
             let Some(size) = size else { continue };
-            match fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(error).doing(|| format!("remove `{}`", path.display()));
-                }
-                _ => damaged.extend(Digest::from_hex(hex, size)),
-            }
+            remove_file(path)?;
+            damaged.extend(Digest::from_hex(hex, size));
         }
         self.discard_checkouts_since(since, threshold)?;
         // A blob may be gone without a trace, and the record that relied on it may not.
@@ -249,14 +245,5 @@ fn size_if_damaged(hex: &str, path: &Path, cancel: &AtomicBool) -> io::Result<Op
             Ok(Some(fs::symlink_metadata(path)?.len()))
         }
         Err(error) => Err(error),
-    }
-}
-
-fn remove_if_there(path: &Path) -> Result<(), StoreError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).doing(|| format!("remove `{}`", path.display()))
-        }
-        _ => Ok(()),
     }
 }

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use super::LocalStore;
 use super::lease::names_in;
 use super::records::parse_reference;
+use crate::remove::remove_file;
 use crate::store::Doing as _;
 use crate::{Digest, StoreError};
 
@@ -46,12 +47,7 @@ impl LocalStore {
 
     /// Removes the root; one that is not there is fine.
     pub fn remove_root(&self, name: &str) -> Result<(), StoreError> {
-        match fs::remove_file(self.root_path(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(error).doing(|| format!("remove root `{name}`"))
-            }
-            _ => Ok(()),
-        }
+        remove_file(&self.root_path(name))
     }
 
     /// Returns all roots, sorted by name.
